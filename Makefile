@@ -1,0 +1,66 @@
+# ARGS passes flags on: make run ARGS="--sandboxes 4", make test ARGS="-k resume".
+# The first interpreter of PYTHONS that works is used; Lambda's own version comes first.
+PYTHONS ?= python3.13 python3.14 python3.12 python3.11 python3
+PYTHON := .venv/bin/python
+SAM := PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam
+USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --custom-compile-command "make lock" $(ARGS)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check format lock bench sam validate build clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: .venv/.installed ## Serve the function URL on this machine
+	@$(PYTHON) -m local $(ARGS)
+
+test: .venv/.installed ## Run every test this machine can run
+	@$(PYTHON) -m pytest $(ARGS)
+
+check: .venv/.installed ## Check format, lint and types; change nothing
+	@$(PYTHON) -m ruff format --check
+	@$(PYTHON) -m ruff check
+	@$(PYTHON) -m mypy
+
+format: .venv/.installed ## Format the code and mend what lint can mend
+	@$(PYTHON) -m ruff format
+	@$(PYTHON) -m ruff check --fix
+
+lock: .venv/.installed ## Pin the dependencies; ARGS=--upgrade takes newer ones
+	@$(LOCK) pyproject.toml --output-file src/requirements.txt
+	@$(LOCK) pyproject.toml --group dev --constraints src/requirements.txt \
+		--output-file requirements-dev.txt
+	@$(LOCK) --group sam --output-file requirements-sam.txt
+
+bench: .venv/.installed ## Measure speed, as ratios within one run
+	@$(PYTHON) -m bench $(ARGS)
+
+sam: .venv-sam/.installed ## Install the SAM CLI into .venv-sam
+
+validate: .venv-sam/.installed ## Check template.yaml as SAM and CloudFormation see it
+	@$(SAM) validate --lint $(ARGS)
+
+build: .venv-sam/.installed ## Build what `sam deploy` uploads
+	@$(SAM) build $(ARGS)
+
+clean: ## Remove environments, builds and caches
+	@rm -rf .venv .venv-sam .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/.installed: requirements-dev.txt
+.venv-sam/.installed: requirements-sam.txt
+.venv/.installed .venv-sam/.installed:
+	@for python in $(PYTHONS) none; do \
+		$$python -c '$(USABLE)' >/dev/null 2>&1 && break; \
+	done; \
+	if [ $$python = none ]; then \
+		echo "No Python 3.11 or later with venv works here (tried: $(PYTHONS))." >&2; \
+		echo "Install one (Debian: apt-get install python3-venv), or name it:" \
+			"make $(MAKECMDGOALS) PYTHONS=/path/to/python" >&2; \
+		exit 1; \
+	fi; \
+	echo "Setting up $(@D) from $< with $$($$python --version); this takes a minute."; \
+	$$python -m venv --clear $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@

@@ -1,0 +1,10 @@
+"""A Lambda runtime that streams: any ASGI application behind Lambda response streaming.
+
+`Adapter` is the only name an application needs:
+
+    handler = Adapter(app)
+"""
+
+from lambda_stream.adapter import Adapter
+
+__all__ = ["Adapter"]

@@ -1,0 +1,183 @@
+"""ASGI behind Lambda events: Mangum's reading of the event, a response cycle that streams.
+
+What is Mangum's: which kind of event it is, the scope and the body made of it, and the proxy
+result for those who cannot take a stream. What is ours: the cycle between `http.request` and the
+last body message. Mangum's own collects the whole body and runs the event loop itself, so it can
+neither stream nor run inside a loop ("content will always be returned in a single response,
+never streamed", mangum 0.22 `HTTPCycleState`).
+
+Who can take a stream (AWS docs, configuration-response-streaming and API Gateway
+response-transfer-mode): function URLs and REST APIs. HTTP APIs and load balancers cannot, nor can
+`sam local` or the stock runtime; they get the same response in one piece. The scope tells the
+application which it is, and how long this invocation may last:
+
+    scope["extensions"]["lambda_stream"] = {"buffered": bool, "deadline": <Unix time in seconds>}
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, cast
+
+from lambda_stream.cycle import ResponseBuffer, ResponseCycle
+from lambda_stream.exceptions import UnsupportedEvent
+from lambda_stream.invocation import LambdaContext
+from lambda_stream.lifespan import Lifespan
+
+if TYPE_CHECKING:
+    from mangum import Mangum
+    from mangum.types import LambdaHandler
+
+    from lambda_stream.handler import ResponseSink
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Application = Callable[
+    [Scope, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
+    Awaitable[None],
+]
+
+EXTENSION = "lambda_stream"
+
+
+class Adapter:
+    """The Lambda handler of an ASGI application.
+
+    `buffered` forces (True) or forbids (False) answering in one piece; None lets the event and
+    the environment decide: `AWS_SAM_LOCAL` (set by SAM CLI) or `LAMBDA_STREAM_BUFFERED`.
+    `base_path` is cut off the front of paths, for an API behind a custom domain's mapping.
+    """
+
+    def __init__(
+        self, app: Application, *, buffered: bool | None = None, base_path: str = "/"
+    ) -> None:
+        self._app = app
+        self._buffered = buffered
+        self._base_path = base_path
+        self._lifespan = Lifespan(app)
+        self._mangum: Mangum | None = None
+        self._stock_loop: asyncio.AbstractEventLoop | None = None
+
+    # Under our own runtime
+
+    async def startup(self) -> None:
+        """Run the application's lifespan up to its startup; raises InitError."""
+        await self._lifespan.startup()
+
+    async def shutdown(self) -> None:
+        """Let the application's lifespan end."""
+        await self._lifespan.shutdown()
+
+    def streams(self, event: Any) -> bool:
+        """Whether the sender of this event takes a streamed response."""
+        if self._buffered is not None:
+            return not self._buffered
+        if _asks_for_buffering(os.environ):
+            return False
+        return _from_function_url(event) or _from_rest_api(event)
+
+    async def stream(self, event: Any, context: LambdaContext, response: "ResponseSink") -> None:
+        """Run the application for one event; its body messages leave as they come.
+
+        Raises UnsupportedEvent before the application is called.
+        """
+        source = self._infer(event, context)
+        await self._run(source, context, response, buffered=False)
+
+    async def respond(self, event: Any, context: LambdaContext) -> dict[str, Any]:
+        """Run the application for one event; the proxy result is made when it is complete."""
+        source = self._infer(event, context)
+        response = ResponseBuffer()
+        await self._run(source, context, response, buffered=True)
+        cookies = [("set-cookie", cookie) for cookie in response.prelude.cookies]
+        headers = [*response.prelude.headers, *cookies]
+        return source(
+            {
+                "status": response.prelude.status,
+                "headers": [[n.encode("latin-1"), v.encode("latin-1")] for n, v in headers],
+                "body": bytes(response.body),
+            }
+        )
+
+    # Under the stock runtime
+
+    def __call__(self, event: Any, context: Any) -> dict[str, Any]:
+        """The classic handler: one event in, one proxy result out.
+
+        The event loop runs in a thread and outlives the call: what the application left running
+        goes on whenever the sandbox does.
+        """
+        if self._stock_loop is None:
+            self._stock_loop = asyncio.new_event_loop()
+            threading.Thread(target=self._stock_loop.run_forever, daemon=True).start()
+            asyncio.run_coroutine_threadsafe(self.startup(), self._stock_loop).result()
+        result = asyncio.run_coroutine_threadsafe(self.respond(event, context), self._stock_loop)
+        return result.result()
+
+    # One request
+
+    def _infer(self, event: Any, context: LambdaContext) -> "LambdaHandler":
+        if self._mangum is None:
+            from mangum import Mangum
+
+            self._mangum = Mangum(
+                cast("Any", self._app), lifespan="off", api_gateway_base_path=self._base_path
+            )
+        try:
+            return self._mangum.infer(event, cast("Any", context))
+        except (RuntimeError, TypeError) as error:
+            raise UnsupportedEvent(
+                "this event is not an HTTP request from a function URL, API Gateway or a load "
+                "balancer: invoke the function through its URL, or give it another handler"
+            ) from error
+
+    async def _run(
+        self,
+        source: "LambdaHandler",
+        context: LambdaContext,
+        response: "ResponseSink",
+        *,
+        buffered: bool,
+    ) -> None:
+        scope, body = _read(source)
+        scope["asgi"] = {"version": "3.0", "spec_version": "2.4"}
+        scope["state"] = self._lifespan.state.copy()
+        deadline = _deadline(context)
+        scope["extensions"] = {EXTENSION: {"buffered": buffered, "deadline": deadline}}
+        cycle = ResponseCycle(scope["method"], body, response, guard_empty=not buffered)
+        await cycle.run(self._app, scope)
+
+
+def _read(source: "LambdaHandler") -> tuple[Scope, bytes]:
+    try:
+        return source.scope, source.body
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnsupportedEvent(
+            f"this event looks like an HTTP request but lacks a part of one ({error!r}): "
+            "compare it with events/ or with what `sam local generate-event` prints"
+        ) from error
+
+
+def _deadline(context: Any) -> float:
+    return time.time() + float(context.get_remaining_time_in_millis()) / 1000
+
+
+def _asks_for_buffering(environ: Mapping[str, str]) -> bool:
+    return any(
+        environ.get(name, "").lower() in {"1", "true"}
+        for name in ("AWS_SAM_LOCAL", "LAMBDA_STREAM_BUFFERED")
+    )
+
+
+def _from_function_url(event: Any) -> bool:
+    try:
+        return ".lambda-url." in event["requestContext"]["domainName"]
+    except (KeyError, TypeError):
+        return False
+
+
+def _from_rest_api(event: Any) -> bool:
+    """REST APIs send payload 1.0 without the `version` that HTTP APIs add to it."""
+    return isinstance(event, dict) and "resource" in event and "version" not in event

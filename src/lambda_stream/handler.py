@@ -1,0 +1,96 @@
+"""The function's handler: how it is found, and what it may be."""
+
+import decimal
+import importlib
+import json
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol, runtime_checkable
+
+from lambda_stream.exceptions import InitError, MarshalError
+from lambda_stream.invocation import LambdaContext
+from lambda_stream.protocol import Prelude
+
+FunctionHandler = Callable[[Any, LambdaContext], Any]
+
+
+class ResponseSink(Protocol):
+    """Where a streaming handler puts its response. Writing raises OSError when nobody reads."""
+
+    async def start(self, prelude: Prelude, first: bytes) -> None: ...
+
+    async def write(self, data: bytes) -> None: ...
+
+    async def finish(self) -> None: ...
+
+
+@runtime_checkable
+class StreamingHandler(Protocol):
+    """A handler that can stream, such as `Adapter`.
+
+    `startup` runs once before the first invocation, `shutdown` once before the process ends.
+    """
+
+    async def startup(self) -> None: ...
+
+    async def shutdown(self) -> None: ...
+
+    def streams(self, event: Any) -> bool:
+        """Whether whoever sent this event can take a streamed response."""
+        ...
+
+    async def stream(self, event: Any, context: LambdaContext, response: ResponseSink) -> None: ...
+
+    async def respond(self, event: Any, context: LambdaContext) -> Any:
+        """The response as one value, for those who cannot take a stream."""
+        ...
+
+
+def resolve(name: str) -> StreamingHandler | FunctionHandler:
+    """Import what `_HANDLER` names, `module.attribute`; raises InitError.
+
+    Error types and texts are those of the stock runtime (awslambdaric `bootstrap._get_handler`).
+    """
+    module_name, _, attribute = name.rpartition(".")
+    if not module_name:
+        raise InitError("Runtime.MalformedHandlerName", f"Bad handler '{name}': no module in it")
+    if module_name.partition(".")[0] in sys.builtin_module_names:
+        raise InitError(
+            "Runtime.BuiltInModuleConflict",
+            f"Cannot use built-in module {module_name} as a handler module",
+        )
+    try:
+        module = importlib.import_module(module_name.replace("/", "."))
+    except ImportError as error:
+        raise InitError(
+            "Runtime.ImportModuleError", f"Unable to import module '{module_name}': {error}"
+        ) from error
+    except SyntaxError as error:
+        raise InitError(
+            "Runtime.UserCodeSyntaxError", f"Syntax error in module '{module_name}': {error}"
+        ) from error
+    handler: StreamingHandler | FunctionHandler | None = getattr(module, attribute, None)
+    if handler is None:
+        raise InitError(
+            "Runtime.HandlerNotFound", f"Handler '{attribute}' missing on module '{module_name}'"
+        )
+    return handler
+
+
+def marshal(result: Any) -> tuple[bytes, str]:
+    """Encode a plain handler's result as the stock runtime does; raises MarshalError.
+
+    The value of the second item is the content type (awslambdaric `lambda_runtime_marshaller`).
+    """
+    if isinstance(result, bytes):
+        return result, "application/unknown"
+    try:
+        return json.dumps(result, ensure_ascii=False, default=_number).encode(), "application/json"
+    except (TypeError, ValueError) as error:
+        raise MarshalError(f"Unable to marshal response: {error}") from error
+
+
+def _number(value: object) -> int | float:
+    if isinstance(value, decimal.Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")

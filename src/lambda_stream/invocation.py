@@ -1,0 +1,161 @@
+"""What the Runtime API hands to a function: the invocation, and the context made of it."""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from lambda_stream.exceptions import UnmarshalError
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """One answer of `GET /runtime/invocation/next`.
+
+    `deadline_ms` is Unix time in milliseconds. `invocation_id`, where Lambda sends one, must be
+    echoed with the response: it keeps a late answer from reaching a later invocation that has
+    the same request id. Header names: AWS docs, runtimes-api, and awslambdaric 4.2.
+    """
+
+    request_id: str
+    deadline_ms: int
+    body: bytes
+    content_type: str = "application/json"
+    function_arn: str = ""
+    invocation_id: str | None = None
+    trace_id: str | None = None
+    client_context: str | None = None
+    cognito_identity: str | None = None
+    tenant_id: str | None = None
+
+    @classmethod
+    def from_response(cls, headers: Mapping[str, str], body: bytes) -> Self:
+        """Read the invocation from the headers (names in lower case) and body of `/next`."""
+        return cls(
+            request_id=headers["lambda-runtime-aws-request-id"],
+            deadline_ms=int(headers.get("lambda-runtime-deadline-ms", 0)),
+            body=body,
+            content_type=headers.get("content-type", "application/json"),
+            function_arn=headers.get("lambda-runtime-invoked-function-arn", ""),
+            invocation_id=headers.get("lambda-runtime-invocation-id"),
+            trace_id=headers.get("lambda-runtime-trace-id"),
+            client_context=headers.get("lambda-runtime-client-context"),
+            cognito_identity=headers.get("lambda-runtime-cognito-identity"),
+            tenant_id=headers.get("lambda-runtime-aws-tenant-id"),
+        )
+
+    def event(self) -> Any:
+        """Decode the payload as the stock runtime does: JSON, or bytes if it is not JSON.
+
+        Raises UnmarshalError.
+        """
+        if not self.content_type.startswith("application/json"):
+            return self.body
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise UnmarshalError(f"Unable to unmarshal input: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class CognitoIdentity:
+    """Who called, when the caller came through Amazon Cognito."""
+
+    cognito_identity_id: str | None = None
+    cognito_identity_pool_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The mobile application of a client context."""
+
+    installation_id: str | None = None
+    app_title: str | None = None
+    app_version_name: str | None = None
+    app_version_code: str | None = None
+    app_package_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientContext:
+    """What a caller passed as `ClientContext` to Invoke."""
+
+    custom: Mapping[str, Any] | None = None
+    env: Mapping[str, Any] | None = None
+    client: Client | None = None
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Decode the header; unknown members are ignored."""
+        value = _json_object(text, "Client Context")
+        client = value.get("client")
+        known = {name: (client or {}).get(name) for name in Client.__slots__}
+        return cls(value.get("custom"), value.get("env"), Client(**known) if client else None)
+
+
+@dataclass(frozen=True, slots=True)
+class LambdaContext:
+    """The `context` a handler receives, attribute for attribute that of the stock runtime.
+
+    Source: AWS docs, python-context, and awslambdaric 4.2 `lambda_context.py` (the memory size
+    is a string there, and so it is here).
+    """
+
+    aws_request_id: str
+    invoked_function_arn: str
+    deadline_ms: int
+    function_name: str = field(default_factory=lambda: _env("AWS_LAMBDA_FUNCTION_NAME"))
+    function_version: str = field(default_factory=lambda: _env("AWS_LAMBDA_FUNCTION_VERSION"))
+    memory_limit_in_mb: str = field(default_factory=lambda: _env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE"))
+    log_group_name: str = field(default_factory=lambda: _env("AWS_LAMBDA_LOG_GROUP_NAME"))
+    log_stream_name: str = field(default_factory=lambda: _env("AWS_LAMBDA_LOG_STREAM_NAME"))
+    identity: CognitoIdentity = field(default_factory=CognitoIdentity)
+    client_context: ClientContext | None = None
+    tenant_id: str | None = None
+
+    @classmethod
+    def of(cls, invocation: Invocation) -> Self:
+        """Make the context of an invocation; raises UnmarshalError on malformed headers."""
+        identity = CognitoIdentity()
+        if invocation.cognito_identity:
+            value = _json_object(invocation.cognito_identity, "Cognito Identity")
+            identity = CognitoIdentity(
+                value.get("cognitoIdentityId"), value.get("cognitoIdentityPoolId")
+            )
+        client_context = None
+        if invocation.client_context:
+            client_context = ClientContext.from_json(invocation.client_context)
+        return cls(
+            aws_request_id=invocation.request_id,
+            invoked_function_arn=invocation.function_arn,
+            deadline_ms=invocation.deadline_ms,
+            identity=identity,
+            client_context=client_context,
+            tenant_id=invocation.tenant_id,
+        )
+
+    def get_remaining_time_in_millis(self) -> int:
+        """Milliseconds until Lambda ends this invocation, never negative."""
+        return max(0, self.deadline_ms - int(time.time() * 1000))
+
+    def log(self, message: object) -> None:
+        """Write to the function's log as it is, without a line end."""
+        sys.stdout.write(str(message))
+        sys.stdout.flush()
+
+
+def _env(name: str) -> str:
+    return os.environ.get(name, "")
+
+
+def _json_object(text: str, name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise UnmarshalError(f"Unable to parse {name} JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UnmarshalError(f"Unable to parse {name} JSON: not an object")
+    return value

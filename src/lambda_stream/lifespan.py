@@ -1,0 +1,56 @@
+"""The ASGI lifespan of an application, once per sandbox."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from lambda_stream.exceptions import InitError, UnexpectedMessage
+
+if TYPE_CHECKING:
+    from lambda_stream.adapter import Application, Message
+
+
+class Lifespan:
+    """Runs an application's lifespan in a task of its own, from startup to shutdown.
+
+    An application that does not speak the lifespan protocol raises at once, and is served
+    without: "If an exception is raised when calling the application callable with a
+    lifespan.startup message or a scope of type lifespan, the server must continue" (ASGI spec).
+    """
+
+    def __init__(self, app: "Application") -> None:
+        self.state: dict[str, Any] = {}
+        self._app = app
+        self._task: asyncio.Task[None] | None = None
+        self._to_app: asyncio.Queue[Message] = asyncio.Queue()
+        self._from_app: asyncio.Queue[Message] = asyncio.Queue()
+
+    async def startup(self) -> None:
+        """Return when the application is ready to take requests; raises InitError."""
+        scope = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "state": self.state,
+        }
+        self._task = asyncio.ensure_future(self._app(scope, self._to_app.get, self._from_app.put))
+        answer = await self._exchange("startup")
+        if answer is not None and answer["type"] == "lifespan.startup.failed":
+            raise InitError("Runtime.LifespanFailed", answer.get("message", ""))
+
+    async def shutdown(self) -> None:
+        """Return when the application has shut down, or has failed to."""
+        if self._task is not None and not self._task.done():
+            await self._exchange("shutdown")
+
+    async def _exchange(self, phase: str) -> "Message | None":
+        """Send one message and wait for its answer; None from an application that has ended."""
+        assert self._task is not None
+        await self._to_app.put({"type": f"lifespan.{phase}"})
+        answer = asyncio.ensure_future(self._from_app.get())
+        await asyncio.wait([self._task, answer], return_when=asyncio.FIRST_COMPLETED)
+        if not answer.done():
+            answer.cancel()
+            return None
+        message = answer.result()
+        if message["type"] not in {f"lifespan.{phase}.complete", f"lifespan.{phase}.failed"}:
+            raise UnexpectedMessage(f"Expected lifespan.{phase}.complete, got {message['type']!r}")
+        return message

@@ -1,0 +1,229 @@
+"""The life of a sandbox: initialise, take invocations one after another, shut down.
+
+One event loop lives as long as the process, so what an application starts in one invocation (a
+connection, a task) is still there in the next. With `AWS_LAMBDA_MAX_CONCURRENCY=N` (Lambda
+Managed Instances) N workers each run the same little loop, and one process serves N invocations.
+
+Who is told about a failure
+    before the first invocation     `/init/error`, then exit
+    before the first body byte      `/error`: the client gets a 5xx
+    after it                        error trailers: the client's response is cut, never completed
+    too late (timeout, 410)         the log only
+    `/next` itself                  nobody is left to tell: log and exit non-zero
+"""
+
+import asyncio
+import contextvars
+import inspect
+import logging
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from lambda_stream import log
+from lambda_stream.client import ResponseStream, RuntimeClient
+from lambda_stream.exceptions import (
+    EnvironmentOver,
+    InitError,
+    InvocationOver,
+    LambdaStreamError,
+    MarshalError,
+    ResponseBroken,
+    UnexpectedMessage,
+    UnmarshalError,
+)
+from lambda_stream.handler import FunctionHandler, StreamingHandler, marshal
+from lambda_stream.invocation import Invocation, LambdaContext
+from lambda_stream.protocol import StreamState
+
+logger = logging.getLogger(__name__)
+
+Handler = StreamingHandler | FunctionHandler
+
+# Lambda gives a runtime at most two seconds between SIGTERM and SIGKILL (AWS docs,
+# lambda-runtime-environment): what takes longer would not be finished anyway.
+SHUTDOWN_SECONDS = 2.0
+
+# As the stock runtime: where several workers poll, a refused poll is tried again a few times.
+_POLL_ATTEMPTS = 5
+_POLL_BACKOFF_SECONDS = 0.1
+
+_ERROR_TYPES: dict[type[Exception], str] = {
+    UnmarshalError: "Runtime.UnmarshalError",
+    MarshalError: "Runtime.MarshalError",
+}
+
+
+async def run(load: Callable[[], Handler], address: str, concurrency: int = 1) -> None:
+    """Serve invocations until SIGTERM; raises SystemExit when the sandbox cannot go on.
+
+    `load` imports the handler. It is called inside the event loop, so that what an application
+    makes at import may already belong to it.
+    """
+    sandbox = Sandbox(await _initialise(load, address), address, concurrency)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, sandbox.stop)
+    try:
+        await sandbox.serve()
+    except (OSError, LambdaStreamError) as error:
+        logger.critical("the sandbox is over: %s", error)
+        raise SystemExit(1) from error
+
+
+async def _initialise(load: Callable[[], Handler], address: str) -> Handler:
+    try:
+        handler = load()
+        if isinstance(handler, StreamingHandler):
+            await handler.startup()
+    except Exception as error:
+        error_type = error.error_type if isinstance(error, InitError) else None
+        report = log.describe(error, error_type)
+        logger.critical("%s: %s", report.type, report.message, exc_info=error)
+        try:
+            await RuntimeClient(address).init_error(report)
+        except (OSError, LambdaStreamError) as refused:
+            logger.warning("the init error could not be reported: %s", refused)
+        raise SystemExit(1) from error
+    return handler
+
+
+class Sandbox:
+    """A handler and the workers that take invocations for it."""
+
+    def __init__(self, handler: Handler, address: str, concurrency: int) -> None:
+        self._handler = handler
+        self._address = address
+        self._concurrency = concurrency
+        self._stopping = asyncio.Event()
+        self._polling: set[asyncio.Task[None]] = set()
+        self._threads: ThreadPoolExecutor | None = None
+
+    def stop(self) -> None:
+        """Take no further invocation, and let `serve` shut down and return."""
+        self._stopping.set()
+
+    async def serve(self) -> None:
+        """Take invocations until `stop`; raises what makes a worker unable to go on."""
+        workers = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
+        stopping = asyncio.create_task(self._stopping.wait())
+        await asyncio.wait([stopping, *workers], return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        self._stopping.set()
+        for worker in self._polling:
+            worker.cancel()
+        await self._shutdown(workers)
+
+    async def _shutdown(self, workers: list[asyncio.Task[None]]) -> None:
+        """Let the application end what runs, wait for that, then give the rest up.
+
+        The application goes first, unlike in a server that drains: in two seconds no answer
+        drains, but an application that is told can leave its work in a state to go on from.
+        """
+        try:
+            async with asyncio.timeout(SHUTDOWN_SECONDS):
+                if isinstance(self._handler, StreamingHandler):
+                    await self._handler.shutdown()
+                await asyncio.wait(workers)
+        except TimeoutError:
+            logger.warning("shut down with work unfinished after %s s", SHUTDOWN_SECONDS)
+        for worker in workers:
+            worker.cancel()
+        outcomes = await asyncio.gather(*workers, return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, Exception):
+                raise outcome
+
+    async def _work(self) -> None:
+        client = RuntimeClient(self._address)
+        try:
+            while not self._stopping.is_set():
+                invocation = await self._poll(client)
+                await self._handle(client, invocation)
+        finally:
+            client.close()
+
+    async def _poll(self, client: RuntimeClient) -> Invocation:
+        task = asyncio.current_task()
+        assert task is not None
+        self._polling.add(task)
+        try:
+            return await self._next(client)
+        finally:
+            self._polling.discard(task)
+
+    async def _next(self, client: RuntimeClient) -> Invocation:
+        if self._concurrency == 1:
+            return await client.next()
+        for attempt in range(1, _POLL_ATTEMPTS):
+            try:
+                return await client.next()
+            except (OSError, EnvironmentOver) as error:
+                logger.warning("attempt %d to get an invocation failed: %s", attempt, error)
+                await asyncio.sleep(_POLL_BACKOFF_SECONDS * 2 ** (attempt - 1))
+        return await client.next()
+
+    # One invocation
+
+    async def _handle(self, client: RuntimeClient, invocation: Invocation) -> None:
+        log.request_id.set(invocation.request_id)
+        if self._concurrency == 1:
+            _export_trace_id(invocation.trace_id)
+        response = client.stream(invocation)
+        try:
+            await self._answer(client, invocation, response)
+        except (InvocationOver, ResponseBroken) as error:
+            logger.warning("the response was lost: %s", error)
+        except Exception as error:  # noqa: BLE001 - a handler may raise anything
+            await _report(client, invocation, response, error)
+        finally:
+            response.close()
+
+    async def _answer(
+        self, client: RuntimeClient, invocation: Invocation, response: ResponseStream
+    ) -> None:
+        event = invocation.event()
+        context = LambdaContext.of(invocation)
+        handler = self._handler
+        if not isinstance(handler, StreamingHandler):
+            body, content_type = marshal(await self._call(handler, event, context))
+            await client.respond(invocation, body, content_type)
+        elif handler.streams(event):
+            await handler.stream(event, context, response)
+            if response.state is not StreamState.DONE:
+                raise UnexpectedMessage("the handler returned before its response was complete")
+        else:
+            body, content_type = marshal(await handler.respond(event, context))
+            await client.respond(invocation, body, content_type)
+
+    async def _call(self, handler: FunctionHandler, event: Any, context: LambdaContext) -> Any:
+        """Call a plain handler, in a thread of its own: it may block, the event loop may not."""
+        if inspect.iscoroutinefunction(handler):
+            return await handler(event, context)
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self._concurrency, thread_name_prefix="handler")
+        loop = asyncio.get_running_loop()
+        run_in_context = contextvars.copy_context().run
+        return await loop.run_in_executor(self._threads, run_in_context, handler, event, context)
+
+
+async def _report(
+    client: RuntimeClient, invocation: Invocation, response: ResponseStream, error: Exception
+) -> None:
+    report = log.describe(error, _ERROR_TYPES.get(type(error)))
+    logger.error("%s: %s", report.type, report.message, exc_info=error)
+    try:
+        if response.state is StreamState.IDLE:
+            await client.respond_error(invocation, report)
+        elif response.state is StreamState.BODY:
+            await response.fail(report)
+    except (OSError, LambdaStreamError) as refused:
+        logger.warning("the error could not be reported: %s", refused)
+
+
+def _export_trace_id(trace_id: str | None) -> None:
+    """Show the trace to SDKs that read it from the environment, as the stock runtime does."""
+    if trace_id is None:
+        os.environ.pop("_X_AMZN_TRACE_ID", None)
+    else:
+        os.environ["_X_AMZN_TRACE_ID"] = trace_id

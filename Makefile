@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 SAM := PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --custom-compile-command "make lock" $(ARGS)
+	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help run test check format lock bench sam validate build clean
@@ -62,5 +62,7 @@ clean: ## Remove environments, builds and caches
 	fi; \
 	echo "Setting up $(@D) from $< with $$($$python --version); this takes a minute."; \
 	$$python -m venv --clear $(@D)
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@# Compiling as it is imported, not all of it now, halves the wait.
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+		--require-hashes -r $<
 	@touch $@

@@ -1,6 +1,65 @@
+"""What every test shares: the event loop, what a marker needs, and no silent skips in CI.
+
+A test that needs more than Python carries a marker (`chromium`, `docker`, `sam`) and is skipped
+where that is missing. With `CI=true` a skip is a failure: CI installs everything, so a skip there
+means that a rule went unproven.
+"""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Generator
+from pathlib import Path
+
 import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def _docker_runs() -> bool:
+    docker = shutil.which("docker")
+    if docker is None:
+        return False
+    return subprocess.run([docker, "info"], check=False, capture_output=True).returncode == 0
+
+
+NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
+    "chromium": (
+        lambda: shutil.which("chromium") is not None,
+        "chromium on PATH (Debian: apt-get install chromium)",
+    ),
+    "docker": (_docker_runs, "a Docker engine that answers"),
+    "sam": ((ROOT / ".venv-sam/.installed").exists, "the SAM CLI (make sam)"),
+}
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker, (present, what) in NEEDS.items():
+        if item.get_closest_marker(marker) and not present():
+            pytest.skip(f"needs {what}")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    _forbid_skip(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    report = yield
+    _forbid_skip(report)
+    return report
+
+
+def _forbid_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"CI skips nothing, but this was skipped: {report.longreprtext}"

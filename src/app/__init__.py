@@ -1,0 +1,1 @@
+"""LLM answers as resumable streams: a plain ASGI application over one DynamoDB table."""

@@ -1,0 +1,1 @@
+"""The HTTP interface: routes, what they take, and how records look on the wire."""

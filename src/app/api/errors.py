@@ -1,0 +1,105 @@
+"""How errors look: a status, a stable code, and a message that says what to do.
+
+What the client sent is never repeated, neither in an answer nor in the log.
+"""
+
+from collections.abc import Mapping
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from app.exceptions import BadCursor, KeyReused, LogError, LogUnavailable, StreamNotFound
+from app.log import logger
+
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+class RequestRefused(Exception):
+    """Raised by a route to answer with an error of its own."""
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+
+
+def answer(
+    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """The JSON answer for an error."""
+    body = {"error": {"code": code, "message": message}}
+    return JSONResponse(body, status, headers)
+
+
+def install(app: FastAPI) -> None:
+    """Translate every error that a route may raise."""
+    app.add_exception_handler(RequestRefused, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(StreamNotFound, _not_found)
+    app.add_exception_handler(BadCursor, _bad_cursor)
+    app.add_exception_handler(KeyReused, _key_reused)
+    app.add_exception_handler(LogError, _log_failed)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _unexpected)
+
+
+async def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestRefused)
+    return answer(error.status, error.code, error.message)
+
+
+async def _invalid(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    if any(problem["type"] == "json_invalid" for problem in error.errors()):
+        return answer(
+            422,
+            "invalid_json",
+            "The body is not JSON: send an object such as "
+            '{"prompt": "…"} with Content-Type: application/json.',
+        )
+    problems = "; ".join(
+        f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+    )
+    return answer(422, "invalid_request", f"The request is invalid. {problems}.")
+
+
+async def _not_found(_request: Request, _: Exception) -> JSONResponse:
+    message = "There is no such stream, or it has expired: create one with POST /streams."
+    return answer(404, "stream_not_found", message)
+
+
+async def _bad_cursor(_: Request, error: Exception) -> JSONResponse:
+    return answer(400, "bad_cursor", _sentence(error))
+
+
+async def _key_reused(_: Request, error: Exception) -> JSONResponse:
+    return answer(422, "idempotency_key_reused", _sentence(error))
+
+
+async def _log_failed(_: Request, error: Exception) -> JSONResponse:
+    logger.error("the log failed", exc_info=error)
+    if isinstance(error, LogUnavailable):
+        message = "The event log does not answer right now. Send the same request again."
+        return answer(503, "log_unavailable", message, {"Retry-After": "2"})
+    message = "The event log is not set up: the operator finds the reason in the function's log."
+    return answer(500, "log_refused", message)
+
+
+async def _http(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    code = _CODES.get(error.status_code, "http_error")
+    message = f"{error.detail}. GET /openapi.json lists what there is."
+    return answer(error.status_code, code, message, error.headers)
+
+
+async def _unexpected(_request: Request, _: Exception) -> JSONResponse:
+    message = "Something broke: the operator finds the reason in the function's log."
+    return answer(500, "internal_error", message)
+
+
+def _sentence(error: Exception) -> str:
+    text = str(error)
+    return f"{text[:1].upper()}{text[1:]}."

@@ -1,0 +1,105 @@
+"""The bodies of requests and answers, as OpenAPI shows them."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from app.generation.transcript import Status
+
+MaxTokens = Annotated[int, Field(ge=1, description="The longest answer, in tokens.")]
+Temperature = Annotated[float, Field(ge=0, le=2, description="0 is the least random.")]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class MessageBody(_Strict):
+    """One turn of a conversation."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class CreateStream(_Strict):
+    """What to answer: a prompt, or a conversation whose last turn is the user's."""
+
+    prompt: str | None = Field(None, description="Short for one user message.")
+    messages: list[MessageBody] | None = Field(None, max_length=1000)
+    model: str | None = Field(None, description="One of `/healthz`'s models; by default the first.")
+    max_tokens: MaxTokens | None = None
+    temperature: Temperature | None = None
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Self:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("send either `prompt` or `messages`")
+        if self.prompt is not None:
+            if not self.prompt.strip():
+                raise ValueError("`prompt` is empty: say what to answer")
+        elif not self.messages or self.messages[-1].role != "user":
+            raise ValueError("`messages` must end with a message of the user")
+        elif not all(message.content.strip() for message in self.messages):
+            raise ValueError("a message's `content` is empty")
+        return self
+
+
+class ErrorBody(BaseModel):
+    """What went wrong. `code` is stable; `message` says what to do."""
+
+    code: str
+    message: str
+
+
+class ErrorAnswer(BaseModel):
+    """The body of every answer that is not a success."""
+
+    error: ErrorBody
+
+
+class Usage(BaseModel):
+    """Token counts as the provider reports them."""
+
+    input_tokens: int
+    output_tokens: int
+
+
+class StreamError(BaseModel):
+    """Why a stream ended without an answer."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+class CreatedStream(BaseModel):
+    """A stream to be read. Its first reader starts it."""
+
+    id: str
+    model: str
+    events_url: str
+    url: str
+    cancel_url: str
+
+
+class Snapshot(BaseModel):
+    """A stream as far as it has come."""
+
+    id: str
+    model: str
+    status: Status
+    thinking: str
+    answer: str
+    finish_reason: str | None
+    usage: Usage | None
+    error: StreamError | None
+    last_event_id: str
+    expires_at: int = Field(description="Unix time in seconds.")
+
+
+class Health(BaseModel):
+    """The application answers; the log and the provider are not asked."""
+
+    status: Literal["ok"]
+    provider: str
+    models: list[str]

@@ -1,0 +1,264 @@
+"""The routes of the wire."""
+
+import time
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+
+from app.api import frames
+from app.api.errors import RequestRefused
+from app.api.models import (
+    CreatedStream,
+    CreateStream,
+    ErrorAnswer,
+    Health,
+    MaxTokens,
+    Snapshot,
+    StreamError,
+    Temperature,
+    Usage,
+)
+from app.api.responses import ComeBackResponse, ReadingResponse, window
+from app.event_log.records import Done, Failed
+from app.exceptions import LogUnavailable
+from app.generation.streams import Streams, Window
+from app.generation.transcript import Transcript, status
+from app.providers.base import Message, Provider
+from app.providers.base import Request as ModelRequest
+from app.settings import Settings
+
+router = APIRouter()
+
+Refusals = dict[int | str, dict[str, Any]]
+
+
+def _refusals(*statuses: int) -> Refusals:
+    texts = {
+        400: "The cursor is malformed, of another stream, or beyond the end.",
+        404: "There is no such stream, or it has expired.",
+        413: "The prompt is too long.",
+        422: "The request is invalid, or the Idempotency-Key came with another one before.",
+        503: "The event log does not answer right now.",
+    }
+    return {code: {"model": ErrorAnswer, "description": texts[code]} for code in statuses}
+
+
+_EVENTS: dict[str, Any] = {
+    "description": (
+        "Server-Sent Events: `start`, `claim`, `thinking`, `answer`, `heartbeat`, `handoff`, and "
+        "one of `done`, `error`, `cancelled` at the end. A response that ends without one of "
+        "those three is to be continued: connect again with the last id."
+    ),
+    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """What a route works with: the process's objects, and this request's window."""
+
+    streams: Streams
+    provider: Provider
+    settings: Settings
+    window: Window
+
+
+async def _served(request: Request) -> Served:
+    state = request.state
+    return Served(state.streams, state.provider, state.settings, window(request.scope))
+
+
+ServedDep = Annotated[Served, Depends(_served)]
+StreamId = Annotated[str, Path(description="A stream's id.", min_length=1, max_length=128)]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        pattern=r"^[A-Za-z0-9._:-]{16,128}$",
+        description="Makes creating repeatable: the same key gives the same stream. A UUID.",
+    ),
+]
+LastEventId = Annotated[str | None, Header(description="The id of the last event received.")]
+
+
+@router.post(
+    "/streams",
+    status_code=201,
+    response_model=CreatedStream,
+    responses={200: _EVENTS, **_refusals(413, 422, 503)},
+    summary="Create a stream",
+)
+async def create_stream(
+    body: CreateStream,
+    response: Response,
+    served: ServedDep,
+    idempotency_key: IdempotencyKey = None,
+    *,
+    stream: Annotated[bool, Query(description="Answer with the events themselves.")] = False,
+) -> Any:
+    """Create a stream that its first reader starts, or, with `?stream=true`, read it at once."""
+    request = _model_request(body, served)
+    if stream:
+        reading = await served.streams.create_and_read(request, idempotency_key, served.window)
+        return ReadingResponse(reading, served.window, served.settings)
+    start = await served.streams.create(request, idempotency_key)
+    url = f"/streams/{start.stream_id}"
+    response.headers["Location"] = url
+    return CreatedStream(
+        id=start.stream_id,
+        model=request.model,
+        events_url=f"{url}/events",
+        url=url,
+        cancel_url=f"{url}/cancel",
+    )
+
+
+@router.get(
+    "/streams/{stream_id}/events",
+    response_model=None,
+    responses={
+        200: _EVENTS,
+        204: {"description": "Everything has been delivered; an EventSource stops here."},
+        **_refusals(400, 404),
+    },
+    summary="Read a stream",
+)
+async def read_events(
+    stream_id: StreamId,
+    served: ServedDep,
+    last_event_id: LastEventId = None,
+    last_event_id_query: Annotated[
+        str | None,
+        Query(alias="last_event_id", description="For those who cannot set the header."),
+    ] = None,
+) -> Response:
+    """Send what follows the last event received, then whatever comes, up to the end."""
+    cursor = last_event_id or last_event_id_query
+    return await _resume(stream_id, cursor, served)
+
+
+@router.get(
+    "/streams/{stream_id}",
+    responses=_refusals(404, 503),
+    summary="Look at a stream",
+)
+async def show_stream(stream_id: StreamId, served: ServedDep) -> Snapshot:
+    """Tell how far a stream has come, without waiting."""
+    return _snapshot(await served.streams.transcript(stream_id), served.settings)
+
+
+@router.post(
+    "/streams/{stream_id}/cancel",
+    responses=_refusals(404, 503),
+    summary="Cancel a stream",
+)
+async def cancel_stream(stream_id: StreamId, served: ServedDep) -> Snapshot:
+    """End a stream for everybody who reads it; one that has ended stays as it is."""
+    return _snapshot(await served.streams.cancel(stream_id), served.settings)
+
+
+@router.get(
+    "/sse",
+    response_model=None,
+    responses={
+        200: _EVENTS,
+        204: {"description": "Everything has been delivered; an EventSource stops here."},
+        **_refusals(400, 404, 413, 422),
+    },
+    summary="Create and read in one",
+)
+async def create_and_read(
+    prompt: Annotated[str, Query(description="What to answer.")],
+    served: ServedDep,
+    last_event_id: LastEventId = None,
+    *,
+    model: Annotated[str | None, Query()] = None,
+    max_tokens: Annotated[MaxTokens | None, Query()] = None,
+    temperature: Annotated[Temperature | None, Query()] = None,
+) -> Response:
+    """Be all that `new EventSource("/sse?prompt=…")` needs.
+
+    When the browser reconnects, its Last-Event-ID names the stream, which is resumed.
+    """
+    if last_event_id:
+        stream_id, _ = frames.split_event_id(last_event_id)
+        return await _resume(stream_id, last_event_id, served)
+    if not prompt.strip():
+        raise RequestRefused(422, "invalid_request", "`prompt` is empty: say what to answer.")
+    body = CreateStream(
+        prompt=prompt,
+        messages=None,
+        model=model,
+        max_tokens=max_tokens,
+        temperature=temperature,
+    )
+    request = _model_request(body, served)
+    try:
+        reading = await served.streams.create_and_read(request, None, served.window)
+    except LogUnavailable:
+        return ComeBackResponse(served.settings)
+    return ReadingResponse(reading, served.window, served.settings)
+
+
+@router.get("/healthz", summary="Be alive")
+async def healthz(served: ServedDep) -> Health:
+    """Answer without asking the log or the provider."""
+    return Health(
+        status="ok", provider=served.settings.provider, models=list(served.provider.models)
+    )
+
+
+async def _resume(stream_id: str, cursor: str | None, served: Served) -> Response:
+    after = frames.position(cursor, stream_id) if cursor else None
+    try:
+        reading = await served.streams.read(stream_id, after, served.window)
+    except LogUnavailable:
+        return ComeBackResponse(served.settings)
+    if reading is None:
+        return Response(status_code=204)
+    return ReadingResponse(reading, served.window, served.settings)
+
+
+def _model_request(body: CreateStream, served: Served) -> ModelRequest:
+    """What the provider will be asked; refuses what is over a limit before anything happens."""
+    settings, provider = served.settings, served.provider
+    if body.prompt is not None:
+        messages: tuple[Message, ...] = (Message("user", body.prompt),)
+    else:
+        messages = tuple(Message(m.role, m.content) for m in body.messages or ())
+    size = sum(len(message.content.encode("utf-8", "surrogatepass")) for message in messages)
+    if size > settings.max_prompt_bytes:
+        raise RequestRefused(
+            413,
+            "prompt_too_large",
+            f"The prompt has {size} bytes; at most {settings.max_prompt_bytes} are taken: "
+            "shorten it.",
+        )
+    model = body.model or provider.models[0]
+    if model not in provider.models:
+        known = ", ".join(provider.models)
+        raise RequestRefused(
+            422, "unknown_model", f"This model is not served. Use one of: {known}."
+        )
+    if body.max_tokens is not None and body.max_tokens > settings.max_tokens:
+        raise RequestRefused(
+            422, "invalid_request", f"max_tokens may be at most {settings.max_tokens}."
+        )
+    return ModelRequest(messages, model, body.max_tokens, body.temperature)
+
+
+def _snapshot(transcript: Transcript, settings: Settings) -> Snapshot:
+    newest = transcript.newest
+    end = newest.payload
+    return Snapshot(
+        id=newest.stream_id,
+        model=transcript.start.model,
+        status=status(newest, now_ms=time.time() * 1000, lease=settings.lease),
+        thinking=transcript.partial.thinking,
+        answer=transcript.partial.answer,
+        finish_reason=end.finish_reason if isinstance(end, Done) else None,
+        usage=Usage(**frames.usage(end)) if isinstance(end, Done) else None,
+        error=StreamError(**frames.error(end)) if isinstance(end, Failed) else None,
+        last_event_id=frames.event_id(newest.stream_id, newest.seq),
+        expires_at=newest.expires_at,
+    )

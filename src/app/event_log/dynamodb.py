@@ -1,0 +1,218 @@
+"""The event log on DynamoDB.
+
+Its one primitive is append-if-next: a put of (stream, seq) on the condition that this key does
+not exist. Whoever puts it first owns the position, and that is all the locking there is.
+
+     writer A                 table                writer B
+        │── put seq 7, nonce a ──▶│                     │
+        │                         │◀── put seq 7, nonce b ──│
+        │◀────────── ok ──────────│── condition failed, old item: a ──▶│   B has lost
+        │── put seq 8, nonce c ──▶│                     │
+        │      (answer lost)      │                     │
+        │── put seq 8, nonce c ──▶│                     │
+        │◀─ condition failed, old item: c ─│            │   A's own: it had succeeded
+
+boto3 blocks, so every call crosses into a thread; it is imported, and its client made, by the
+first call, since both cost more than everything else a cold start does.
+"""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from app.event_log.records import Record, decode_payload, encode_payload
+from app.exceptions import LogRefused, LogUnavailable
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    Item = dict[str, AttributeValueTypeDef]
+
+T = TypeVar("T")
+
+# One call may take this long; the layers above decide how often to try again.
+_CONNECT_SECONDS = 1
+_READ_SECONDS = 2
+_ATTEMPTS = 2
+
+POSITION_IS_FREE = "attribute_not_exists(stream_id)"
+
+_SERVER_ERROR = 500
+_TRANSIENT = frozenset(
+    {
+        "InternalServerError",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "ThrottlingException",
+        "TransactionConflictException",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Consecutive records of one stream. `more` says that the log holds further ones."""
+
+    records: Sequence[Record]
+    more: bool
+
+
+class DynamoDBLog:
+    """Streams in one DynamoDB table, as template.yaml describes it.
+
+    Every method raises LogUnavailable or LogRefused. `connections` bounds the calls under way.
+    """
+
+    def __init__(self, table: str, *, connections: int = 16) -> None:
+        self._table = table
+        self._connections = connections
+        self._threads = ThreadPoolExecutor(connections, thread_name_prefix="dynamodb")
+        self._connecting = threading.Lock()
+        self._connected: DynamoDBClient | None = None
+
+    async def append(self, record: Record) -> Record | None:
+        """Put a record at its position; None if it is there now, else the one that is instead.
+
+        The same record may be appended again after LogUnavailable: it is written once.
+        """
+        return await self._in_thread(lambda: self._append(record))
+
+    async def read(self, stream_id: str, start: int, *, consistent: bool) -> Page:
+        """The records from position `start` on, up to one page of a megabyte."""
+        return await self._in_thread(lambda: self._read(stream_id, start, consistent))
+
+    async def newest(self, stream_id: str) -> Record | None:
+        """The last record of a stream, read consistently; None if there is no such stream."""
+        return await self._in_thread(lambda: self._newest(stream_id))
+
+    def close(self) -> None:
+        """Let the threads go; calls under way are not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _in_thread(self, call: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, call)
+
+    # In a thread
+
+    def _append(self, record: Record) -> Record | None:
+        client = self._client()
+        with _translated():
+            try:
+                client.put_item(
+                    TableName=self._table,
+                    Item=_encode(record),
+                    ConditionExpression=POSITION_IS_FREE,
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except client.exceptions.ConditionalCheckFailedException as failure:
+                present = _decode(cast("Any", failure.response)["Item"])
+                is_ours = (present.writer, present.nonce) == (record.writer, record.nonce)
+                return None if is_ours else present
+        return None
+
+    def _read(self, stream_id: str, start: int, consistent: bool) -> Page:  # noqa: FBT001
+        client = self._client()
+        with _translated():
+            answer = client.query(
+                TableName=self._table,
+                KeyConditionExpression="stream_id = :stream AND seq >= :start",
+                ExpressionAttributeValues={
+                    ":stream": {"S": stream_id},
+                    ":start": {"N": str(start)},
+                },
+                ConsistentRead=consistent,
+            )
+        records = [_decode(item) for item in answer["Items"]]
+        return Page(_without_gaps(records, start), more="LastEvaluatedKey" in answer)
+
+    def _newest(self, stream_id: str) -> Record | None:
+        client = self._client()
+        with _translated():
+            answer = client.query(
+                TableName=self._table,
+                KeyConditionExpression="stream_id = :stream",
+                ExpressionAttributeValues={":stream": {"S": stream_id}},
+                ScanIndexForward=False,
+                Limit=1,
+                ConsistentRead=True,
+            )
+        return next((_decode(item) for item in answer["Items"]), None)
+
+    def _client(self) -> "DynamoDBClient":
+        with self._connecting:
+            if self._connected is None:
+                import boto3
+                from botocore.config import Config
+
+                with _translated():
+                    self._connected = boto3.client(
+                        "dynamodb",
+                        config=Config(
+                            connect_timeout=_CONNECT_SECONDS,
+                            read_timeout=_READ_SECONDS,
+                            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+                            max_pool_connections=self._connections,
+                            parameter_validation=False,
+                            tcp_keepalive=True,
+                        ),
+                    )
+        return self._connected
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turn botocore's errors into the log's: the one border they cross."""
+    from botocore import exceptions
+
+    try:
+        yield
+    except exceptions.ClientError as error:
+        code = error.response["Error"]["Code"]
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if code in _TRANSIENT or status >= _SERVER_ERROR:
+            raise LogUnavailable(f"DynamoDB answered {status} {code}") from error
+        raise LogRefused(f"DynamoDB refused: {error}") from error
+    except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
+        raise LogUnavailable(f"DynamoDB does not answer: {error}") from error
+    except exceptions.BotoCoreError as error:
+        raise LogRefused(f"DynamoDB cannot be called: {error}") from error
+
+
+def _without_gaps(records: list[Record], start: int) -> list[Record]:
+    """The records up to the first gap: an eventually consistent read may have one."""
+    for index, record in enumerate(records):
+        if record.seq != start + index:
+            return records[:index]
+    return records
+
+
+def _encode(record: Record) -> "Item":
+    return {
+        "stream_id": {"S": record.stream_id},
+        "seq": {"N": str(record.seq)},
+        "kind": {"S": record.payload.kind},
+        "data": {"S": encode_payload(record.payload)},
+        "writer": {"S": record.writer},
+        "nonce": {"S": record.nonce},
+        "at": {"N": str(record.at)},
+        "expires_at": {"N": str(record.expires_at)},
+    }
+
+
+def _decode(item: "Item") -> Record:
+    return Record(
+        stream_id=item["stream_id"]["S"],
+        seq=int(item["seq"]["N"]),
+        payload=decode_payload(item["kind"]["S"], item["data"]["S"]),
+        writer=item["writer"]["S"],
+        nonce=item["nonce"]["S"],
+        at=int(item["at"]["N"]),
+        expires_at=int(item["expires_at"]["N"]),
+    )

@@ -1,0 +1,1 @@
+"""Turning requests into streams: one writer at a time, any number of readers."""

@@ -1,0 +1,111 @@
+"""One reader's way through a stream, from where it stands to the end."""
+
+import asyncio
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+
+from app.event_log.dynamodb import DynamoDBLog
+from app.event_log.records import Handoff, Record
+from app.exceptions import LogUnavailable
+from app.generation.generation import Generation
+from app.generation.tail import Tail
+from app.settings import Settings
+
+Claim = Callable[[Tail], Awaitable[Generation | None]]
+
+
+class Reading:
+    """Yields a stream's records from position `start` on, each once, in order.
+
+    `first` is what has been read of them already.
+
+    A reader is also who keeps a stream alive: when it finds nobody writing, it takes over, if its
+    invocation has the time. `until` and `claim_until` are times of the event loop's clock.
+    """
+
+    def __init__(
+        self,
+        log: DynamoDBLog,
+        tail: Tail,
+        start: int,
+        *,
+        first: Sequence[Record] = (),
+        claim: Claim,
+        settings: Settings,
+        until: float = math.inf,
+        claim_until: float = math.inf,
+        generation: Generation | None = None,
+    ) -> None:
+        self.stream_id = tail.stream_id
+        self._log = log
+        self._tail = tail
+        self._seq = start
+        self._first = first
+        self._claim = claim
+        self._settings = settings
+        self._until = until
+        self._claim_until = claim_until
+        self._generation = generation
+        self._clock = asyncio.get_running_loop().time
+
+    async def batches(self) -> AsyncGenerator[Sequence[Record]]:
+        """What is new, as much as there is at once; an empty batch when long nothing is.
+
+        Ends behind a terminal record, and without one when the time is over or a handed-over
+        stream needs a longer-lived invocation: then the client should come back.
+        Raises LogUnavailable or LogRefused.
+        """
+        with self._tail.attached():
+            while True:
+                records = await self._available()
+                if records:
+                    self._seq = records[-1].seq + 1
+                    yield records
+                    if records[-1].terminal or self._must_leave(records[-1]):
+                        return
+                if self._tail.closed or self._clock() >= self._until:
+                    return
+                if records:
+                    continue
+                if self._tail.trouble is not None:
+                    raise self._tail.trouble
+                elif self._tail.free_in() <= 0 and self._clock() < self._claim_until:
+                    await self._take_over()
+                elif not await self._tail.changed(self._seq, self._patience()):
+                    yield ()
+
+    async def settled(self) -> None:
+        """Return when the generation that this reader started, if any, is over.
+
+        An invocation must not end before: Lambda would freeze the sandbox in mid-sentence.
+        """
+        if self._generation is not None:
+            await self._generation.over()
+
+    async def _available(self) -> Sequence[Record]:
+        if self._first:
+            first, self._first = self._first, ()
+            return first
+        known = self._tail.since(self._seq)
+        if known is not None:
+            return known
+        page = await self._log.read(self.stream_id, self._seq, consistent=True)
+        if not page.more:
+            for record in page.records:
+                self._tail.feed(record)
+        return page.records
+
+    def _must_leave(self, record: Record) -> bool:
+        return isinstance(record.payload, Handoff) and self._clock() >= self._claim_until
+
+    def _patience(self) -> float:
+        """How long to wait for news before looking at the clock again."""
+        free_in = self._tail.free_in() if self._clock() < self._claim_until else math.inf
+        return min(self._settings.keep_alive, free_in, self._until - self._clock())
+
+    async def _take_over(self) -> None:
+        try:
+            self._generation = await self._claim(self._tail) or self._generation
+        except LogUnavailable:
+            # The tail polls the same log, and reports it when its patience is over.
+            await asyncio.sleep(self._settings.poll_interval_idle)

@@ -1,0 +1,296 @@
+"""The streams of this process: creating, reading, continuing and cancelling them."""
+
+import asyncio
+import base64
+import hashlib
+import math
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from weakref import WeakValueDictionary
+
+from app.event_log.dynamodb import DynamoDBLog
+from app.event_log.records import Cancelled, Claim, Record, Start
+from app.exceptions import BadCursor, KeyReused, StreamNotFound
+from app.generation.generation import Generation
+from app.generation.reading import Reading
+from app.generation.tail import Tail
+from app.generation.transcript import Transcript
+from app.generation.writer import Superseded, Writer, append_patiently
+from app.log import logger, shortened
+from app.providers.base import Partial, Provider, Request
+from app.settings import Settings
+
+# 192 bits: unguessable, and 32 characters of base64 without padding.
+_ID_BYTES = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How long a reader's response may last.
+
+    `deadline` is when the platform ends it, in Unix seconds; None where nothing does. `buffered`
+    says that nobody sees a byte before it ends, so it should end soon.
+    """
+
+    deadline: float | None = None
+    buffered: bool = False
+
+
+class Streams:
+    """All that can be done with streams. One object a process, made inside its event loop.
+
+    Every method raises LogUnavailable or LogRefused when the log fails.
+    """
+
+    def __init__(self, log: DynamoDBLog, provider: Provider, settings: Settings) -> None:
+        self._log = log
+        self._provider = provider
+        self._settings = settings
+        self._name = secrets.token_urlsafe(6)
+        self._tails: WeakValueDictionary[str, Tail] = WeakValueDictionary()
+        self._written: set[Tail] = set()
+        self._clock = asyncio.get_running_loop().time
+
+    # Creating
+
+    async def create(self, request: Request, key: str | None) -> Record:
+        """The start of a new stream, or of the one that this idempotency key has made before.
+
+        Nobody writes it yet: its first reader will. Raises KeyReused.
+        """
+        start = self._start(request, key, writer="")
+        return await self._put_start(start) or start
+
+    async def create_and_read(self, request: Request, key: str | None, window: Window) -> Reading:
+        """As `create`, and a reader at the beginning, whose process is the writer.
+
+        Without a key nobody else can know the stream, so the provider is asked at once, while
+        the start is still on its way to the log: the first token is one append away, not two.
+        """
+        start = self._start(request, key, writer=self._name)
+        tail = self._tail(start.stream_id)
+        generation = None if key else self._generation(tail, request, Partial(), window)
+        try:
+            present = await self._put_start(start)
+        except BaseException:
+            if generation is not None:
+                await generation.abandon()
+            raise
+        if present is not None:
+            tail.feed(present)
+            return self._reading(tail, 0, window)
+        tail.feed(start)
+        generation = generation or self._generation(tail, request, Partial(), window)
+        self._let_write(tail, generation, self._writer(start, seq=1))
+        return self._reading(tail, 0, window, generation=generation)
+
+    def _start(self, request: Request, key: str | None, *, writer: str) -> Record:
+        now = time.time()
+        return Record(
+            stream_id=_derived_id(key) if key else secrets.token_urlsafe(_ID_BYTES),
+            seq=0,
+            payload=Start(request.model, request.encode(), request.fingerprint),
+            writer=writer,
+            nonce=secrets.token_urlsafe(9),
+            at=int(now * 1000),
+            expires_at=int(now) + self._settings.stream_ttl,
+        )
+
+    async def _put_start(self, start: Record) -> Record | None:
+        """None if the stream is new; the start that this key has made before otherwise."""
+        present = await append_patiently(self._log, start, self._settings.create_patience)
+        if present is None:
+            return None
+        assert isinstance(start.payload, Start)
+        assert isinstance(present.payload, Start)
+        if _expired(present):
+            raise KeyReused("this Idempotency-Key made a stream that has expired: use a new key")
+        if present.payload.fingerprint != start.payload.fingerprint:
+            raise KeyReused(
+                "this Idempotency-Key came with another request before: use a new key for a new "
+                "request, and repeat a request unchanged"
+            )
+        return present
+
+    # Reading
+
+    async def read(self, stream_id: str, after: int | None, window: Window) -> Reading | None:
+        """A reader behind position `after` (None: at the beginning); None if nothing is left.
+
+        Raises StreamNotFound and BadCursor.
+        """
+        page = await self._log.read(stream_id, after or 0, consistent=True)
+        if not page.records:
+            newest = await self._log.newest(stream_id) if after else None
+            if newest is not None and not _expired(newest):
+                raise BadCursor(f"position {after} is beyond the end of this stream")
+            raise StreamNotFound
+        if _expired(page.records[0]):
+            raise StreamNotFound
+        if after is not None and page.records[0].terminal:
+            return None
+        tail = self._tail(stream_id)
+        if not page.more:
+            for record in page.records:
+                tail.feed(record)
+        if after is None:
+            return self._reading(tail, 0, window, first=page.records)
+        return self._reading(tail, after + 1, window, first=page.records[1:])
+
+    async def transcript(self, stream_id: str) -> Transcript:
+        """A stream as far as it has come; raises StreamNotFound."""
+        records = await self._history(stream_id)
+        if not records or _expired(records[0]):
+            raise StreamNotFound
+        return Transcript.of(records)
+
+    async def _history(self, stream_id: str) -> list[Record]:
+        records: list[Record] = []
+        more = True
+        while more:
+            page = await self._log.read(stream_id, len(records), consistent=True)
+            records += page.records
+            more = page.more
+        return records
+
+    def _reading(
+        self,
+        tail: Tail,
+        start: int,
+        window: Window,
+        *,
+        first: Sequence[Record] = (),
+        generation: Generation | None = None,
+    ) -> Reading:
+        hand_over_at = self._hand_over_at(window)
+        # Behind the handover, so that our own writer's last words still go out.
+        until = hand_over_at + self._settings.handoff_margin / 2
+        if window.buffered:
+            until = min(until, self._clock() + self._settings.buffered_window)
+        return Reading(
+            self._log,
+            tail,
+            start,
+            first=first,
+            claim=lambda tail: self._claim(tail, window),
+            settings=self._settings,
+            until=until,
+            claim_until=hand_over_at - self._settings.claim_margin,
+            generation=generation,
+        )
+
+    def _hand_over_at(self, window: Window) -> float:
+        if window.deadline is None:
+            return math.inf
+        left = window.deadline - time.time()
+        return self._clock() + left - self._settings.handoff_margin
+
+    # Writing
+
+    async def _claim(self, tail: Tail, window: Window) -> Generation | None:
+        """Become the writer of a stream that seems to have none; None if somebody else is."""
+        async with tail.claiming:
+            if tail.free_in() > 0:
+                return None
+            records = await self._history(tail.stream_id)
+            for record in records:
+                tail.feed(record)
+            if tail.free_in() > 0:
+                return None
+            transcript = Transcript.of(records)
+            attempt = transcript.attempts + 1
+            writer = self._writer(transcript.newest, seq=transcript.newest.seq + 1)
+            try:
+                tail.feed(await writer.append(Claim(attempt)))
+            except Superseded as lost:
+                tail.feed(lost.record)
+                return None
+            stream = shortened(tail.stream_id)
+            logger.info("claimed", extra={"stream": stream, "attempt": attempt})
+            request = Request.decode(transcript.start.request)
+            generation = self._generation(tail, request, transcript.partial, window)
+            self._let_write(tail, generation, writer)
+            return generation
+
+    def _writer(self, record: Record, *, seq: int) -> Writer:
+        return Writer(
+            log=self._log,
+            stream_id=record.stream_id,
+            name=self._name,
+            expires_at=record.expires_at,
+            patience=self._settings.log_patience,
+            seq=seq,
+        )
+
+    def _generation(
+        self, tail: Tail, request: Request, continue_from: Partial, window: Window
+    ) -> Generation:
+        return Generation(
+            self._provider,
+            request,
+            continue_from,
+            publish=tail.feed,
+            settings=self._settings,
+            hand_over_at=self._hand_over_at(window),
+        )
+
+    def _let_write(self, tail: Tail, generation: Generation, writer: Writer) -> None:
+        tail.generation = generation
+        self._written.add(tail)
+        generation.write(writer, on_end=lambda: self._let_go(tail))
+
+    def _let_go(self, tail: Tail) -> None:
+        tail.generation = None
+        self._written.discard(tail)
+
+    # Cancelling
+
+    async def cancel(self, stream_id: str) -> Transcript:
+        """End a stream for everybody, unless it has ended; raises StreamNotFound."""
+        newest = await self._log.newest(stream_id)
+        if newest is None or _expired(newest):
+            raise StreamNotFound
+        while not newest.terminal:
+            writer = self._writer(newest, seq=newest.seq + 1)
+            try:
+                newest = await writer.append(Cancelled())
+            except Superseded as lost:
+                newest = lost.record
+        tail = self._tails.get(stream_id)
+        if tail is not None:
+            tail.feed(newest)
+            if tail.generation is not None:
+                await tail.generation.abandon()
+        return await self.transcript(stream_id)
+
+    # The process
+
+    async def close(self) -> None:
+        """Hand over whatever is being written here, so that others go on at once."""
+        for tail in list(self._tails.values()):
+            tail.close()
+        generations = [tail.generation for tail in self._written if tail.generation is not None]
+        for generation in generations:
+            generation.hand_over()
+        for generation in generations:
+            await generation.over()
+        self._log.close()
+
+    def _tail(self, stream_id: str) -> Tail:
+        tail = self._tails.get(stream_id)
+        if tail is None:
+            tail = self._tails[stream_id] = Tail(self._log, stream_id, self._settings)
+        return tail
+
+
+def _derived_id(key: str) -> str:
+    """The stream id that an idempotency key always gives."""
+    digest = hashlib.sha256(b"idempotency-key:" + key.encode()).digest()
+    return base64.urlsafe_b64encode(digest[:_ID_BYTES]).decode()
+
+
+def _expired(record: Record) -> bool:
+    """DynamoDB may delete an expired item days late; for readers it is gone at once."""
+    return record.expires_at <= time.time()

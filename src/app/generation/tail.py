@@ -1,0 +1,158 @@
+"""The newest records of one stream, as far as this process knows them.
+
+All readers of a stream in one process share one tail, so that fifty readers poll the log as often
+as one does. It is fed from two sources: by the local writer from memory, with every record that
+has become durable, and else by a task that polls the log. It holds a window of records; whoever
+is further behind reads from the log until the window begins where they are.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from app.event_log.dynamodb import DynamoDBLog
+from app.event_log.records import Heartbeat, Record
+from app.exceptions import LogError, LogUnavailable
+from app.generation.transcript import is_stale, is_waiting
+from app.settings import Settings
+
+if TYPE_CHECKING:
+    from app.generation.generation import Generation
+
+_WINDOW = 512
+_SLOWER = 1.6
+
+
+class Tail:
+    """What is known of a stream's end, and who writes it if that is this process.
+
+    `claiming` must be held while deciding to take the stream over, so that one process does not
+    compete with itself.
+    """
+
+    def __init__(self, log: DynamoDBLog, stream_id: str, settings: Settings) -> None:
+        self.stream_id = stream_id
+        self.newest: Record | None = None
+        self.generation: Generation | None = None
+        self.trouble: LogError | None = None
+        self.closed = False
+        self.claiming = asyncio.Lock()
+        self._log = log
+        self._settings = settings
+        self._window: deque[Record] = deque(maxlen=_WINDOW)
+        self._clock = asyncio.get_running_loop().time
+        self._heard_at = self._clock()
+        self._news = asyncio.Event()
+        self._readers = 0
+        self._polling: asyncio.Task[None] | None = None
+
+    # What is known
+
+    def feed(self, record: Record) -> None:
+        """Take note of a record that is in the log, unless it is known."""
+        if self.newest is not None and record.seq <= self.newest.seq:
+            return
+        if self.newest is not None and record.seq > self.newest.seq + 1:
+            self._window.clear()
+        self._window.append(record)
+        self.newest = record
+        self._heard_at = self._clock()
+        self._announce()
+
+    def since(self, seq: int) -> Sequence[Record] | None:
+        """The known records from `seq` on; None if the log must be asked for the first of them."""
+        if self.newest is None or seq < self._window[0].seq:
+            return None
+        return list(islice(self._window, seq - self._window[0].seq, None))
+
+    async def changed(self, seq: int, seconds: float) -> bool:
+        """Whether there is, within that time, news for a reader that waits for `seq`."""
+        if self.closed or self.trouble is not None or self.since(seq) != []:
+            return True
+        try:
+            async with asyncio.timeout(max(0, seconds)):
+                await self._news.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def free_in(self) -> float:
+        """Seconds until the stream may be taken over, if nothing is heard until then.
+
+        The writer's clock and ours may disagree, so a long silence heard with our own ears also
+        counts. Neither decides anything but when to try: the log decides who wins.
+        """
+        if self.newest is None or self.newest.terminal or self.generation is not None:
+            return float("inf")
+        if is_waiting(self.newest):
+            return 0
+        lease = self._settings.lease
+        if is_stale(self.newest, now_ms=time.time() * 1000, lease=lease):
+            return 0
+        return max(0, self._heard_at + lease - self._clock())
+
+    def close(self) -> None:
+        """Send the readers away: this process ends, and must not take the stream over again."""
+        self.closed = True
+        self._announce()
+
+    # Who listens
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """Keep this tail up to date while the block runs."""
+        self._readers += 1
+        if self._polling is None:
+            self.trouble = None
+            self._polling = asyncio.create_task(self._poll())
+        try:
+            yield
+        finally:
+            self._readers -= 1
+            if self._readers == 0:
+                self._polling.cancel()
+                self._polling = None
+
+    def _announce(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def _poll(self) -> None:
+        try:
+            await self._poll_until_terminal()
+        except LogError as error:
+            self.trouble = error
+            self._announce()
+
+    async def _poll_until_terminal(self) -> None:
+        settings = self._settings
+        pause = settings.poll_interval
+        answered_at = self._clock()
+        while self.newest is None or not self.newest.terminal:
+            await asyncio.sleep(pause)
+            if self.generation is not None:
+                await self.generation.over()
+                continue
+            if self.newest is None:
+                continue
+            try:
+                spoken = await self._poll_once(self.newest.seq + 1)
+            except LogUnavailable:
+                if self._clock() - answered_at > settings.log_patience:
+                    raise
+                spoken = False
+            else:
+                answered_at = self._clock()
+            slower = min(pause * _SLOWER, settings.poll_interval_idle)
+            pause = settings.poll_interval if spoken else slower
+
+    async def _poll_once(self, start: int) -> bool:
+        """Whether the writer has said anything but that it lives."""
+        page = await self._log.read(self.stream_id, start, consistent=False)
+        for record in page.records:
+            self.feed(record)
+        return any(not isinstance(record.payload, Heartbeat) for record in page.records)

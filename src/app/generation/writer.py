@@ -1,0 +1,75 @@
+"""Appending to a stream as its only writer."""
+
+import asyncio
+import random
+import secrets
+import time
+from dataclasses import dataclass
+
+from app.event_log.dynamodb import DynamoDBLog
+from app.event_log.records import Payload, Record
+from app.exceptions import LogUnavailable, StreamError
+
+_BACKOFF_FIRST = 0.05
+_BACKOFF_MOST = 1.0
+
+
+class Superseded(StreamError):
+    """Raised when somebody else has written the next position; `record` is what stands there."""
+
+    def __init__(self, record: Record) -> None:
+        super().__init__(f"position {record.seq} is {record.writer or 'somebody'}'s")
+        self.record = record
+
+
+@dataclass(slots=True, kw_only=True)
+class Writer:
+    """Appends records one after another; one call at a time, so one record is in flight.
+
+    `seq` is the next position. `patience` is how long, in seconds, a log that does not answer is
+    asked again before LogUnavailable is raised.
+    """
+
+    log: DynamoDBLog
+    stream_id: str
+    name: str
+    expires_at: int
+    patience: float
+    seq: int = 0
+
+    async def append(self, payload: Payload) -> Record:
+        """The record once it is durable; raises Superseded, LogUnavailable or LogRefused."""
+        record = Record(
+            stream_id=self.stream_id,
+            seq=self.seq,
+            payload=payload,
+            writer=self.name,
+            nonce=secrets.token_urlsafe(9),
+            at=int(time.time() * 1000),
+            expires_at=self.expires_at,
+        )
+        present = await append_patiently(self.log, record, self.patience)
+        if present is not None:
+            raise Superseded(present)
+        self.seq += 1
+        return record
+
+
+async def append_patiently(log: DynamoDBLog, record: Record, patience: float) -> Record | None:
+    """Append as `DynamoDBLog.append`, again and again while the log does not answer.
+
+    It is the same record every time, so a write that had happened after all counts as ours.
+    """
+    loop = asyncio.get_running_loop()
+    give_up = loop.time() + patience
+    backoff = _BACKOFF_FIRST
+    while True:
+        try:
+            return await log.append(record)
+        except LogUnavailable:
+            # Jitter, so that writers throttled together do not come back together.
+            pause = backoff * random.uniform(0.5, 1)  # noqa: S311
+            if loop.time() + pause > give_up:
+                raise
+            await asyncio.sleep(pause)
+            backoff = min(backoff * 2, _BACKOFF_MOST)

@@ -1,0 +1,59 @@
+"""What can be set from outside, read once from the environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The application's settings. Times are in seconds unless their name says otherwise."""
+
+    table_name: str
+    provider: str = "demo"
+    connections: int = 16
+
+    max_prompt_bytes: int = 100_000
+    max_tokens: int = 16_000
+    stream_ttl: int = 24 * 3600
+
+    # The writer: it appends at once, then at most every `flush_interval`, and at least every
+    # `heartbeat`. Without a sign of life for `lease`, a reader takes over.
+    flush_interval: float = 0.04
+    heartbeat: float = 1.0
+    lease: float = 4.0
+    # How long a failing log is borne before the writer, or a reader's response, gives up.
+    log_patience: float = 15.0
+    create_patience: float = 5.0
+    # How long before the invocation's deadline the writer hands over, and what must be left on
+    # top of that for taking over to be worth it.
+    handoff_margin: float = 1.5
+    claim_margin: float = 1.0
+
+    # Readers ask the log this often while text arrives, and slow down to the second.
+    poll_interval: float = 0.05
+    poll_interval_idle: float = 0.5
+    keep_alive: float = 2.0
+
+    # How soon an EventSource comes back, when all is well and when the log is not.
+    retry_ms: int = 500
+    retry_trouble_ms: int = 2000
+    # Where nobody sees bytes before the response ends, it ends after this window.
+    buffered_window: float = 1.0
+    buffered_retry_ms: int = 100
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read the settings; raises ValueError with what to set."""
+        table_name = environ.get("TABLE_NAME")
+        if not table_name:
+            raise ValueError(
+                "TABLE_NAME is not set: name the DynamoDB table that holds the streams "
+                "(template.yaml sets it on Lambda, `make run` on this machine)"
+            )
+        concurrency = int(environ.get("AWS_LAMBDA_MAX_CONCURRENCY") or 1)
+        return cls(
+            table_name=table_name,
+            provider=environ.get("PROVIDER") or "demo",
+            connections=max(16, min(concurrency, 64)),
+        )

@@ -1,0 +1,598 @@
+// @ts-check
+/**
+ * The chat page: one prompt, its answer as it comes, and what happens to the connection meanwhile.
+ * The address names the stream, so a reload, another tab or the Back button show the same answer.
+ */
+import { createKey, createStream, LLMStream, readStream } from "./client.js";
+
+/** @typedef {import("./client.js").State} State */
+/** @typedef {import("./client.js").Usage} Usage */
+/** @typedef {import("./client.js").Failure} Failure */
+
+const TITLE = "Lambda LLM stream";
+const RATE_EVERY_MS = 500;
+const TAKEN_OVER_SHOWN_MS = 2_000;
+const STRIP_ROOM = 300;
+
+/** @type {Record<State, string>} */
+const STATES = {
+  connecting: "Connecting",
+  live: "Live",
+  stalled: "Interrupted",
+  reconnecting: "Reconnecting",
+  "taken-over": "Taken over",
+  finished: "Finished",
+  cancelled: "Stopped",
+  failed: "Failed",
+  lost: "Not available",
+};
+
+/** @type {Partial<Record<State, string>>} */
+const HINTS = {
+  stalled: "no word from the server",
+  reconnecting: "nothing is lost",
+  "taken-over": "another sandbox goes on",
+};
+
+const KINDS = /** @type {const} */ ([
+  "start",
+  "claim",
+  "thinking",
+  "answer",
+  "heartbeat",
+  "handoff",
+  "done",
+  "failure",
+  "cancelled",
+]);
+
+/** Under a stage path such as /Prod/ the API is there too. */
+const api = { baseUrl: new URL(".", location.href).pathname.slice(0, -1) };
+
+/** @type {Record<string, any>} */
+const ui = Object.fromEntries(Array.from(document.querySelectorAll("[id]"), (e) => [e.id, e]));
+
+/** @param {number} ms */
+const seconds = (ms, digits = 1) => `${(ms / 1000).toFixed(digits)} s`;
+
+/** @param {number} count */
+const inWords = (count) => `${count.toLocaleString("en")} ${count === 1 ? "word" : "words"}`;
+
+/** Text that streams into an element as text nodes. */
+class StreamedText {
+  words = 0;
+  #pending = "";
+  #inWord = false;
+  #element;
+
+  /** @param {HTMLElement} element */
+  constructor(element) {
+    this.#element = element;
+    element.replaceChildren();
+  }
+
+  /** @param {string} text @returns {number} how many words begin in it */
+  add(text) {
+    this.#pending += text;
+    const begun = (text.match(/\S+/g)?.length ?? 0) - (this.#inWord && /^\S/.test(text) ? 1 : 0);
+    if (text) this.#inWord = /\S$/.test(text);
+    this.words += begun;
+    return begun;
+  }
+
+  flush() {
+    if (this.#pending) this.#element.append(this.#pending);
+    this.#pending = "";
+  }
+}
+
+/** Time to the first token, and speed: words until the end tells how many tokens they were. */
+class Meter {
+  #startedAt = performance.now();
+  #firstAt = 0;
+  #words = 0;
+
+  /** @param {boolean} fromSend whether the time since the prompt was sent is known here */
+  constructor(fromSend) {
+    this.fromSend = fromSend;
+    ui.ttft.textContent = ui.rate.textContent = "–";
+  }
+
+  get elapsedMs() {
+    return performance.now() - this.#startedAt;
+  }
+
+  /** @param {number} words that came just now */
+  add(words) {
+    this.#words += words;
+    if (this.#firstAt) return;
+    this.#firstAt = performance.now();
+    if (this.fromSend) this.#remember(this.elapsedMs);
+  }
+
+  /** @param {number} [ms] measured before the page was reloaded */
+  showFirstToken(ms) {
+    if (ms) ui.ttft.textContent = seconds(ms, 2);
+  }
+
+  showRate() {
+    this.#show(this.#words, "words/s", "White-space separated words, since the first came");
+  }
+
+  /** @param {Usage} usage of one writer that was seen from its first token to its last */
+  showTokenRate(usage) {
+    this.#show(usage.output_tokens, "tokens/s", "Tokens by the model's count, first to last");
+  }
+
+  /** @param {number} ms */
+  #remember(ms) {
+    this.showFirstToken(ms);
+    history.replaceState({ ...history.state, firstTokenMs: ms }, "");
+  }
+
+  /** @param {number} amount @param {string} unit @param {string} meaning */
+  #show(amount, unit, meaning) {
+    const elapsed = performance.now() - this.#firstAt;
+    if (!this.#firstAt || elapsed < RATE_EVERY_MS) return;
+    ui.rate.textContent = `${Math.round((amount * 1000) / elapsed)} ${unit}`;
+    ui.rate.title = meaning;
+  }
+}
+
+/** The log as a line: a stretch for every run of like events, a mark where something happened. */
+class Strip {
+  #total = 0;
+  #run = 0;
+  #stretch = document.createElement("i");
+
+  constructor() {
+    ui.strip.replaceChildren();
+  }
+
+  /** @param {string} kind */
+  add(kind) {
+    if (kind !== this.#stretch.dataset.kind) {
+      this.flush();
+      this.#run = 0;
+      this.#stretch = document.createElement("i");
+      this.#stretch.dataset.kind = kind;
+      ui.strip.append(this.#stretch);
+    }
+    this.#run += 1;
+    this.#total += 1;
+  }
+
+  flush() {
+    this.#stretch.style.flexGrow = String(this.#run);
+    ui.strip.style.setProperty("--room", String(Math.max(0, STRIP_ROOM - this.#total)));
+  }
+}
+
+/** Keeps the end of the page in view while it grows, unless the reader has scrolled up. */
+class Follower {
+  #top = 0;
+  #following = true;
+
+  constructor() {
+    addEventListener("scroll", () => this.#scrolled(), { passive: true });
+    addEventListener("resize", () => this.grown());
+    new ResizeObserver(() => this.grown()).observe(ui.dock);
+    ui.latest.addEventListener("click", () => this.follow());
+  }
+
+  follow(following = true) {
+    this.#following = following;
+    this.grown();
+  }
+
+  grown() {
+    if (this.#following) scrollTo(0, document.documentElement.scrollHeight);
+    ui.latest.hidden = this.#following || this.#atEnd();
+  }
+
+  #atEnd() {
+    return innerHeight + scrollY >= document.documentElement.scrollHeight - 8;
+  }
+
+  #scrolled() {
+    if (this.#atEnd()) this.#following = true;
+    else if (scrollY < this.#top) this.#following = false;
+    this.#top = scrollY;
+    ui.latest.hidden = this.#following || this.#atEnd();
+  }
+}
+
+/** Runs work at most once a frame. A hidden tab has no frames: there a timer does it. */
+class Frames {
+  #due = false;
+  #work;
+
+  /** @param {() => void} work */
+  constructor(work) {
+    this.#work = work;
+    document.addEventListener("visibilitychange", () => this.#run());
+  }
+
+  request() {
+    if (this.#due) return;
+    this.#due = true;
+    if (document.hidden) setTimeout(() => this.#run(), 250);
+    else requestAnimationFrame(() => this.#run());
+  }
+
+  #run() {
+    if (!this.#due) return;
+    this.#due = false;
+    this.#work();
+  }
+}
+
+/** Tells screen readers what changed, the last of several things that happen at once. */
+class Announcer {
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+
+  /** @param {string} text */
+  say(text) {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => (ui.announcer.textContent = text), 400);
+  }
+}
+
+/** One stream on the page, from Send or from its address until another takes its place. */
+class Reading {
+  /** @type {LLMStream | undefined} */
+  stream;
+  stopRequested = false;
+  #running = true;
+  #seq = -1;
+  #replayUntil = -1;
+  #attempt = 1;
+  #handedOver = false;
+  #interrupted = false;
+  #thinking = new StreamedText(ui.thinking);
+  #answer = new StreamedText(ui.answer);
+  #strip = new Strip();
+  #meter;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #takenOverShown;
+
+  /** @param {string} prompt @param {boolean} fromSend */
+  constructor(prompt, fromSend) {
+    this.prompt = prompt;
+    this.#meter = new Meter(fromSend);
+    this.#meter.showFirstToken(history.state?.firstTokenMs);
+    document.title = prompt ? `${prompt.slice(0, 60)} – ${TITLE}` : TITLE;
+    ui.question.textContent = prompt;
+    ui.question.hidden = !prompt;
+    ui.thoughts.hidden = ui.after.hidden = ui.error.hidden = true;
+    ui.events.textContent = "0";
+    ui.journal.replaceChildren();
+    this.#show("connecting");
+    showRunning(true);
+  }
+
+  /** @param {string} id @param {number} [replayUntil] up to this event nothing is news */
+  follow(id, replayUntil = -1) {
+    this.#replayUntil = replayUntil;
+    const stream = new LLMStream(id, api);
+    this.stream = stream;
+    for (const kind of KINDS) stream.addEventListener(kind, () => this.#count(kind));
+    stream.addEventListener("state", ({ detail }) => this.#enter(detail.state, detail.failure));
+    stream.addEventListener("start", ({ data }) => this.#note(`The log begins (${data.model})`));
+    stream.addEventListener("claim", ({ data }) => this.#claimed(data.attempt));
+    stream.addEventListener("handoff", () => this.#handOver());
+    stream.addEventListener("thinking", ({ data }) => this.#text(this.#thinking, data.text));
+    stream.addEventListener("answer", ({ data }) => this.#text(this.#answer, data.text));
+    stream.addEventListener("done", ({ data }) => this.#done(data.finish_reason, data.usage));
+  }
+
+  close() {
+    this.#running = false;
+    clearTimeout(this.#takenOverShown);
+    this.stream?.close();
+  }
+
+  /** Ends without a stream. @param {Failure} failure @param {() => void} [again] */
+  fail(failure, again) {
+    this.#finish("failed", failure);
+    showError(failure.message, again);
+  }
+
+  /** Brings the page up to date with what has come. */
+  flush() {
+    this.#thinking.flush();
+    this.#answer.flush();
+    this.#strip.flush();
+    ui.thoughts.hidden = this.#thinking.words === 0;
+    ui["thought-words"].textContent = inWords(this.#thinking.words);
+    ui.events.textContent = (this.#seq + 1).toLocaleString("en");
+    follower.grown();
+  }
+
+  tick() {
+    if (this.#running) this.#meter.showRate();
+  }
+
+  // What the stream tells
+
+  get #replaying() {
+    return this.#seq >= 0 && this.#seq <= this.#replayUntil;
+  }
+
+  /** @param {string} kind */
+  #count(kind) {
+    this.#seq += 1;
+    this.#strip.add(kind);
+    frames.request();
+  }
+
+  /** @param {StreamedText} part @param {string} text */
+  #text(part, text) {
+    if (this.#answer.words === 0 && part === this.#answer) this.#say("Answer started.");
+    const words = part.add(text);
+    if (!this.#replaying) this.#meter.add(words);
+  }
+
+  /** @param {number} attempt */
+  #claimed(attempt) {
+    this.#attempt = attempt;
+    if (attempt === 1) this.#note("A sandbox begins to write");
+    else if (this.#handedOver) this.#note(`The next sandbox goes on (attempt ${attempt})`);
+    else this.#note(`Another sandbox took over (attempt ${attempt})`);
+    this.#handedOver = false;
+  }
+
+  #handOver() {
+    this.#handedOver = true;
+    this.#note("The sandbox hands over before its time is up");
+  }
+
+  /** @param {string} reason @param {Usage} usage */
+  #done(reason, usage) {
+    // A later writer counts its own tokens only, and a tab that came later missed some of the time.
+    if (this.#meter.fromSend && this.#attempt === 1) this.#meter.showTokenRate(usage);
+    ui.summary.textContent = `${usage.output_tokens.toLocaleString("en")} tokens (${reason})`;
+  }
+
+  /** @param {State} state @param {Failure} [failure] */
+  #enter(state, failure) {
+    if (state === "live") this.#live();
+    else if (state === "taken-over") this.#takenOver();
+    else if (state === "stalled" || state === "reconnecting") this.#interrupt(state);
+    else this.#finish(state, failure);
+  }
+
+  #live() {
+    if (this.#interrupted) this.#note(`Reading again, from event ${this.#seq}`);
+    if (this.#interrupted) this.#say("Connected again.");
+    this.#interrupted = false;
+    // A take-over is over with the next event; that is too short to be read.
+    if (ui.state.dataset.state !== "taken-over") this.#show("live");
+    else this.#takenOverShown = setTimeout(() => this.#show("live"), TAKEN_OVER_SHOWN_MS);
+  }
+
+  #takenOver() {
+    this.#interrupted = false;
+    if (this.#replaying) return;
+    this.#show("taken-over");
+    this.#say("Another sandbox goes on with the answer.");
+  }
+
+  /** @param {"stalled" | "reconnecting"} state */
+  #interrupt(state) {
+    const what = state === "stalled" ? "No word from the server" : "The connection ended";
+    this.#interrupted = true;
+    this.#show(state);
+    this.#note(`${what} after event ${this.#seq}`);
+    this.#say(state === "stalled" ? "Answer interrupted." : "Reconnecting.");
+    this.#strip.add("gap");
+    frames.request();
+  }
+
+  /** @param {State} state @param {Failure} [failure] */
+  #finish(state, failure) {
+    if (state !== "finished") this.#meter.showRate();
+    this.#running = false;
+    this.#show(state);
+    this.flush();
+    showRunning(false);
+    ui.after.hidden = this.#answer.words === 0;
+    this.#note(`${STATES[state]}, after ${this.#seq + 1} events`);
+    if (failure) this.#explain(failure);
+    else this.#say(`${STATES[state]}. The answer has ${inWords(this.#answer.words)}.`);
+    follower.grown();
+  }
+
+  /** @param {Failure} failure */
+  #explain({ message, retryable }) {
+    const { prompt } = this;
+    showError(message, retryable && prompt ? () => submit(prompt) : undefined);
+  }
+
+  // What the page shows
+
+  /** @param {State} state */
+  #show(state) {
+    clearTimeout(this.#takenOverShown);
+    ui.state.dataset.state = state;
+    ui.state.textContent = STATES[state];
+    ui.hint.textContent = HINTS[state] ?? "";
+  }
+
+  /** @param {string} text */
+  #say(text) {
+    if (!this.#replaying) announcer.say(text);
+  }
+
+  /** @param {string} text */
+  #note(text) {
+    const when = document.createElement("span");
+    when.textContent = this.#replaying ? "earlier" : seconds(this.#meter.elapsedMs);
+    const line = document.createElement("li");
+    line.append(when, text);
+    ui.journal.append(line);
+    ui.journal.scrollTop = ui.journal.scrollHeight;
+  }
+}
+
+/** @param {boolean} running */
+function showRunning(running) {
+  const { activeElement } = document;
+  ui.answer.ariaBusy = String(running);
+  ui.stop.disabled = false;
+  ui.stop.hidden = !running;
+  ui.send.hidden = running;
+  // Whoever was on the button that has gone is not left nowhere.
+  if (running && activeElement !== ui.prompt) ui.stop.focus();
+  if (!running && activeElement === ui.stop) ui.send.focus();
+}
+
+/** @param {string} message @param {() => void} [again] */
+function showError(message, again) {
+  ui["error-message"].textContent = message;
+  ui.again.onclick = again;
+  ui.again.hidden = !again;
+  ui.error.hidden = false;
+}
+
+/** @param {boolean} reading */
+function showPage(reading) {
+  ui.welcome.hidden = reading;
+  ui.reading.hidden = ui.connection.hidden = ui.new.hidden = !reading;
+}
+
+const follower = new Follower();
+const announcer = new Announcer();
+const frames = new Frames(() => current?.flush());
+
+/** @type {Reading | undefined} */
+let current;
+
+/** @param {Reading} reading */
+function begin(reading) {
+  current?.close();
+  current = reading;
+  showPage(true);
+  follower.follow();
+  return reading;
+}
+
+/** A new stream, and a new entry in the tab's history. @param {string} prompt */
+function submit(prompt) {
+  const key = createKey();
+  // Before the request: a reload while it is under way repeats it, and the key finds its stream.
+  history.pushState({ prompt, key }, "", location.pathname);
+  ui.prompt.value = "";
+  void ask(prompt, key);
+}
+
+/** @param {string} prompt @param {string} key */
+async function ask(prompt, key) {
+  const reading = begin(new Reading(prompt, true));
+  try {
+    const { id } = await createStream({ prompt }, { ...api, idempotencyKey: key });
+    if (reading !== current) return;
+    history.replaceState(history.state, "", `?stream=${encodeURIComponent(id)}`);
+    reading.follow(id);
+    if (reading.stopRequested) await stop();
+  } catch (error) {
+    if (reading !== current) return;
+    const failure = /** @type {Failure} */ (error);
+    ui.prompt.value ||= prompt;
+    reading.fail(failure, failure.retryable ? () => void ask(prompt, key) : undefined);
+  }
+}
+
+/** @param {string} id @param {string} prompt known only where it was typed */
+async function resume(id, prompt) {
+  const reading = begin(new Reading(prompt, false));
+  const snapshot = await readStream(id, { ...api, attempts: 1 }).catch(() => undefined);
+  if (reading !== current) return;
+  const running = snapshot?.status === "streaming" || snapshot?.status === "waiting";
+  follower.follow(running);
+  reading.follow(id, snapshot ? Number(snapshot.last_event_id.split(":").at(-1)) : Infinity);
+}
+
+async function stop() {
+  const reading = current;
+  ui.stop.disabled = true;
+  if (!reading?.stream) {
+    if (reading) reading.stopRequested = true;
+    return;
+  }
+  try {
+    await reading.stream.cancel();
+  } catch (error) {
+    ui.stop.disabled = false;
+    showError(`Not stopped. ${/** @type {Error} */ (error).message}`, stop);
+  }
+}
+
+function reset() {
+  current?.close();
+  current = undefined;
+  document.title = TITLE;
+  showRunning(false);
+  showPage(false);
+  ui.prompt.focus();
+}
+
+/** Shows what the address, and this tab's memory of it, say. */
+function route() {
+  const id = new URLSearchParams(location.search).get("stream");
+  const { prompt = "", key } = history.state ?? {};
+  if (id) void resume(id, prompt);
+  else if (key) void ask(prompt, key);
+  else reset();
+}
+
+async function copy() {
+  await navigator.clipboard.writeText(ui.answer.textContent);
+  ui.copy.textContent = "Copied";
+  announcer.say("Answer copied.");
+  setTimeout(() => (ui.copy.textContent = "Copy"), 2_000);
+}
+
+/** @param {SubmitEvent} event */
+function send(event) {
+  event.preventDefault();
+  const prompt = ui.prompt.value.trim();
+  if (prompt && !ui.send.hidden) submit(prompt);
+}
+
+/** @param {KeyboardEvent} event */
+function typed(event) {
+  // Enter may also choose among an input method's suggestions.
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  ui.form.requestSubmit();
+}
+
+/** @param {KeyboardEvent} event */
+function escaped({ key, isComposing }) {
+  if (key === "Escape" && !isComposing && !ui.stop.hidden && !ui.stop.disabled) void stop();
+}
+
+ui.form.addEventListener("submit", send);
+ui.prompt.addEventListener("keydown", typed);
+ui.stop.addEventListener("click", stop);
+ui.copy.addEventListener("click", copy);
+ui.copy.hidden = !navigator.clipboard; // which only pages from https or localhost have
+ui.more.addEventListener("click", () => {
+  ui.journal.hidden = !ui.journal.hidden;
+  ui.more.ariaExpanded = String(!ui.journal.hidden);
+  ui.journal.scrollTop = ui.journal.scrollHeight;
+});
+ui.thoughts.addEventListener("toggle", () => ui.thoughts.open && follower.follow(false));
+ui.new.addEventListener("click", () => {
+  history.pushState(null, "", location.pathname);
+  reset();
+});
+for (const example of ui.examples.querySelectorAll("button")) {
+  example.addEventListener("click", () => submit(example.textContent));
+}
+addEventListener("keydown", escaped);
+addEventListener("popstate", route);
+setInterval(() => current?.tick(), RATE_EVERY_MS);
+route();

@@ -6,7 +6,7 @@
 """
 
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
 
@@ -29,10 +29,8 @@ class State(TypedDict):
     streams: Streams
 
 
-def create_app(environ: Mapping[str, str]) -> FastAPI:
-    """Make the application; raises ValueError when a setting is missing or wrong."""
-    settings = Settings.from_environ(environ)
-    provider = providers.create(settings.provider, environ)
+def create_app(settings: Settings, provider: Provider) -> FastAPI:
+    """The application over a table and a model."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
@@ -54,5 +52,6 @@ def create_app(environ: Mapping[str, str]) -> FastAPI:
     return app
 
 
-app = create_app(os.environ)
+settings = Settings.from_environ(os.environ)
+app = create_app(settings, providers.create(settings.provider, os.environ))
 handler = Adapter(app)

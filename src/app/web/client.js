@@ -346,7 +346,7 @@ async function exchange(url, init, { fetch, timeoutMs }) {
   try {
     const response = await fetch(url, { ...init, signal });
     if (response.ok) return await response.json();
-    const { error } = await response.json().catch(() => ({}));
+    const { error } = (await response.json().catch(() => null)) ?? {};
     const { code = "refused", message = `The server answered ${response.status}.` } = error ?? {};
     throw new StreamError(response.status, code, message);
   } catch (error) {

@@ -1,0 +1,466 @@
+"""The browser client against a server that plays what networks and servers do; Chromium drives it.
+
+Every answer of the server is scripted, down to the byte; EventSource and fetch are the browser's.
+"""
+
+import asyncio
+import json
+import shutil
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import anyio
+import pytest
+from playwright.async_api import Page, async_playwright
+
+pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
+
+CLIENT = Path(__file__).parents[2] / "src/app/web/client.js"
+CHROMIUM_FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+DEADLINE = 10.0
+
+# Reads stream `s` with the waits cut short, and writes down what the client tells.
+HARNESS = """
+import * as client from "/client.js";
+const quick = {
+  backoffMs: 20, backoffCapMs: 40, stalledMs: 60_000, silentMs: 60_000, unansweredMs: 60_000,
+};
+const kinds = ["start", "claim", "thinking", "answer", "heartbeat", "handoff", "done", "failure",
+  "cancelled"];
+Object.assign(window, client, { quick, events: [], states: [], sources: [] });
+class Source extends EventSource {
+  constructor(url) {
+    super(url);
+    sources.push(this);
+  }
+}
+window.read = (options) => {
+  window.stream = new LLMStream("s", { ...quick, EventSource: Source, ...options });
+  for (const kind of kinds) {
+    stream.addEventListener(kind, (event) => events.push([kind, event.data, event.lastEventId]));
+  }
+  stream.addEventListener("state", ({ detail }) => {
+    states.push(detail.state);
+    window.failure = detail.failure;
+  });
+};
+window.create = (body, options) => createStream(body, { ...quick, ...options }).catch(
+  ({ name, status, code, message }) => ({ name, status, code, message }),
+);
+window.ready = true;
+"""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the server was asked."""
+
+    method: str
+    target: str
+    headers: dict[str, str]
+    body: bytes
+
+
+Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@dataclass
+class Server:
+    """Answers each path with what its script says, in order, and writes down what it was asked."""
+
+    scripts: defaultdict[str, deque[Answer]] = field(default_factory=lambda: defaultdict(deque))
+    requests: list[Request] = field(default_factory=list)
+    unexpected: list[Request] = field(default_factory=list)
+
+    def script(self, path: str, *answers: Answer) -> None:
+        self.scripts[path].extend(answers)
+
+    def asked(self, path: str) -> list[Request]:
+        return [request for request in self.requests if request.target.partition("?")[0] == path]
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            request = await _read(reader)
+            await self._answer(request)(reader, writer)
+            await writer.drain()
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # the browser left
+        finally:
+            writer.close()
+
+    def _answer(self, request: Request) -> Answer:
+        path = request.target.partition("?")[0]
+        if path in PAGE:
+            return PAGE[path]
+        self.requests.append(request)
+        if self.scripts[path]:
+            return self.scripts[path].popleft()
+        self.unexpected.append(request)
+        return answer(404)
+
+
+async def _read(reader: asyncio.StreamReader) -> Request:
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    method, target, _ = head[0].split(" ")
+    pairs = (line.partition(": ") for line in head[1:] if line)
+    headers = {name.lower(): value for name, _, value in pairs}
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Request(method, target, headers, body)
+
+
+def answer(status: int, body: object = None, kind: str = "application/json") -> Answer:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+
+    async def send(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = f"HTTP/1.1 {status} x\r\nContent-Type: {kind}\r\nConnection: close\r\n"
+        length = "" if status == 204 else f"Content-Length: {len(content)}\r\n"
+        writer.write(f"{head}{length}\r\n".encode() + (b"" if status == 204 else content))
+
+    return send
+
+
+def sse(*frames: bytes, hang: bool = False) -> Answer:
+    """An event stream of these bytes, which then ends, or is held open in silence."""
+
+    async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+        writer.write(head + b"retry: 20\n\n" + b"".join(frames))
+        if hang:
+            await silence(reader, writer)
+
+    return send
+
+
+async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
+    """Says nothing (more) until the browser leaves."""
+    await reader.read()
+
+
+async def cut(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Breaks the connection instead of answering."""
+    writer.transport.abort()
+
+
+PAGE = {
+    "/": answer(200, b"<!doctype html><script type=module src=/harness.js></script>", "text/html"),
+    "/harness.js": answer(200, HARNESS.encode(), "text/javascript"),
+    "/client.js": answer(200, CLIENT.read_bytes(), "text/javascript"),
+    "/favicon.ico": answer(204),
+}
+EVENTS = "/streams/s/events"
+SNAPSHOT = "/streams/s"
+
+
+def frame(seq: int, kind: str, data: object, stream: str = "s") -> bytes:
+    payload = json.dumps(data, ensure_ascii=False)
+    return f"event: {kind}\ndata: {payload}\nid: {stream}:{seq}\n\n".encode()
+
+
+def words(first: int, last: int) -> bytes:
+    return b"".join(frame(seq, "answer", {"text": f"{seq} "}) for seq in range(first, last + 1))
+
+
+def done(seq: int) -> bytes:
+    usage = {"input_tokens": 1, "output_tokens": seq}
+    return frame(seq, "done", {"finish_reason": "stop", "usage": usage})
+
+
+def snapshot(last: int, status: str = "streaming", error: object = None) -> Answer:
+    return answer(200, {"id": "s", "status": status, "last_event_id": f"s:{last}", "error": error})
+
+
+@pytest.fixture(scope="module")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+async def page(anyio_backend: str) -> AsyncIterator[Page]:
+    assert anyio_backend == "asyncio"
+    async with async_playwright() as playwright:
+        path = shutil.which("chromium")
+        browser = await playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+        yield await browser.new_page()
+        await browser.close()
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A page that has the client, and the server it talks to."""
+
+    page: Page
+    server: Server
+
+    async def run(self, script: str) -> Any:
+        with anyio.fail_after(DEADLINE):
+            return await self.page.evaluate(script)
+
+    async def until(self, condition: str) -> None:
+        await self.page.wait_for_function(condition, timeout=DEADLINE * 1000)
+
+    async def read_to(self, state: str, options: str = "{}") -> None:
+        await self.run(f"read({options})")
+        await self.until(f"stream.state === '{state}'")
+
+    async def text(self) -> str:
+        kept = "events.filter(([kind]) => kind === 'answer')"
+        return str(await self.run(f"{kept}.map(([, data]) => data.text).join('')"))
+
+    def cursors(self) -> list[str]:
+        """Where each connection started: the header wins, as it does on the server."""
+        return [
+            request.headers.get("last-event-id") or unquote(request.target).partition("=")[2]
+            for request in self.server.asked(EVENTS)
+        ]
+
+
+@pytest.fixture
+async def bench(page: Page) -> AsyncIterator[Bench]:
+    server = Server()
+    listener = await asyncio.start_server(server.serve, "127.0.0.1")
+    await page.goto(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}")
+    bench = Bench(page, server)
+    await bench.until("window.ready")
+    yield bench
+    await page.goto("about:blank")
+    listener.close()
+    await listener.wait_closed()
+    assert server.unexpected == []
+
+
+async def test_every_event_comes_once_and_in_order_with_its_data_parsed(bench: Bench) -> None:
+    start = frame(0, "start", {"stream_id": "s", "model": "demo"})
+    bench.server.script(EVENTS, sse(start, frame(1, "thinking", {"text": "…\n"}), done(2)))
+    await bench.read_to("finished")
+    assert await bench.run("events") == [
+        ["start", {"stream_id": "s", "model": "demo"}, "s:0"],
+        ["thinking", {"text": "…\n"}, "s:1"],
+        [
+            "done",
+            {"finish_reason": "stop", "usage": {"input_tokens": 1, "output_tokens": 2}},
+            "s:2",
+        ],
+    ]
+    assert await bench.run("states") == ["live", "finished"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "state"), [("done", "finished"), ("error", "failed"), ("cancelled", "cancelled")]
+)
+async def test_a_terminal_event_closes_the_connection(bench: Bench, kind: str, state: str) -> None:
+    bench.server.script(EVENTS, sse(words(0, 0), frame(1, kind, {}), hang=True))
+    await bench.read_to(state)
+    assert await bench.run("sources.map((source) => source.readyState)") == [2]
+
+
+async def test_the_servers_error_event_is_a_failure_and_no_transport_error(bench: Bench) -> None:
+    failure = {"code": "overloaded", "message": "Try again.", "retryable": True}
+    bench.server.script(EVENTS, sse(frame(0, "error", failure)))
+    await bench.read_to("failed")
+    assert await bench.run("events") == [["failure", failure, "s:0"]]
+    assert await bench.run("failure") == failure
+
+
+async def test_a_cut_at_any_byte_of_a_frame_loses_and_repeats_nothing(bench: Bench) -> None:
+    size = len(frame(1, "answer", {"text": "1é "}))
+    frames = [frame(seq, "answer", {"text": f"{seq}é "}) for seq in range(size + 1)]
+    for at in range(size):
+        bench.server.script(EVENTS, sse(frames[at], frames[at + 1][:at]))
+    bench.server.script(EVENTS, sse(frames[size], done(size + 1)))
+    await bench.read_to("finished")
+    assert await bench.text() == "".join(f"{seq}é " for seq in range(size + 1))
+    assert bench.cursors() == ["", *(f"s:{seq}" for seq in range(size))]
+
+
+async def test_events_seen_before_or_of_another_stream_are_ignored(bench: Bench) -> None:
+    foreign = frame(4, "answer", {"text": "foreign"}, stream="other")
+    bench.server.script(EVENTS, sse(words(0, 3)), sse(foreign, words(0, 5), done(6)))
+    await bench.read_to("finished")
+    assert await bench.text() == "0 1 2 3 4 5 "
+
+
+async def test_a_hole_is_never_shown_but_read_again_from_before_it(bench: Bench) -> None:
+    bench.server.script(EVENTS, sse(words(0, 1), words(3, 4)), sse(words(2, 4), done(5)))
+    await bench.read_to("finished")
+    assert await bench.text() == "0 1 2 3 4 "
+    assert bench.cursors() == ["", "s:1"]
+
+
+async def test_an_event_of_a_kind_from_the_future_does_not_stop_an_old_page(bench: Bench) -> None:
+    future = frame(2, "tool", {"name": "search"})
+    rest = future + words(3, 4) + done(5)
+    bench.server.script(EVENTS, sse(words(0, 1), rest), sse(rest))
+    await bench.read_to("finished")
+    assert await bench.text() == "0 1 3 4 "
+
+
+async def test_a_stream_that_was_read_to_its_end_is_finished_without_reading(bench: Bench) -> None:
+    bench.server.script(EVENTS, answer(204))
+    bench.server.script(SNAPSHOT, snapshot(7, "done"))
+    await bench.read_to("finished", "{lastEventId: 's:7'}")
+    assert bench.cursors() == ["s:7"]
+
+
+async def test_a_stream_that_had_failed_still_says_why(bench: Bench) -> None:
+    failure = {"code": "overloaded", "message": "Try again.", "retryable": True}
+    bench.server.script(EVENTS, answer(204))
+    bench.server.script(SNAPSHOT, snapshot(7, "error", failure))
+    await bench.read_to("failed", "{lastEventId: 's:7'}")
+    assert await bench.run("failure") == failure
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(answer(429), id="429"),
+        pytest.param(answer(500), id="500"),
+        pytest.param(answer(200, b"", "text/html"), id="no event stream"),
+        pytest.param(cut, id="no answer"),
+    ],
+)
+async def test_a_refusal_that_passes_is_outlived(bench: Bench, refusal: Answer) -> None:
+    bench.server.script(
+        EVENTS, sse(words(0, 2)), refusal, refusal, refusal, sse(words(3, 4), done(5))
+    )
+    bench.server.script(SNAPSHOT, *[snapshot(4)] * 3)
+    await bench.read_to("finished")
+    assert await bench.text() == "0 1 2 3 4 "
+    assert bench.cursors()[-1] == "s:2"
+    assert await bench.run("states") == ["live", "reconnecting", "live", "finished"]
+
+
+async def test_while_the_whole_server_is_away_the_client_keeps_asking(bench: Bench) -> None:
+    bench.server.script(EVENTS, answer(503), sse(words(0, 0), done(1)))
+    bench.server.script(SNAPSHOT, answer(503), cut, answer(429), snapshot(1, "done"))
+    await bench.read_to("finished")
+    assert await bench.text() == "0 "
+
+
+async def test_a_stream_the_server_does_not_have_is_lost_and_asked_for_no_more(
+    bench: Bench,
+) -> None:
+    gone = {"error": {"code": "stream_not_found", "message": "It has expired."}}
+    bench.server.script(EVENTS, answer(404, gone))
+    bench.server.script(SNAPSHOT, answer(404, gone))
+    await bench.read_to("lost")
+    assert await bench.run("[failure.code, failure.message, failure.retryable]") == [
+        "stream_not_found",
+        "It has expired.",
+        False,
+    ]
+    assert await bench.run("sources.map((source) => source.readyState)") == [2]
+
+
+async def test_a_connection_that_falls_silent_is_told_and_then_replaced(bench: Bench) -> None:
+    bench.server.script(EVENTS, sse(words(0, 1), hang=True), sse(words(2, 3), done(4)))
+    await bench.read_to("finished", "{stalledMs: 100, silentMs: 200}")
+    assert await bench.text() == "0 1 2 3 "
+    assert bench.cursors() == ["", "s:1"]
+    states = ["live", "stalled", "reconnecting", "live", "finished"]
+    assert await bench.run("states") == states
+
+
+async def test_a_connection_that_is_never_answered_is_replaced(bench: Bench) -> None:
+    bench.server.script(EVENTS, silence, sse(words(0, 1), done(2)))
+    await bench.read_to("finished", "{unansweredMs: 200}")
+    assert await bench.text() == "0 1 "
+
+
+async def test_a_page_that_wakes_up_replaces_a_silent_connection_at_once(bench: Bench) -> None:
+    bench.server.script(EVENTS, sse(words(0, 1), hang=True), sse(words(2, 2), done(3)))
+    await bench.run("read()")
+    await bench.until("events.length === 2")
+    await bench.run("{ const now = Date.now(); Date.now = () => now + 3_600_000; }")
+    await bench.run("document.dispatchEvent(new Event('visibilitychange'))")
+    await bench.until("stream.state === 'finished'")
+    assert bench.cursors() == ["", "s:1"]
+
+
+async def test_a_network_that_comes_back_ends_the_wait(bench: Bench) -> None:
+    bench.server.script(EVENTS, answer(503), sse(words(0, 1), done(2)))
+    bench.server.script(SNAPSHOT, snapshot(2, "done"))
+    await bench.run("read({backoffMs: 3_600_000, backoffCapMs: 3_600_000})")
+    await bench.until("stream.state === 'reconnecting'")
+    await bench.page.context.set_offline(offline=True)
+    await bench.page.context.set_offline(offline=False)
+    await bench.until("stream.state === 'finished'")
+
+
+async def test_another_writer_is_told_until_it_writes(bench: Bench) -> None:
+    claims = frame(0, "claim", {"attempt": 1}), frame(1, "claim", {"attempt": 2})
+    bench.server.script(EVENTS, sse(*claims, words(2, 2), done(3)))
+    await bench.read_to("finished")
+    assert await bench.run("states") == ["live", "taken-over", "live", "finished"]
+
+
+async def test_cancelling_is_repeated_until_the_server_has_heard(bench: Bench) -> None:
+    bench.server.script(EVENTS, sse(words(0, 0), hang=True))
+    bench.server.script("/streams/s/cancel", cut, answer(503), answer(200, {"status": "cancelled"}))
+    await bench.run("read()")
+    assert await bench.run("stream.cancel()") == {"status": "cancelled"}
+    assert [request.method for request in bench.server.asked("/streams/s/cancel")] == ["POST"] * 3
+
+
+async def test_a_closed_reader_stays_closed(bench: Bench) -> None:
+    bench.server.script(EVENTS, sse(words(0, 0)))
+    await bench.run("read()")
+    await bench.run("stream.addEventListener('state', () => stream.close())")
+    await bench.until("sources[0].readyState === 2")
+    await bench.run("dispatchEvent(new Event('online'))")
+    await bench.run("dispatchEvent(new Event('pageshow'))")
+    assert await bench.run("sources.length") == 1
+
+
+async def test_a_creation_whose_answer_was_lost_is_repeated_with_its_key(bench: Bench) -> None:
+    created = {"id": "s", "status": "waiting", "model": "demo"}
+    truncated = b'HTTP/1.1 201 x\r\nContent-Length: 99\r\n\r\n{"id"'
+
+    async def half(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(truncated)
+
+    bench.server.script("/streams", cut, half, answer(429), answer(502), answer(201, created))
+    assert await bench.run("create({prompt: 'Hi'})") == created
+    requests = bench.server.asked("/streams")
+    assert [json.loads(request.body) for request in requests] == [{"prompt": "Hi"}] * 5
+    (key,) = {request.headers["idempotency-key"] for request in requests}
+    assert 16 <= len(key) <= 128
+
+
+async def test_a_creation_that_is_never_answered_is_repeated(bench: Bench) -> None:
+    bench.server.script("/streams", silence, answer(201, {"id": "s"}))
+    assert await bench.run("create({prompt: 'Hi'}, {timeoutMs: 200})") == {"id": "s"}
+
+
+async def test_a_refused_creation_says_why_and_is_not_repeated(bench: Bench) -> None:
+    body = {"error": {"code": "prompt_too_large", "message": "The limit is 32,000 characters."}}
+    bench.server.script("/streams", answer(413, body))
+    assert await bench.run("create({prompt: 'Hi'})") == {
+        "name": "StreamError",
+        "status": 413,
+        **body["error"],
+    }
+
+
+async def test_a_creation_gives_up_after_its_attempts(bench: Bench) -> None:
+    bench.server.script("/streams", answer(502, b"<html>", "text/html"), answer(502))
+    failure = await bench.run("create({prompt: 'Hi'}, {attempts: 2})")
+    assert (failure["status"], failure["code"]) == (502, "refused")
+
+
+async def test_a_creation_can_be_aborted_while_it_waits(bench: Bench) -> None:
+    bench.server.script("/streams", answer(503))
+    waits = "{backoffMs: 3_600_000, backoffCapMs: 3_600_000, signal: AbortSignal.timeout(200)}"
+    failure = await bench.run(f"create({{prompt: 'Hi'}}, {waits})")
+    assert failure["name"] == "TimeoutError"

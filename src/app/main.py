@@ -38,6 +38,7 @@ def create_app(settings: Settings, provider: Provider) -> FastAPI:
         streams = Streams(log, provider, settings)
         yield State(settings=settings, provider=provider, streams=streams)
         await streams.close()
+        log.close()
 
     app = FastAPI(
         title="Lambda LLM stream",

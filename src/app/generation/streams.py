@@ -276,7 +276,6 @@ class Streams:
             generation.hand_over()
         for generation in generations:
             await generation.over()
-        self._log.close()
 
     def _tail(self, stream_id: str) -> Tail:
         tail = self._tails.get(stream_id)

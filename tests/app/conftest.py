@@ -1,0 +1,32 @@
+"""What the application's tests share: a DynamoDB, an empty table, and the log on it."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+
+from app.event_log.dynamodb import DynamoDBLog
+from tests.store import CREDENTIALS, FaultyStore, create_table, faulty, moto
+
+
+@pytest.fixture(scope="session")
+def dynamodb_url() -> Iterator[str]:
+    with moto() as url:
+        yield url
+
+
+@pytest.fixture
+async def store(dynamodb_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultyStore]:
+    """The way from the log to DynamoDB, which can be made to fail."""
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    async with faulty(dynamodb_url) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_DYNAMODB", proxy.url)
+        yield proxy
+
+
+@pytest.fixture
+async def log(dynamodb_url: str, store: FaultyStore) -> AsyncIterator[DynamoDBLog]:
+    assert store.url, "the log finds its way through the environment"
+    event_log = DynamoDBLog(create_table(dynamodb_url))
+    yield event_log
+    event_log.close()

@@ -1,0 +1,37 @@
+"""A provider that says what a test tells it to, when the test lets it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field
+
+from app.providers.base import Delta, Message, Partial, Request
+
+REQUEST = Request((Message("user", "hello"),), "scripted")
+
+Step = Delta | asyncio.Event | Exception
+
+
+@dataclass
+class ScriptedProvider:
+    """Goes through the steps of each attempt: says a delta, waits for an event, or raises."""
+
+    attempts: Sequence[Sequence[Step]]
+    models: tuple[str, ...] = ("scripted",)
+    asked_to_continue: list[Partial] = field(default_factory=list)
+    running: int = 0
+
+    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
+        assert request == REQUEST
+        steps = self.attempts[len(self.asked_to_continue)]
+        self.asked_to_continue.append(continue_from)
+        self.running += 1
+        try:
+            for step in steps:
+                if isinstance(step, asyncio.Event):
+                    await step.wait()
+                elif isinstance(step, Exception):
+                    raise step
+                else:
+                    yield step
+        finally:
+            self.running -= 1

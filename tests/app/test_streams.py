@@ -1,0 +1,685 @@
+"""Writing, reading, taking over, handing over and cancelling, over a real DynamoDB API.
+
+Two `Streams` objects are two sandboxes: they share nothing but the table.
+"""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+import pytest
+
+from app.event_log.dynamodb import DynamoDBLog
+from app.event_log.records import (
+    Answer,
+    Cancelled,
+    Claim,
+    Done,
+    Failed,
+    Handoff,
+    Heartbeat,
+    Record,
+    Start,
+    Thinking,
+)
+from app.exceptions import (
+    BadCursor,
+    KeyReused,
+    LogUnavailable,
+    ProviderError,
+    StreamNotFound,
+)
+from app.generation.reading import Reading
+from app.generation.streams import Streams, Window
+from app.providers.base import AnswerDelta, Finish, Message, Partial, Request, ThinkingDelta
+from app.settings import Settings
+from tests.app.scripted import REQUEST, ScriptedProvider, Step
+from tests.store import Fault, FaultyStore
+
+pytestmark = pytest.mark.anyio
+
+SETTINGS = Settings(
+    table_name="unused",
+    heartbeat=0.2,
+    lease=0.8,
+    log_patience=1.0,
+    create_patience=1.0,
+    handoff_margin=0.3,
+    claim_margin=0.1,
+    flush_interval=0.01,
+)
+NOW = Window()
+FINISH = Finish("stop", 1, 2)
+KEY = "a-key-of-sixteen"
+
+Sandbox = Callable[..., Streams]
+
+
+def answer(*texts: str) -> list[Step]:
+    return [*map(AnswerDelta, texts), FINISH]
+
+
+@pytest.fixture
+async def sandbox(log: DynamoDBLog) -> AsyncIterator[Sandbox]:
+    made: list[Streams] = []
+
+    def make(provider: ScriptedProvider, **settings: Any) -> Streams:
+        streams = Streams(log, provider, dataclasses.replace(SETTINGS, **settings))
+        made.append(streams)
+        return streams
+
+    yield make
+    for streams in made:
+        await die(streams)
+
+
+async def die(streams: Streams) -> None:
+    """What SIGKILL does: everything stops, and no last word is written."""
+    for tail in list(streams._written):
+        assert tail.generation is not None
+        await tail.generation.abandon()
+
+
+async def read(reading: Reading | None) -> list[Record]:
+    """Everything that a reader is given."""
+    assert reading is not None
+    async with asyncio.timeout(10):
+        return [record async for batch in reading.batches() for record in batch]
+
+
+async def read_until(reading: Reading, kind: type[object]) -> list[Record]:
+    records: list[Record] = []
+    async with asyncio.timeout(10):
+        async for batch in reading.batches():
+            records += batch
+            if any(isinstance(record.payload, kind) for record in batch):
+                return records
+    raise AssertionError(f"no {kind} in {records}")
+
+
+def said(records: list[Record]) -> str:
+    return "".join(r.payload.text for r in records if isinstance(r.payload, Answer))
+
+
+def assert_exact(records: list[Record], text: str) -> None:
+    assert [record.seq for record in records] == list(range(len(records)))
+    assert said(records) == text
+    assert isinstance(records[-1].payload, Done)
+
+
+async def begin(streams: Streams, window: Window = NOW) -> tuple[str, Reading]:
+    start = await streams.create(REQUEST, None)
+    reading = await streams.read(start.stream_id, None, window)
+    assert reading is not None
+    return start.stream_id, reading
+
+
+# Writing
+
+
+async def test_a_created_stream_is_started_by_its_first_reader(sandbox: Sandbox) -> None:
+    provider = ScriptedProvider([[ThinkingDelta("hm"), *answer("a", "b")]])
+    streams = sandbox(provider)
+    stream_id, reading = await begin(streams)
+    assert provider.asked_to_continue == []
+    assert (await streams.transcript(stream_id)).newest.seq == 0
+
+    records = await read(reading)
+
+    assert_exact(records, "ab")
+    kinds = [type(record.payload) for record in records]
+    assert kinds == [Start, Claim, Thinking, Answer, Done]
+
+
+async def test_creating_and_reading_in_one_needs_no_claim(sandbox: Sandbox) -> None:
+    streams = sandbox(ScriptedProvider([answer("a")]))
+
+    records = await read(await streams.create_and_read(REQUEST, None, NOW))
+
+    assert [type(record.payload) for record in records] == [Start, Answer, Done]
+
+
+async def test_a_record_is_delivered_only_when_it_is_durable(
+    sandbox: Sandbox, store: FaultyStore
+) -> None:
+    go_on = asyncio.Event()
+    streams = sandbox(ScriptedProvider([[AnswerDelta("a"), go_on, *answer("b")]]))
+    reading = await streams.create_and_read(REQUEST, None, NOW)
+    batches = reading.batches()
+    seen = [record async for batch in _take(batches, 2) for record in batch]
+    assert said(seen) == "a"
+
+    store.choose = lambda operation: Fault.REFUSE if operation == "PutItem" else Fault.NONE
+    go_on.set()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.4):
+            await anext(batches)
+
+
+async def _take(batches: AsyncIterator[object], count: int) -> AsyncIterator[list[Record]]:
+    for _ in range(count):
+        batch = await anext(batches)
+        assert isinstance(batch, list)
+        yield batch
+
+
+async def test_what_comes_during_an_append_is_the_next_record(
+    sandbox: Sandbox, store: FaultyStore
+) -> None:
+    """One append in flight: the log's pace, not the model's, makes the records' size."""
+    streams = sandbox(ScriptedProvider([answer(*map(str, range(100)))]))
+    store.delay = 0.05
+
+    records = await read(await streams.create_and_read(REQUEST, None, NOW))
+
+    assert_exact(records, "".join(map(str, range(100))))
+    assert len(records) < 8
+
+
+async def test_long_text_is_split_below_the_item_limit(sandbox: Sandbox) -> None:
+    text = "🚀" * 70_000
+    streams = sandbox(ScriptedProvider([answer(text)]))
+
+    assert_exact(await read(await streams.create_and_read(REQUEST, None, NOW)), text)
+
+
+async def test_a_silent_model_is_covered_by_heartbeats(sandbox: Sandbox) -> None:
+    go_on = asyncio.Event()
+    streams = sandbox(ScriptedProvider([[go_on, *answer("a")]]))
+    reading = await streams.create_and_read(REQUEST, None, NOW)
+    asyncio.get_running_loop().call_later(1.5, go_on.set)
+
+    records = await read(reading)
+
+    assert_exact(records, "a")
+    beats = sum(isinstance(record.payload, Heartbeat) for record in records)
+    assert 4 <= beats <= 8  # 1.5 s of silence, one every 0.2 s
+
+
+# Reading
+
+
+async def test_many_readers_share_one_generation_and_its_words(sandbox: Sandbox) -> None:
+    provider = ScriptedProvider([answer("a", "b", "c")])
+    streams = sandbox(provider)
+    start = await streams.create(REQUEST, None)
+    readings = [await streams.read(start.stream_id, None, NOW) for _ in range(20)]
+
+    for records in await asyncio.gather(*map(read, readings)):
+        assert_exact(records, "abc")
+    assert len(provider.asked_to_continue) == 1
+
+
+async def test_another_sandbox_reads_along(sandbox: Sandbox) -> None:
+    go_on = asyncio.Event()
+    writing = sandbox(ScriptedProvider([[AnswerDelta("a"), go_on, *answer("b")]]))
+    stream_id, reading = await begin(writing)
+    own = asyncio.create_task(read(reading))
+    other = await sandbox(ScriptedProvider([])).read(stream_id, None, NOW)
+    assert other is not None
+    elsewhere = asyncio.create_task(read(other))
+    go_on.set()
+
+    assert await own == await elsewhere
+    assert_exact(await own, "ab")
+
+
+async def test_a_reader_goes_on_behind_its_cursor(sandbox: Sandbox) -> None:
+    streams = sandbox(ScriptedProvider([answer("a", "b")]))
+    stream_id, reading = await begin(streams)
+    records = await read(reading)
+
+    for after in range(len(records) - 1):
+        rest = await read(await streams.read(stream_id, after, NOW))
+        assert rest == records[after + 1 :]
+
+
+async def test_behind_the_terminal_record_nothing_is_left(sandbox: Sandbox) -> None:
+    streams = sandbox(ScriptedProvider([answer("a")]))
+    stream_id, reading = await begin(streams)
+    last = (await read(reading))[-1]
+
+    assert await streams.read(stream_id, last.seq, NOW) is None
+
+
+async def test_a_cursor_beyond_the_end_is_refused(sandbox: Sandbox) -> None:
+    streams = sandbox(ScriptedProvider([]))
+    start = await streams.create(REQUEST, None)
+
+    with pytest.raises(BadCursor):
+        await streams.read(start.stream_id, 1, NOW)
+
+
+async def test_an_unknown_stream_is_not_found(sandbox: Sandbox) -> None:
+    streams = sandbox(ScriptedProvider([]))
+
+    for after in (None, 0, 7):
+        with pytest.raises(StreamNotFound):
+            await streams.read("x" * 32, after, NOW)
+    with pytest.raises(StreamNotFound):
+        await streams.transcript("x" * 32)
+    with pytest.raises(StreamNotFound):
+        await streams.cancel("x" * 32)
+
+
+async def test_an_expired_stream_is_not_found_though_it_is_still_there(sandbox: Sandbox) -> None:
+    """DynamoDB deletes typically within two days; moto never does."""
+    streams = sandbox(ScriptedProvider([answer("a")]), stream_ttl=0)
+    start = await streams.create(REQUEST, None)
+
+    for after in (None, 0, 5):
+        with pytest.raises(StreamNotFound):
+            await streams.read(start.stream_id, after, NOW)
+    with pytest.raises(StreamNotFound):
+        await streams.cancel(start.stream_id)
+
+
+async def test_a_reader_that_does_not_read_does_not_hold_the_writer_up(sandbox: Sandbox) -> None:
+    texts = [f"{n} " for n in range(2000)]
+    provider = ScriptedProvider([answer(*texts)])
+    streams = sandbox(provider, flush_interval=0.0)
+    reading = await streams.create_and_read(REQUEST, None, NOW)
+    batches = reading.batches()
+    await anext(batches)
+
+    async with asyncio.timeout(10):
+        await reading.settled()
+
+    rest = [record async for batch in batches for record in batch]
+    assert said(rest) == "".join(texts)
+
+
+async def test_a_reader_far_behind_reads_from_the_log_what_memory_no_longer_holds(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.generation.tail._WINDOW", 4)
+    go_on = [asyncio.Event() for _ in range(30)]
+    steps = [step for n, gate in enumerate(go_on) for step in (AnswerDelta(f"{n} "), gate)]
+    streams = sandbox(ScriptedProvider([[*steps, FINISH]]))
+    reading = await streams.create_and_read(REQUEST, None, NOW)
+    batches = reading.batches()
+    first = await anext(batches)
+    for gate in go_on:
+        gate.set()
+        await asyncio.sleep(0.02)
+    await reading.settled()
+
+    records = [*first, *[record async for batch in batches for record in batch]]
+
+    assert_exact(records, "".join(f"{n} " for n in range(30)))
+
+
+async def test_a_tail_is_forgotten_when_nobody_uses_it(sandbox: Sandbox) -> None:
+    streams = sandbox(ScriptedProvider([answer("a")]))
+    _, reading = await begin(streams)
+    await read(reading)
+    await reading.settled()
+    del reading
+
+    assert not streams._tails
+    assert not streams._written
+
+
+# Taking over
+
+
+async def test_a_dead_writers_stream_is_continued_where_it_stopped(sandbox: Sandbox) -> None:
+    first = sandbox(ScriptedProvider([[ThinkingDelta("hm"), AnswerDelta("ab"), asyncio.Event()]]))
+    stream_id, reading = await begin(first)
+    seen = await read_until(reading, Answer)
+    await die(first)
+    provider = ScriptedProvider([answer("cd")])
+
+    rest = await read(await sandbox(provider).read(stream_id, seen[-1].seq, NOW))
+
+    assert_exact([*seen, *rest], "abcd")
+    assert provider.asked_to_continue == [Partial(thinking="hm", answer="ab")]
+    claims = [r.payload.attempt for r in [*seen, *rest] if isinstance(r.payload, Claim)]
+    assert claims == [1, 2]
+
+
+async def test_of_many_sandboxes_one_takes_over(sandbox: Sandbox) -> None:
+    first = sandbox(ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]]))
+    stream_id, reading = await begin(first)
+    await read_until(reading, Answer)
+    await die(first)
+    providers = [ScriptedProvider([answer("b")]) for _ in range(8)]
+    readings = [await sandbox(each).read(stream_id, None, NOW) for each in providers]
+
+    for records in await asyncio.gather(*map(read, readings)):
+        assert_exact(records, "ab")
+    assert sum(len(each.asked_to_continue) for each in providers) == 1
+
+
+async def test_a_live_writer_is_left_alone(sandbox: Sandbox) -> None:
+    """Its heartbeats are its lease, however long the model is silent."""
+    go_on = asyncio.Event()
+    stream_id, reading = await begin(sandbox(ScriptedProvider([[go_on, *answer("a")]])))
+    own = asyncio.create_task(read(reading))
+    bystander = ScriptedProvider([])
+    other = await _read_once_there(sandbox(bystander), stream_id)
+    asyncio.get_running_loop().call_later(3 * SETTINGS.lease, go_on.set)
+
+    assert_exact(await read(other), "a")
+    await own
+    assert bystander.asked_to_continue == []
+
+
+async def _read_once_there(streams: Streams, stream_id: str) -> Reading:
+    async with asyncio.timeout(5):
+        while (await streams.transcript(stream_id)).attempts == 0:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # Another process writes: there is nothing to wait on.
+    reading = await streams.read(stream_id, None, NOW)
+    assert reading is not None
+    return reading
+
+
+async def test_a_writer_that_wakes_up_after_a_take_over_appends_nothing(
+    sandbox: Sandbox, log: DynamoDBLog
+) -> None:
+    """What SIGSTOP and SIGCONT do, seen from inside: its next append comes much too late."""
+    zombie = ScriptedProvider([[AnswerDelta("a"), thaw := asyncio.Event(), *answer("never")]])
+    first = sandbox(zombie, heartbeat=3600)
+    stream_id, reading = await begin(first)
+    own = asyncio.create_task(read(reading))
+    other = await _read_once_there(sandbox(ScriptedProvider([answer("b")])), stream_id)
+
+    records = await read(other)
+    thaw.set()
+
+    assert_exact(records, "ab")
+    assert await own == records
+    await reading.settled()
+    assert zombie.running == 0
+    assert list((await log.read(stream_id, 0, consistent=True)).records) == records
+
+
+async def test_a_silence_heard_counts_though_the_writers_clock_is_ahead(
+    sandbox: Sandbox, log: DynamoDBLog
+) -> None:
+    """No clock is trusted: a dead writer from the future must not block the stream."""
+    streams = sandbox(ScriptedProvider([answer("a")]))
+    start = await streams.create(REQUEST, None)
+    ahead = dataclasses.replace(start, seq=1, payload=Claim(1), writer="x", at=start.at + 3_600_000)
+    await log.append(ahead)
+
+    assert_exact(await read(await streams.read(start.stream_id, None, NOW)), "a")
+
+
+# Handing over
+
+
+async def test_the_writer_hands_over_before_its_deadline(sandbox: Sandbox) -> None:
+    first = sandbox(ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]]))
+    stream_id, reading = await begin(first, Window(deadline=time.time() + 1.0))
+
+    seen = await read(reading)
+    await reading.settled()
+
+    assert isinstance(seen[-1].payload, Handoff)
+    second = ScriptedProvider([answer("b")])
+    begun = time.monotonic()
+    rest = await read(await sandbox(second).read(stream_id, seen[-1].seq, NOW))
+    assert time.monotonic() - begun < SETTINGS.lease / 2, "the lease was waited for"
+    assert_exact([*seen, *rest], "ab")
+
+
+async def test_an_invocation_with_no_time_left_does_not_take_over(sandbox: Sandbox) -> None:
+    provider = ScriptedProvider([])
+    streams = sandbox(provider)
+    stream_id, reading = await begin(streams, Window(deadline=time.time() + 0.35))
+
+    records = await read(reading)
+
+    assert [type(record.payload) for record in records] == [Start]
+    assert provider.asked_to_continue == []
+    assert (await streams.transcript(stream_id)).newest.seq == 0
+
+
+async def test_a_process_that_ends_hands_over_and_does_not_take_back(sandbox: Sandbox) -> None:
+    streams = sandbox(ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]]))
+    stream_id, reading = await begin(streams)
+    own = asyncio.create_task(read(reading))
+    await _read_once_there(sandbox(ScriptedProvider([])), stream_id)
+
+    async with asyncio.timeout(5):
+        await streams.close()
+        await own
+
+    assert isinstance((await streams.transcript(stream_id)).newest.payload, Handoff)
+
+
+async def test_a_buffered_response_ends_after_its_window_and_the_generation_goes_on(
+    sandbox: Sandbox,
+) -> None:
+    go_on = asyncio.Event()
+    streams = sandbox(
+        ScriptedProvider([[AnswerDelta("a"), go_on, *answer("b")]]), buffered_window=0.2
+    )
+    stream_id, reading = await begin(streams, Window(buffered=True))
+    begun = time.monotonic()
+
+    seen = await read(reading)
+
+    assert time.monotonic() - begun < 1
+    assert said(seen) == "a"
+    go_on.set()
+    await reading.settled()
+    assert isinstance((await streams.transcript(stream_id)).newest.payload, Done)
+
+
+# Cancelling
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+async def test_cancelling_ends_the_stream_for_all_and_stops_the_provider(
+    sandbox: Sandbox, where: str
+) -> None:
+    provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]])
+    streams = sandbox(provider)
+    stream_id, reading = await begin(streams)
+    own = asyncio.create_task(read(reading))
+    elsewhere = sandbox(ScriptedProvider([]))
+    other = asyncio.create_task(read(await _read_once_there(elsewhere, stream_id)))
+
+    transcript = await (streams if where == "here" else elsewhere).cancel(stream_id)
+
+    assert isinstance(transcript.newest.payload, Cancelled)
+    async with asyncio.timeout(1):
+        assert await own == await other
+        await reading.settled()
+    assert provider.running == 0
+    assert (await streams.cancel(stream_id)).newest == transcript.newest
+
+
+async def test_cancelling_what_is_done_changes_nothing(sandbox: Sandbox) -> None:
+    streams = sandbox(ScriptedProvider([answer("a")]))
+    stream_id, reading = await begin(streams)
+    records = await read(reading)
+
+    assert (await streams.cancel(stream_id)).newest == records[-1]
+
+
+async def test_cancelling_what_nobody_has_started_needs_no_provider(sandbox: Sandbox) -> None:
+    provider = ScriptedProvider([])
+    streams = sandbox(provider)
+    start = await streams.create(REQUEST, None)
+
+    await streams.cancel(start.stream_id)
+
+    kinds = [type(r.payload) for r in await read(await streams.read(start.stream_id, None, NOW))]
+    assert kinds == [Start, Cancelled]
+
+
+async def test_nothing_follows_a_terminal_record_however_cancel_and_finish_race(
+    sandbox: Sandbox, log: DynamoDBLog
+) -> None:
+    streams = sandbox(ScriptedProvider([answer("a", "b")] * 20))
+    for _ in range(20):
+        start = await streams.create(REQUEST, None)
+        reading = asyncio.create_task(read(await streams.read(start.stream_id, None, NOW)))
+        await asyncio.sleep(0.01)
+        await streams.cancel(start.stream_id)
+        records = await reading
+        assert list((await log.read(start.stream_id, 0, consistent=True)).records) == records
+        assert [record.terminal for record in records].index(True) == len(records) - 1
+
+
+# The provider fails
+
+
+async def test_a_provider_that_ends_without_its_finish_is_never_done(sandbox: Sandbox) -> None:
+    streams = sandbox(ScriptedProvider([[AnswerDelta("half")]]))
+
+    records = await read(await streams.create_and_read(REQUEST, None, NOW))
+
+    failure = records[-1].payload
+    assert isinstance(failure, Failed)
+    assert (failure.code, failure.retryable) == ("provider_cut", True)
+
+
+async def test_a_providers_failure_is_told_with_its_code(sandbox: Sandbox) -> None:
+    error = ProviderError("too_long", "Shorten the prompt.", retryable=False)
+    streams = sandbox(ScriptedProvider([[AnswerDelta("a"), error]]))
+
+    records = await read(await streams.create_and_read(REQUEST, None, NOW))
+
+    assert records[-1].payload == Failed("too_long", "Shorten the prompt.", retryable=False)
+    assert said(records) == "a"
+
+
+async def test_an_unexpected_failure_of_the_provider_leaks_nothing(sandbox: Sandbox) -> None:
+    streams = sandbox(ScriptedProvider([[RuntimeError("key sk-123 is wrong")]]))
+
+    failure = (await read(await streams.create_and_read(REQUEST, None, NOW)))[-1].payload
+
+    assert isinstance(failure, Failed)
+    assert "sk-123" not in failure.message
+
+
+# The log fails
+
+
+async def test_answers_lost_on_every_put_lose_and_repeat_nothing(
+    sandbox: Sandbox, store: FaultyStore
+) -> None:
+    streams = sandbox(ScriptedProvider([answer(*"abcdef")]))
+    lost = False
+
+    def every_other(operation: str) -> Fault:
+        nonlocal lost
+        lost = not lost if operation == "PutItem" else False
+        return Fault.LOSE_ANSWER if lost else Fault.NONE
+
+    store.choose = every_other
+
+    assert_exact(await read(await streams.create_and_read(REQUEST, None, NOW)), "abcdef")
+
+
+@pytest.mark.parametrize("fault", [Fault.THROTTLE, Fault.FAIL, Fault.REFUSE, Fault.LOSE_ANSWER])
+async def test_a_log_that_fails_for_a_while_delays_the_answer_and_no_more(
+    sandbox: Sandbox, store: FaultyStore, fault: Fault
+) -> None:
+    steps: list[Step] = [AnswerDelta("a"), go_on := asyncio.Event(), *answer("b", "c")]
+    streams = sandbox(ScriptedProvider([steps]), log_patience=8.0, lease=8.0)
+    reading = await streams.create_and_read(REQUEST, None, NOW)
+    following = asyncio.create_task(read(reading))
+    recovers_at = time.monotonic() + 2
+    store.choose = lambda _: fault if time.monotonic() < recovers_at else Fault.NONE
+    go_on.set()
+
+    assert_exact(await following, "abc")
+
+
+async def test_a_log_that_is_down_for_good_never_ends_in_done(
+    sandbox: Sandbox, store: FaultyStore
+) -> None:
+    steps: list[Step] = [AnswerDelta("a"), go_on := asyncio.Event(), *answer("b")]
+    provider = ScriptedProvider([steps])
+    reading = await sandbox(provider).create_and_read(REQUEST, None, NOW)
+    batches = reading.batches()
+    await anext(batches)
+    store.choose = lambda _: Fault.REFUSE
+    go_on.set()
+
+    rest = asyncio.create_task(_collect(batches))
+    async with asyncio.timeout(10):
+        await asyncio.wait([rest])
+
+    with pytest.raises(LogUnavailable):
+        rest.result()
+    await reading.settled()
+    assert provider.running == 0
+
+
+async def _collect(batches: AsyncIterator[Sequence[Record]]) -> None:
+    async for batch in batches:
+        assert not any(record.terminal for record in batch)
+
+
+async def test_creating_fails_when_the_log_is_down_and_the_provider_is_let_go(
+    sandbox: Sandbox, store: FaultyStore
+) -> None:
+    provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]] * 2)
+    streams = sandbox(provider)
+    store.choose = lambda _: Fault.REFUSE
+
+    with pytest.raises(LogUnavailable):
+        await streams.create(REQUEST, None)
+    with pytest.raises(LogUnavailable):
+        await streams.create_and_read(REQUEST, None, NOW)
+    assert provider.running == 0
+
+
+# Creating twice
+
+
+async def test_one_key_makes_one_stream_and_one_generation(sandbox: Sandbox) -> None:
+    providers = [ScriptedProvider([answer("a")]) for _ in range(6)]
+    streams = [sandbox(provider) for provider in providers]
+
+    starts = await asyncio.gather(*(each.create(REQUEST, KEY) for each in streams))
+    readings = [
+        await each.read(start.stream_id, None, NOW)
+        for each, start in zip(streams, starts, strict=True)
+    ]
+    everything = await asyncio.gather(*map(read, readings))
+
+    assert len({start.stream_id for start in starts}) == 1
+    for records in everything:
+        assert_exact(records, "a")
+    assert sum(len(provider.asked_to_continue) for provider in providers) == 1
+
+
+async def test_one_key_makes_one_generation_also_when_creating_and_reading_in_one(
+    sandbox: Sandbox,
+) -> None:
+    providers = [ScriptedProvider([answer("a")]) for _ in range(6)]
+    streams = [sandbox(provider) for provider in providers]
+
+    readings = await asyncio.gather(*(each.create_and_read(REQUEST, KEY, NOW) for each in streams))
+
+    for records in await asyncio.gather(*map(read, readings)):
+        assert_exact(records, "a")
+    assert sum(len(provider.asked_to_continue) for provider in providers) == 1
+
+
+async def test_a_key_is_for_one_request(sandbox: Sandbox) -> None:
+    streams = sandbox(ScriptedProvider([]))
+    await streams.create(REQUEST, KEY)
+    other = Request((Message("user", "something else"),), "scripted")
+
+    with pytest.raises(KeyReused):
+        await streams.create(other, KEY)
+
+
+async def test_stream_ids_cannot_be_guessed(sandbox: Sandbox) -> None:
+    streams = sandbox(ScriptedProvider([]))
+
+    ids = [(await streams.create(REQUEST, key)).stream_id for key in (None, None, KEY)]
+
+    assert len(set(ids)) == 3
+    assert {len(each) for each in ids} == {32}
+    assert KEY not in ids[2]

@@ -1,0 +1,92 @@
+"""A client that does what the HTML specification tells an EventSource to do, and no more.
+
+Any end of a 200 reconnects after `retry` with the last id; 204 stops; anything else is final. It
+knows nothing of our events: not even a terminal one stops it.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from httpx_sse import EventSource as Decoder
+
+DEFAULT_RETRY_MS = 3000
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event as it was received; `at` is a time of the monotonic clock."""
+
+    id: str
+    name: str
+    data: dict[str, Any]
+    at: float
+
+    @property
+    def seq(self) -> int:
+        return int(self.id.rpartition(":")[2])
+
+
+class PermanentFailure(Exception):
+    """The answer that makes an EventSource give up."""
+
+
+@dataclass
+class EventSource:
+    """Follows one URL until the server says 204. `on_event` sees each event as it comes."""
+
+    http: httpx.AsyncClient
+    url: str
+    on_event: Callable[[Event], None] = lambda _: None
+    events: list[Event] = field(default_factory=list)
+    last_event_id: str = ""
+    connections: int = 0
+    retry_ms: int = DEFAULT_RETRY_MS
+
+    async def follow(self) -> list[Event]:
+        """All events; raises PermanentFailure."""
+        while await self._connect():  # noqa: ASYNC110 - EventSource waits before it reconnects
+            await asyncio.sleep(self.retry_ms / 1000)
+        return self.events
+
+    async def _connect(self) -> bool:
+        self.connections += 1
+        headers = {"Accept": "text/event-stream"}
+        if self.last_event_id:
+            headers["Last-Event-ID"] = self.last_event_id
+        try:
+            async with self.http.stream("GET", self.url, headers=headers, timeout=30) as response:
+                if response.status_code == httpx.codes.NO_CONTENT:
+                    return False
+                if response.status_code != httpx.codes.OK:
+                    await response.aread()
+                    raise PermanentFailure(f"{response.status_code}: {response.text}")
+                async for event in self._read(response):
+                    self.events.append(event)
+                    self.on_event(event)
+        except httpx.TransportError:
+            pass
+        return True
+
+    async def _read(self, response: httpx.Response) -> AsyncIterator[Event]:
+        async for sse in Decoder(response).aiter_sse():
+            if sse.retry is not None:
+                self.retry_ms = sse.retry
+            self.last_event_id = sse.id
+            yield Event(sse.id, sse.event, json.loads(sse.data), time.monotonic())
+
+
+def text(events: list[Event], name: str = "answer") -> str:
+    """What the events of one name say together."""
+    return "".join(event.data["text"] for event in events if event.name == name)
+
+
+def assert_each_once(events: list[Event]) -> None:
+    """Ids are 0, 1, 2 … each exactly once, of one stream, and end with a terminal event."""
+    assert [event.seq for event in events] == list(range(len(events)))
+    assert len({event.id.rpartition(":")[0] for event in events}) == 1
+    assert events[-1].name in {"done", "error", "cancelled"}

@@ -1,0 +1,155 @@
+"""DynamoDB for tests: moto's in a process of its own, tables, and a proxy that makes it fail."""
+
+import asyncio
+import enum
+import secrets
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+
+import boto3
+
+CREDENTIALS = {
+    "AWS_ACCESS_KEY_ID": "testing",
+    "AWS_SECRET_ACCESS_KEY": "testing",
+    "AWS_DEFAULT_REGION": "us-east-1",
+}
+
+
+@contextmanager
+def moto() -> Iterator[str]:
+    """The URL of a DynamoDB that lives as long as the block."""
+    command = [sys.executable, "-m", "local.moto_server"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+def create_table(url: str) -> str:
+    """The name of a new table like the template's."""
+    name = f"streams-{secrets.token_hex(4)}"
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="testing",
+        aws_secret_access_key="testing",
+    )
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        KeySchema=[
+            {"AttributeName": "stream_id", "KeyType": "HASH"},
+            {"AttributeName": "seq", "KeyType": "RANGE"},
+        ],
+        AttributeDefinitions=[
+            {"AttributeName": "stream_id", "AttributeType": "S"},
+            {"AttributeName": "seq", "AttributeType": "N"},
+        ],
+    )
+    return name
+
+
+class Fault(enum.Enum):
+    """What the proxy does to a request instead of passing it on and answering."""
+
+    NONE = enum.auto()
+    LOSE_ANSWER = enum.auto()
+    """The request is carried out; the connection closes without an answer."""
+    THROTTLE = enum.auto()
+    FAIL = enum.auto()
+    REFUSE = enum.auto()
+    """The connection closes; nothing is carried out."""
+
+
+_BODIES = {
+    Fault.THROTTLE: (
+        400,
+        b'{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"}',
+    ),
+    Fault.FAIL: (500, b'{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}'),
+}
+
+
+@dataclass
+class FaultyStore:
+    """A DynamoDB proxy. `choose` names the fault of each request, given its operation.
+
+    `delay` holds every answer back by so many seconds.
+    """
+
+    url: str
+    delay: float = 0
+    choose: Callable[[str], Fault] = lambda _: Fault.NONE
+    calls: Counter[str] = field(default_factory=Counter)
+
+
+@asynccontextmanager
+async def faulty(upstream: str) -> AsyncIterator[FaultyStore]:
+    """A proxy before the DynamoDB at `upstream`; without faults until told otherwise."""
+    store = FaultyStore(url="")
+    host, port = upstream.removeprefix("http://").split(":")
+    clients: set[asyncio.StreamWriter] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        clients.add(writer)
+        try:
+            while await _serve_one(store, (host, int(port)), reader, writer):
+                pass
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    store.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        yield store
+    finally:
+        server.close()
+        for client in clients:
+            client.close()
+
+
+async def _serve_one(
+    store: FaultyStore,
+    upstream: tuple[str, int],
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> bool:
+    request, operation = await _read_message(reader)
+    store.calls[operation] += 1
+    fault = store.choose(operation)
+    await asyncio.sleep(store.delay)
+    if fault in _BODIES:
+        status, body = _BODIES[fault]
+        head = f"HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.0\r\n"
+        writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+        return True
+    if fault is Fault.REFUSE:
+        return False
+    up_reader, up_writer = await asyncio.open_connection(*upstream)
+    up_writer.write(request)
+    answer, _ = await _read_message(up_reader)
+    up_writer.close()
+    if fault is Fault.LOSE_ANSWER:
+        return False
+    writer.write(answer)
+    return True
+
+
+async def _read_message(reader: asyncio.StreamReader) -> tuple[bytes, str]:
+    """One HTTP message with a Content-Length, and the operation it names if it is a request."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    headers = {
+        name.strip().lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in head.decode().split("\r\n")[1:])
+    }
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return head + body, headers.get("x-amz-target", "").rpartition(".")[2]

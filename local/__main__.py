@@ -1,0 +1,49 @@
+"""`python -m local`: run the emulator until Ctrl-C or SIGTERM."""
+
+import asyncio
+import signal
+import sys
+
+from local.emulator import Running, serve
+from local.exceptions import CannotStart
+from local.options import Options, parse
+
+
+def main() -> int:
+    """Run, and give the process's exit status."""
+    options = parse()
+    try:
+        asyncio.run(run(options))
+    except CannotStart as error:
+        print(f"python -m local: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+async def run(options: Options) -> None:
+    """Run until a signal asks for the end."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with serve(options) as running:
+        print(summary(options, running), flush=True)
+        await stop.wait()
+
+
+def summary(options: Options, running: Running) -> str:
+    """What runs and where, one fact a line, its name in front."""
+    dynamodb = "given" if options.dynamodb_url else "moto, in memory"
+    return "\n".join(
+        (
+            f"page       {running.url}/",
+            f"control    {running.control_url}",
+            f"dynamodb   {running.dynamodb_url} ({dynamodb}), table {running.table_name}",
+            f"function   {options.handler} in {options.task_root}, provider {options.provider}",
+            f"limits     {options.sandboxes} x {options.concurrency} at once, {options.timeout:g} s",
+            "Ctrl-C stops everything.",
+        )
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

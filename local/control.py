@@ -1,0 +1,99 @@
+"""What a person may do to sandboxes and connections: a page and its API under `/_local`."""
+
+import time
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from local.exceptions import Refused
+from local.http1 import Connection, Request
+from local.invocation import Invocation
+from local.pool import Pool
+from local.sandbox import Sandbox, State
+
+PREFIX = "/_local"
+PAGE = Path(__file__).with_name("control.html")
+
+
+def is_control(path: str) -> bool:
+    """Whether a path is the emulator's own, and none of the function's."""
+    return path == PREFIX or path.startswith(f"{PREFIX}/")
+
+
+class Control:
+    """Serves the control page and its API."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def __call__(self, connection: Connection, request: Request) -> None:
+        """Answer one request."""
+        path = request.path.removeprefix(PREFIX).strip("/")
+        if request.method == "GET" and not path:
+            await connection.respond(HTTPStatus.OK, "text/html; charset=utf-8", PAGE.read_bytes())
+            return
+        try:
+            await connection.respond_json(HTTPStatus.OK, self._answer(request.method, path))
+        except Refused as refusal:
+            error = {"code": refusal.error_type, "message": str(refusal)}
+            await connection.respond_json(refusal.status, {"error": error})
+
+    def _answer(self, method: str, path: str) -> object:
+        match [method, *path.split("/")]:
+            case ["GET", "sandboxes"]:
+                return [_sandbox(sandbox) for sandbox in self._pool.sandboxes]
+            case ["POST", "sandboxes", name, "kill"]:
+                sandbox = self._find_sandbox(name, unless={State.DEAD})
+                sandbox.kill()
+            case ["POST", "sandboxes", name, "freeze"]:
+                sandbox = self._find_sandbox(name, unless={State.DEAD, State.FROZEN})
+                sandbox.freeze()
+            case ["POST", "sandboxes", name, "thaw"]:
+                sandbox = self._find_sandbox(name, unless=set(State) - {State.FROZEN})
+                sandbox.thaw()
+            case ["POST", "invocations", request_id, "drop"]:
+                invocation = self._find_invocation(request_id)
+                invocation.client.cut()
+                return _invocation(invocation)
+            case _:
+                raise Refused(HTTPStatus.NOT_FOUND, "unknown_route", f"see {PREFIX} for what is")
+        return _sandbox(sandbox)
+
+    def _find_sandbox(self, name: str, unless: set[State]) -> Sandbox:
+        for sandbox in self._pool.sandboxes:
+            if sandbox.name == name and sandbox.state not in unless:
+                return sandbox
+            if sandbox.name == name:
+                raise Refused(HTTPStatus.CONFLICT, "wrong_state", f"{name} is {sandbox.state}")
+        raise Refused(HTTPStatus.NOT_FOUND, "unknown_sandbox", f"there is no {name}")
+
+    def _find_invocation(self, request_id: str) -> Invocation:
+        for sandbox in self._pool.sandboxes:
+            for invocation in sandbox.invocations:
+                if invocation.request_id != request_id:
+                    continue
+                if invocation.client.connected:
+                    return invocation
+                raise Refused(HTTPStatus.CONFLICT, "client_gone", "its client has left already")
+        message = f"no invocation {request_id} is under way"
+        raise Refused(HTTPStatus.NOT_FOUND, "unknown_invocation", message)
+
+
+def _sandbox(sandbox: Sandbox) -> dict[str, Any]:
+    return {
+        "name": sandbox.name,
+        "pid": sandbox.pid,
+        "state": sandbox.state,
+        "invocations": [_invocation(invocation) for invocation in sandbox.invocations],
+    }
+
+
+def _invocation(invocation: Invocation) -> dict[str, Any]:
+    return {
+        "request_id": invocation.request_id,
+        "method": invocation.request.method,
+        "path": invocation.request.path,
+        "query": invocation.request.query,
+        "elapsed_ms": round((time.monotonic() - invocation.accepted_at) * 1000),
+        "client_connected": invocation.client.connected,
+    }

@@ -1,0 +1,89 @@
+"""The whole emulator, from options to a URL."""
+
+import asyncio
+import errno
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from local.control import PREFIX, Control, is_control
+from local.dynamodb import create_table, moto
+from local.exceptions import CannotStart
+from local.function_url import FunctionUrl
+from local.http1 import Connection, Handler, Request, listen
+from local.log import Log, terminal
+from local.options import Options
+from local.pool import LOOPBACK, Pool
+from local.template import read_table
+from local.watchdog import Watchdog
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where a running emulator can be reached."""
+
+    url: str
+    control_url: str
+    dynamodb_url: str
+    table_name: str
+
+
+@asynccontextmanager
+async def serve(options: Options, log: Log = terminal) -> AsyncIterator[Running]:
+    """Run the emulator; on leaving, nothing it started is left.
+
+    Raises:
+        CannotStart: something it needs is missing or taken; the message says what to do.
+    """
+    _check_bootstrap(options)
+    table = read_table(options.template)
+    with _bind(options) as listener, Watchdog() as watchdog:
+        given = options.dynamodb_url
+        async with nullcontext(given) if given else moto(watchdog, log) as dynamodb_url:
+            await asyncio.to_thread(create_table, dynamodb_url, table)
+            backend = {"TABLE_NAME": table.name, "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_url}
+            pool = Pool(options, backend, watchdog, log)
+            try:
+                async with listen(listener, _routes(pool)):
+                    url = _url(listener)
+                    yield Running(url, f"{url}{PREFIX}", dynamodb_url, table.name)
+            finally:
+                await pool.close()
+
+
+def _routes(pool: Pool) -> Handler:
+    control, function_url = Control(pool), FunctionUrl(pool)
+
+    async def route(connection: Connection, request: Request) -> None:
+        handle = control if is_control(request.path) else function_url
+        await handle(connection, request)
+
+    return route
+
+
+def _check_bootstrap(options: Options) -> None:
+    bootstrap = options.task_root / "bootstrap"
+    if not os.access(bootstrap, os.X_OK):
+        raise CannotStart(
+            f"{bootstrap} is not an executable file; --task-root names the folder that has it"
+        )
+
+
+def _bind(options: Options) -> socket.socket:
+    try:
+        return socket.create_server((options.host, options.port))
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise CannotStart(
+                f"port {options.port} is in use; stop what listens there, or choose another "
+                "with --port (0 picks any free one)"
+            ) from error
+        raise CannotStart(f"cannot listen on {options.host}:{options.port}: {error}") from error
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()
+    return f"http://{LOOPBACK if host == str(IPv4Address(0)) else host}:{port}"

@@ -1,0 +1,91 @@
+"""HTTP request to function URL event, in payload format 2.0.
+
+Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html. Events seen in the wild
+add: the path stays percent-encoded (unlike an HTTP API's), cookies stand in `cookies` and in the
+headers, and empty fields are left out.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from urllib.parse import parse_qsl
+
+from local.http1 import Request
+
+ACCOUNT = "anonymous"
+URL_ID = "local"
+# Every other type, a form's and a missing one too, arrives base64-encoded.
+TEXT = re.compile(r"(text/.+|application/(json|xml|javascript))\s*(;.*)?", re.IGNORECASE)
+HOP_BY_HOP = frozenset({"connection", "expect", "keep-alive", "te", "transfer-encoding", "upgrade"})
+
+
+def function_url_event(request: Request, body: bytes, request_id: str, trace_id: str) -> bytes:
+    """The JSON event that a function URL makes of a request."""
+    now = datetime.now(UTC)
+    headers = _headers(request, trace_id)
+    host = request.header("host", "localhost")
+    event = {
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": request.path,
+        "rawQueryString": request.query,
+        "cookies": [cookie for cookie in headers.get("cookie", "").split("; ") if cookie],
+        "headers": headers,
+        "queryStringParameters": _joined(parse_qsl(request.query, keep_blank_values=True)),
+        "requestContext": {
+            "accountId": ACCOUNT,
+            "apiId": URL_ID,
+            "domainName": host.partition(":")[0],
+            "domainPrefix": URL_ID,
+            "http": {
+                "method": request.method,
+                "path": request.path,
+                "protocol": request.protocol,
+                "sourceIp": request.peer,
+                "userAgent": request.header("user-agent"),
+            },
+            "requestId": request_id,
+            "routeKey": "$default",
+            "stage": "$default",
+            "time": now.strftime("%d/%b/%Y:%H:%M:%S %z"),
+            "timeEpoch": int(now.timestamp() * 1000),
+        },
+        **_body(body, request.header("content-type")),
+    }
+    for optional in ("cookies", "queryStringParameters"):
+        if not event[optional]:
+            del event[optional]
+    return json.dumps(event).encode()
+
+
+def _headers(request: Request, trace_id: str) -> dict[str, str]:
+    cookies = "; ".join(value for name, value in request.headers if name == "cookie")
+    headers = _joined(
+        (name, value)
+        for name, value in request.headers
+        if name not in HOP_BY_HOP and name != "cookie"
+    )
+    added = {
+        "x-amzn-trace-id": trace_id,
+        "x-forwarded-for": request.peer,
+        "x-forwarded-port": request.header("host").partition(":")[2] or "80",
+        "x-forwarded-proto": "http",
+    }
+    return headers | ({"cookie": cookies} if cookies else {}) | added
+
+
+def _joined(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    joined: dict[str, str] = {}
+    for name, value in pairs:
+        joined[name] = f"{joined[name]},{value}" if name in joined else value
+    return joined
+
+
+def _body(body: bytes, content_type: str) -> dict[str, object]:
+    if not body:
+        return {"isBase64Encoded": False}
+    if TEXT.fullmatch(content_type):
+        return {"body": body.decode(errors="replace"), "isBase64Encoded": False}
+    return {"body": base64.b64encode(body).decode(), "isBase64Encoded": True}

@@ -1,0 +1,51 @@
+"""The function URL: a request in, an invocation through the pool, its answer out as it comes."""
+
+from http import HTTPStatus
+
+from local.exceptions import Throttled
+from local.http1 import Connection, Request
+from local.invocation import Invocation
+from local.pool import Pool
+
+# Of the whole event: of a body that needs base64, three quarters.
+MAX_EVENT_SIZE = 6 * 1024 * 1024
+TOO_LARGE = {"message": f"The request must be smaller than {MAX_EVENT_SIZE} bytes as an event."}
+THROTTLED = {
+    "Reason": "ConcurrentInvocationLimitExceeded",
+    "Type": "User",
+    "message": "Rate Exceeded.",
+}
+
+
+class FunctionUrl:
+    """Serves the function as a function URL does with InvokeMode RESPONSE_STREAM."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def __call__(self, connection: Connection, request: Request) -> None:
+        """Answer one request."""
+        body = await _body(connection)
+        if len(body) > MAX_EVENT_SIZE:
+            await connection.respond_json(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
+            return
+        invocation = Invocation(request, body, connection)
+        if len(invocation.event) > MAX_EVENT_SIZE:
+            await connection.respond_json(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
+            return
+        try:
+            self._pool.submit(invocation)
+        except Throttled:
+            await connection.respond_json(HTTPStatus.TOO_MANY_REQUESTS, THROTTLED)
+            return
+        await invocation.answered.wait()
+        if invocation.unbegun:
+            error = b"Internal Server Error"
+            await connection.respond(HTTPStatus.BAD_GATEWAY, "application/json", error)
+
+
+async def _body(connection: Connection) -> bytes:
+    body = b""
+    while len(body) <= MAX_EVENT_SIZE and (data := await connection.receive()):
+        body += data
+    return body

@@ -1,0 +1,70 @@
+"""One event on its way through a sandbox, and the client that waits for the answer."""
+
+import asyncio
+import time
+import uuid
+
+from local.answers import Head
+from local.events import function_url_event
+from local.exceptions import MalformedAnswer
+from local.http1 import Connection, Request
+
+
+class Invocation:
+    """An event, and where its answer goes.
+
+    The client may leave at any time. As on AWS the function is not told: the invocation goes on,
+    and its answer is discarded.
+    """
+
+    def __init__(self, request: Request, body: bytes, client: Connection) -> None:
+        self.request = request
+        self.client = client
+        self.request_id = str(uuid.uuid4())
+        # Tells an answer to this attempt from a late one to an earlier.
+        self.invocation_id = str(uuid.uuid4())
+        self.trace_id = f"Root=1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]}"
+        self.event = function_url_event(request, body, self.request_id, self.trace_id)
+        self.accepted_at = time.monotonic()
+        self.answered = asyncio.Event()
+        self._begun = False
+        self._over = False
+
+    @property
+    def unbegun(self) -> bool:
+        """Whether it is over without a byte for the client."""
+        return self._over and not self._begun
+
+    async def begin(self, head: Head) -> None:
+        """Send the answer's head.
+
+        Raises:
+            MalformedAnswer: it cannot be sent.
+        """
+        if self._over:
+            return
+        own = (("x-amzn-requestid", self.request_id), ("x-amzn-trace-id", self.trace_id))
+        self._begun = True
+        try:
+            await self.client.begin(head.status, own + head.headers)
+        except ValueError as error:
+            self._begun = False
+            raise MalformedAnswer(str(error)) from error
+
+    async def send(self, data: bytes) -> None:
+        if not self._over:
+            await self.client.send(data)
+
+    async def end(self) -> None:
+        if not self._over:
+            self._over = True
+            await self.client.end()
+            self.answered.set()
+
+    def fail(self) -> None:
+        """Break the answer off; a client that has had a part of it learns so by the cut."""
+        if not self._over:
+            self._over = True
+            if self._begun:
+                self.client.cut()
+            self.answered.set()

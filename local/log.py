@@ -1,0 +1,24 @@
+"""Where the emulator's lines go: any callable that takes one."""
+
+import sys
+from collections.abc import Callable
+from typing import TypeAlias
+
+Log: TypeAlias = Callable[[str], None]
+
+# ANSI colours that can be read on a light and on a dark ground.
+COLOURS = (36, 35, 34, 32, 33)
+
+
+def named(log: Log, name: str) -> Log:
+    """Put a name in front of every line."""
+    return lambda line: log(f"{name} | {line}")
+
+
+def terminal(line: str) -> None:
+    """Print a line at once; on a terminal its name is coloured, each sandbox's in its own way."""
+    name, bar, text = line.partition(" | ")
+    if bar and sys.stdout.isatty():
+        colour = COLOURS[sum(name.encode()) % len(COLOURS)]
+        line = f"\033[{colour}m{name} |\033[0m {text}"
+    print(line, flush=True)

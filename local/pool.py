@@ -1,0 +1,94 @@
+"""The sandboxes of the function: cold starts, reuse, and the concurrency limit."""
+
+import asyncio
+import socket
+import sys
+from collections import deque
+from collections.abc import Mapping
+from itertools import count
+
+from local.environment import FUNCTION_ARN, sandbox_environment
+from local.exceptions import Throttled
+from local.http1 import listen
+from local.invocation import Invocation
+from local.log import Log
+from local.options import Options
+from local.process import Process
+from local.runtime_api import RuntimeApi
+from local.sandbox import Sandbox
+from local.source import fingerprint
+from local.watchdog import Watchdog
+
+LOOPBACK = "127.0.0.1"
+# Enough for a person to see what became of the sandbox they have just killed.
+REMEMBERED_DEAD = 3
+
+
+class Pool:
+    """All sandboxes: the living, and those that died lately."""
+
+    def __init__(
+        self, options: Options, table: Mapping[str, str], watchdog: Watchdog, log: Log
+    ) -> None:
+        self._options = options
+        self._table = table
+        self._watchdog = watchdog
+        self._log = log
+        self._numbers = count(1)
+        self._living: dict[Sandbox, asyncio.Task[None]] = {}
+        self._dead: deque[Sandbox] = deque(maxlen=REMEMBERED_DEAD)
+
+    @property
+    def sandboxes(self) -> list[Sandbox]:
+        return [*self._dead, *self._living]
+
+    def submit(self, invocation: Invocation) -> None:
+        """Give an invocation to the sandbox that was used last, or to a new one.
+
+        Raises:
+            Throttled: the concurrency limit is reached.
+        """
+        limit = self._options.sandboxes * self._options.concurrency
+        if sum(len(sandbox.invocations) for sandbox in self._living) >= limit:
+            raise Throttled
+        source = fingerprint(self._options.task_root)
+        for sandbox in self._living:
+            if sandbox.source != source:
+                sandbox.retire()
+        warm = [sandbox for sandbox in self._living if sandbox.room > 0]
+        chosen = max(warm, key=lambda sandbox: sandbox.used_at, default=None)
+        (chosen or self._cold_start(source)).assign(invocation)
+
+    async def close(self) -> None:
+        """Kill every sandbox, and wait until all are gone."""
+        for sandbox in self._living:
+            sandbox.kill()
+        await asyncio.gather(*self._living.values())
+
+    def _cold_start(self, source: int) -> Sandbox:
+        sandbox = Sandbox(f"sandbox-{next(self._numbers)}", source, self._options, self._log)
+        self._living[sandbox] = asyncio.create_task(self._live(sandbox))
+        return sandbox
+
+    async def _live(self, sandbox: Sandbox) -> None:
+        with socket.create_server((LOOPBACK, 0)) as listener:
+            async with listen(listener, RuntimeApi(sandbox, FUNCTION_ARN, self._log)):
+                try:
+                    process = await self._start_process(listener)
+                except OSError as error:
+                    await sandbox.end(str(error))
+                else:
+                    await sandbox.run(process)
+        del self._living[sandbox]
+        self._dead.append(sandbox)
+
+    async def _start_process(self, listener: socket.socket) -> Process:
+        """Start what Lambda starts: AWS_LAMBDA_EXEC_WRAPPER, given the interpreter it wraps."""
+        root = self._options.task_root.resolve()
+        runtime_api = f"{LOOPBACK}:{listener.getsockname()[1]}"
+        return await Process.start(
+            [str(root / "bootstrap"), sys.executable],
+            cwd=root,
+            env=sandbox_environment(self._options, runtime_api, self._table),
+            watchdog=self._watchdog,
+        )

@@ -1,0 +1,92 @@
+"""Operating-system processes that end with the emulator."""
+
+import asyncio
+import os
+import re
+import signal
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from local.watchdog import Watchdog
+
+READ_SIZE = 64 * 1024
+PEAK_MEMORY = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
+
+
+class Process:
+    """A command in a session of its own, so that a signal reaches all it has started."""
+
+    def __init__(self, process: asyncio.subprocess.Process, watchdog: Watchdog) -> None:
+        self._process = process
+        self._watchdog = watchdog
+        self._stopped = False
+
+    @classmethod
+    async def start(
+        cls, command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None, watchdog: Watchdog
+    ) -> Self:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            cwd=cwd,
+            env=env,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+        watchdog.watch(process.pid)
+        return cls(process, watchdog)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def peak_memory_mb(self) -> int | None:
+        """The most memory it has held; None where the system does not tell (it needs /proc)."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:
+            return None
+        found = PEAK_MEMORY.search(status)
+        return int(found[1]) // 1024 if found else None
+
+    async def lines(self) -> AsyncIterator[str]:
+        """What it prints, until its last writer is gone."""
+        assert self._process.stdout is not None
+        rest = b""
+        while data := await self._process.stdout.read(READ_SIZE):
+            *lines, rest = (rest + data).split(b"\n")
+            for line in lines:
+                yield line.decode(errors="replace")
+        if rest:
+            yield rest.decode(errors="replace")
+
+    async def wait(self) -> int:
+        """Wait for its end, see that nothing it started goes on, and give the exit status."""
+        status = await self._process.wait()
+        self._signal(signal.SIGKILL)
+        self._watchdog.forget(self.pid)
+        return status
+
+    def kill(self) -> None:
+        if self._process.returncode is None:
+            self._signal(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """Take its processor time away, as Lambda freezes a sandbox."""
+        if not self._stopped and self._process.returncode is None:
+            self._stopped = True
+            self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        if self._stopped:
+            self._stopped = False
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # The group may have ended by itself, and macOS answers for a group of zombies with EPERM.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)

@@ -1,0 +1,138 @@
+import asyncio
+import shutil
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import httpx
+import pytest
+
+from local import Options, Running, serve
+from local.options import PROJECT
+
+TASK = Path(__file__).parent / "task"
+PATIENCE = 10.0
+
+
+class Gate:
+    """Where a runtime calls to say how far it is, and waits until the test lets it on."""
+
+    def __init__(self) -> None:
+        self._calls: asyncio.Queue[tuple[str, asyncio.StreamWriter]] = asyncio.Queue()
+        self._callers: list[asyncio.StreamWriter] = []
+        self.address = ""
+
+    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._callers.append(writer)
+        self._calls.put_nowait(((await reader.readline()).decode().strip(), writer))
+
+    async def call(self) -> tuple[str, Callable[[], None]]:
+        """The next call's word, and what lets the caller on."""
+        async with asyncio.timeout(PATIENCE):
+            word, writer = await self._calls.get()
+        return word, writer.close
+
+    async def expect(self, word: str) -> Callable[[], None]:
+        said, let_on = await self.call()
+        assert said == word
+        return let_on
+
+    async def close(self) -> None:
+        for writer in self._callers:
+            writer.close()
+            await writer.wait_closed()
+
+
+class Lines:
+    """The emulator's log, as a test reads it."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self._more = asyncio.Event()
+
+    def __call__(self, line: str) -> None:
+        print(line)  # pytest shows it when a test fails
+        self.lines.append(line)
+        self._more.set()
+
+    async def seen(self, *parts: str) -> str:
+        """Wait for a line that has all these parts."""
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                self._more.clear()
+                for line in self.lines:
+                    if all(part in line for part in parts):
+                        return line
+                await self._more.wait()
+
+
+@dataclass(frozen=True)
+class Emulated:
+    """A running emulator, and what a test needs around it."""
+
+    running: Running
+    client: httpx.AsyncClient
+    gate: Gate
+    log: Lines
+    task_root: Path
+
+    async def sandboxes(self) -> list[dict[str, Any]]:
+        response = await self.client.get("/_local/sandboxes")
+        sandboxes: list[dict[str, Any]] = response.json()
+        return sandboxes
+
+    async def sandbox(self, name: str = "sandbox-1") -> dict[str, Any]:
+        return next(each for each in await self.sandboxes() if each["name"] == name)
+
+    async def act(self, verb: str, name: str = "sandbox-1") -> httpx.Response:
+        return await self.client.post(f"/_local/sandboxes/{name}/{verb}")
+
+    async def until(self, condition: Callable[[list[dict[str, Any]]], bool]) -> None:
+        """Wait for the sandboxes to meet a condition."""
+        async with asyncio.timeout(PATIENCE):
+            while not condition(await self.sandboxes()):
+                await asyncio.sleep(0.01)
+
+
+Emulate: TypeAlias = Callable[..., AbstractAsyncContextManager[Emulated]]
+
+
+@pytest.fixture(scope="session")
+def dynamodb_url() -> Iterator[str]:
+    command = [sys.executable, "-m", "local.moto_server"]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.kill()
+
+
+@pytest.fixture
+def task_root(tmp_path: Path) -> Path:
+    """A copy of the scripted function, which a test may change."""
+    return shutil.copytree(TASK, tmp_path / "task")
+
+
+@pytest.fixture
+def emulate(dynamodb_url: str, task_root: Path) -> Emulate:
+    @asynccontextmanager
+    async def emulated(**changes: Any) -> AsyncIterator[Emulated]:
+        gate, lines = Gate(), Lines()
+        server = await asyncio.start_server(gate.take, "127.0.0.1", 0)
+        gate.address = "{}:{}".format(*server.sockets[0].getsockname())
+        env = {"GATE": gate.address, **changes.pop("env", {})}
+        options = Options(
+            port=0, task_root=task_root, dynamodb_url=dynamodb_url, env=env, **changes
+        )
+        async with (
+            server,
+            serve(options, lines) as running,
+            httpx.AsyncClient(base_url=running.url, timeout=PATIENCE, trust_env=False) as client,
+        ):
+            yield Emulated(running, client, gate, lines, task_root)
+        await gate.close()
+
+    return emulated

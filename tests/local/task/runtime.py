@@ -1,0 +1,178 @@
+"""A runtime client that behaves as the path of the request it is given says.
+
+It speaks to the Runtime API with http.client and bare sockets, so that what the emulator is tested
+with shares nothing with what it will run. Where a test must know that a point has been reached, or
+decides when it is left, the runtime calls at the test's gate.
+"""
+
+import base64
+import http.client
+import json
+import os
+import socket
+import sys
+import threading
+
+API = os.environ["AWS_LAMBDA_RUNTIME_API"]
+INVOCATION = "/2018-06-01/runtime/invocation"
+INTEGRATION = "application/vnd.awslambda.http-integration-response"
+PRELUDE = json.dumps({"statusCode": 200, "headers": {"content-type": "text/plain"}}).encode()
+
+
+def gate(word: str) -> None:
+    """Tell the test where we are, and wait to be let on."""
+    host, port = os.environ["GATE"].split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        connection.sendall(f"{word}\n".encode())
+        connection.recv(1)
+
+
+def post(path: str, body: object, **headers: str) -> int:
+    connection = http.client.HTTPConnection(API)
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    connection.request("POST", path, json.dumps(body), named)
+    return connection.getresponse().status
+
+
+class Stream:
+    """A streamed answer, chunk by chunk."""
+
+    def __init__(self, request_id: str, content_type: str = INTEGRATION) -> None:
+        host, port = API.split(":")
+        self.socket = socket.create_connection((host, int(port)))
+        self.socket.sendall(
+            f"POST {INVOCATION}/{request_id}/response HTTP/1.1\r\nHost: {API}\r\n"
+            "Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n"
+            f"Content-Type: {content_type}\r\n"
+            "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n"
+            .encode()
+        )
+
+    def write(self, data: bytes) -> None:
+        self.socket.sendall(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def end(self, trailers: str = "") -> str:
+        self.socket.sendall(f"0\r\n{trailers}\r\n".encode())
+        return self.socket.recv(65536).split(b" ")[1].decode()
+
+
+def begun(request_id: str) -> Stream:
+    stream = Stream(request_id)
+    stream.write(PRELUDE + bytes(8))
+    stream.write(b"one ")
+    return stream
+
+
+def answer(event: dict, request_id: str, headers: dict) -> None:  # noqa: C901, PLR0912
+    target = f"{INVOCATION}/{request_id}/response"
+    match event["rawPath"].strip("/"):
+        case "echo":
+            post(target, {"statusCode": 200, "body": json.dumps(event)})
+        case "environment":
+            post(target, dict(os.environ))
+        case "headers":
+            post(target, headers)
+        case "pid":
+            post(target, os.getpid())
+        case "json":
+            post(target, json.loads(event["body"]))
+        case "linger":
+            post(target, os.getpid())
+            gate("lingering")
+        case "stream":
+            stream = begun(request_id)
+            gate("one")
+            stream.write(b"two ")
+            gate("two")
+            stream.end()
+        case "split":
+            stream = Stream(request_id)
+            whole = PRELUDE + bytes(8) + b"body"
+            for position in range(len(whole)):
+                stream.write(whole[position : position + 1])
+            stream.end()
+        case "empty":
+            stream = Stream(request_id)
+            stream.write(b'{"statusCode": 204}' + bytes(8))
+            stream.end()
+        case "raw":
+            stream = Stream(request_id, "text/csv")
+            stream.write(b"a,b")
+            stream.end()
+        case "endless-prelude":
+            stream = Stream(request_id)
+            stream.write(b" " * 20_000)
+            gate(f"status {stream.end()}")
+        case "fail":
+            error = {"errorType": "ValueError", "errorMessage": "no", "stackTrace": []}
+            named = {"Lambda_Runtime_Function_Error_Type": "Function.ValueError"}
+            post(f"{INVOCATION}/{request_id}/error", error, **named)
+        case "fail-late":
+            body = base64.b64encode(b'{"errorType": "ValueError", "errorMessage": "late"}').decode()
+            begun(request_id).end(
+                "Lambda-Runtime-Function-Error-Type: Function.ValueError\r\n"
+                f"Lambda-Runtime-Function-Error-Body: {body}\r\n"
+            )
+        case "truncate":
+            stream = begun(request_id)
+            gate("one")
+            stream.socket.close()
+            gate("truncated")
+        case "exit":
+            os._exit(3)
+        case "exit-late":
+            stream = begun(request_id)
+            gate("one")
+            os._exit(3)
+        case "hang":
+            gate("hanging")
+        case "misuse":
+            statuses = [
+                post(f"{INVOCATION}/unknown/response", 1),
+                post(target, 1, Lambda_Runtime_Invocation_Id="of another attempt"),
+                post(target, 1, Lambda_Runtime_Function_Response_Mode="telepathy"),
+                next_invocation(http.client.HTTPConnection(API))[0],
+                post(target, 1, Lambda_Runtime_Invocation_Id=headers["Invocation-Id"]),
+                post(target, 1),
+                post("/2018-06-01/runtime/init/error", {}),
+                post("/2018-06-01/nowhere", {}),
+            ]
+            gate(f"statuses {statuses}")
+        case "late":
+            gate("hanging")
+            gate(f"status {post(target, 'late')}")
+
+
+def next_invocation(connection: http.client.HTTPConnection) -> tuple[int, dict, bytes]:
+    connection.request("GET", f"{INVOCATION}/next")
+    response = connection.getresponse()
+    headers = {name.removeprefix("Lambda-Runtime-"): value for name, value in response.getheaders()}
+    return response.status, headers, response.read()
+
+
+def work() -> None:
+    connection = http.client.HTTPConnection(API)
+    while True:
+        status, headers, body = next_invocation(connection)
+        if status != 200:
+            sys.exit(status)
+        answer(json.loads(body), headers["Aws-Request-Id"], headers)
+
+
+def main() -> None:
+    print("runtime starts", flush=True)
+    match os.environ.get("INIT"):
+        case "exit":
+            sys.exit(4)
+        case "error":
+            error = {"errorType": "ImportError", "errorMessage": "no module"}
+            named = {"Lambda_Runtime_Function_Error_Type": "Runtime.ImportModuleError"}
+            post("/2018-06-01/runtime/init/error", error, **named)
+            gate("reported")
+    others = int(os.environ.get("AWS_LAMBDA_MAX_CONCURRENCY", "1")) - 1
+    for _ in range(others):
+        threading.Thread(target=work, daemon=True).start()
+    work()
+
+
+main()

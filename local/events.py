@@ -16,6 +16,8 @@ from local.http1 import Request
 
 ACCOUNT = "anonymous"
 URL_ID = "local"
+# Not this machine's name: it is how a function can tell a function URL from an HTTP API.
+DOMAIN = f"{URL_ID}.lambda-url.us-east-1.on.aws"
 # Every other type, a form's and a missing one too, arrives base64-encoded.
 TEXT = re.compile(r"(text/.+|application/(json|xml|javascript))\s*(;.*)?", re.IGNORECASE)
 HOP_BY_HOP = frozenset({"connection", "expect", "keep-alive", "te", "transfer-encoding", "upgrade"})
@@ -25,7 +27,6 @@ def function_url_event(request: Request, body: bytes, request_id: str, trace_id:
     """The JSON event that a function URL makes of a request."""
     now = datetime.now(UTC)
     headers = _headers(request, trace_id)
-    host = request.header("host", "localhost")
     event = {
         "version": "2.0",
         "routeKey": "$default",
@@ -37,7 +38,7 @@ def function_url_event(request: Request, body: bytes, request_id: str, trace_id:
         "requestContext": {
             "accountId": ACCOUNT,
             "apiId": URL_ID,
-            "domainName": host.partition(":")[0],
+            "domainName": DOMAIN,
             "domainPrefix": URL_ID,
             "http": {
                 "method": request.method,

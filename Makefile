@@ -62,7 +62,8 @@ clean: ## Remove environments, builds and caches
 	fi; \
 	echo "Setting up $(@D) from $< with $$($$python --version); this takes a minute."; \
 	$$python -m venv --clear $(@D)
-	@# Compiling as it is imported, not all of it now, halves the wait.
-	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile \
+	@# The lock is complete, so nothing is left to resolve (older versions of pip trip over extras
+	@# when they try); compiling as it is imported, not all of it now, halves the wait.
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-compile --no-deps \
 		--require-hashes -r $<
 	@touch $@

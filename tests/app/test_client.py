@@ -161,6 +161,7 @@ PAGE = {
 }
 EVENTS = "/streams/s/events"
 SNAPSHOT = "/streams/s"
+AN_HOUR_PASSES = "{ const now = Date.now(); Date.now = () => now + 3_600_000; }"
 
 
 def frame(seq: int, kind: str, data: object, stream: str = "s") -> bytes:
@@ -341,6 +342,15 @@ async def test_a_refusal_that_passes_is_outlived(bench: Bench, refusal: Answer) 
     assert await bench.run("states") == ["live", "reconnecting", "live", "finished"]
 
 
+async def test_answers_that_bring_nothing_are_not_asked_for_as_fast_as_they_come(
+    bench: Bench,
+) -> None:
+    bench.server.script(EVENTS, sse(), sse(), sse(), sse(words(0, 0), done(1)))
+    bench.server.script(SNAPSHOT, snapshot(1, "done"))
+    await bench.read_to("finished")
+    assert len(bench.server.asked(SNAPSHOT)) == 1
+
+
 async def test_while_the_whole_server_is_away_the_client_keeps_asking(bench: Bench) -> None:
     bench.server.script(EVENTS, answer(503), sse(words(0, 0), done(1)))
     bench.server.script(SNAPSHOT, answer(503), cut, answer(429), snapshot(1, "done"))
@@ -378,11 +388,27 @@ async def test_a_connection_that_is_never_answered_is_replaced(bench: Bench) -> 
     assert await bench.text() == "0 1 "
 
 
+async def test_a_server_that_was_slow_to_answer_has_time_for_the_first_event(bench: Bench) -> None:
+    asleep = asyncio.Event()
+
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asleep.wait()
+        await sse(hang=True)(reader, writer)
+
+    bench.server.script(EVENTS, slow)
+    await bench.run("read()")
+    await bench.run(AN_HOUR_PASSES)
+    asleep.set()
+    await bench.until("sources[0].readyState === 1")
+    await bench.run("document.dispatchEvent(new Event('visibilitychange'))")
+    assert await bench.run("sources.length") == 1
+
+
 async def test_a_page_that_wakes_up_replaces_a_silent_connection_at_once(bench: Bench) -> None:
     bench.server.script(EVENTS, sse(words(0, 1), hang=True), sse(words(2, 2), done(3)))
     await bench.run("read()")
     await bench.until("events.length === 2")
-    await bench.run("{ const now = Date.now(); Date.now = () => now + 3_600_000; }")
+    await bench.run(AN_HOUR_PASSES)
     await bench.run("document.dispatchEvent(new Event('visibilitychange'))")
     await bench.until("stream.state === 'finished'")
     assert bench.cursors() == ["", "s:1"]
@@ -415,12 +441,21 @@ async def test_cancelling_is_repeated_until_the_server_has_heard(bench: Bench) -
 
 async def test_a_closed_reader_stays_closed(bench: Bench) -> None:
     bench.server.script(EVENTS, sse(words(0, 0)))
-    await bench.run("read()")
-    await bench.run("stream.addEventListener('state', () => stream.close())")
+    await bench.run("read(), stream.addEventListener('state', () => stream.close())")
     await bench.until("sources[0].readyState === 2")
     await bench.run("dispatchEvent(new Event('online'))")
     await bench.run("dispatchEvent(new Event('pageshow'))")
     assert await bench.run("sources.length") == 1
+
+
+async def test_a_reader_closed_because_it_lost_the_connection_does_not_reconnect(
+    bench: Bench,
+) -> None:
+    bench.server.script(EVENTS, sse(words(0, 0), words(2, 2)))
+    close = "({ detail }) => detail.state === 'reconnecting' && stream.close()"
+    await bench.run(f"read(), stream.addEventListener('state', {close})")
+    await bench.until("sources[0].readyState === 2")
+    assert await bench.run("[stream.state, sources.length]") == ["reconnecting", 1]
 
 
 async def test_a_creation_whose_answer_was_lost_is_repeated_with_its_key(bench: Bench) -> None:
@@ -459,8 +494,11 @@ async def test_a_creation_gives_up_after_its_attempts(bench: Bench) -> None:
     assert (failure["status"], failure["code"]) == (502, "refused")
 
 
-async def test_a_creation_can_be_aborted_while_it_waits(bench: Bench) -> None:
-    bench.server.script("/streams", answer(503))
+@pytest.mark.parametrize(
+    "wait", [pytest.param(silence, id="for an answer"), pytest.param(answer(503), id="to repeat")]
+)
+async def test_a_creation_can_be_aborted_while_it_waits(bench: Bench, wait: Answer) -> None:
+    bench.server.script("/streams", wait)
     waits = "{backoffMs: 3_600_000, backoffCapMs: 3_600_000, signal: AbortSignal.timeout(200)}"
     failure = await bench.run(f"create({{prompt: 'Hi'}}, {waits})")
     assert failure["name"] == "TimeoutError"

@@ -16,6 +16,7 @@ Runtime.TruncatedResponse", aws-lambda-dotnet).
 import base64
 import enum
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -234,23 +235,21 @@ class ResponseDecoder:
         return Response(status, headers, bytes(self._body)) if complete else None
 
     def _take_head(self) -> tuple[int, dict[str, str]] | None:
-        end = self._buffer.find(b"\r\n\r\n")
+        end = self._find(b"\r\n\r\n", "headers")
         if end < 0:
-            if len(self._buffer) > MAX_HEAD:
-                raise _garbled("headers without an end")
             return None
-        status_line, *lines = self._buffer[:end].decode("latin-1").split("\r\n")
+        # Not Latin-1 as in HTTP: the context headers hold JSON, and that is UTF-8.
+        status_line, *lines = self._buffer[:end].decode(errors="replace").split("\r\n")
         del self._buffer[: end + 4]
-        version, _, rest = status_line.partition(" ")
-        code = rest[:3]
-        if not version.startswith("HTTP/1.") or not code.isdigit():
+        if not re.match(r"HTTP/1\.[01] [0-9]{3}( |$)", status_line):
             raise _garbled(f"a status line {status_line[:80]!r}")
         pairs = (line.partition(":") for line in lines)
-        return int(code), {name.strip().lower(): value.strip() for name, _, value in pairs}
+        headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+        return int(status_line[9:12]), headers
 
     def _take_length(self, headers: Mapping[str, str]) -> bool:
         length = headers.get("content-length", "0")
-        if not length.isdigit():
+        if not re.fullmatch("[0-9]+", length):
             raise _garbled(f"a Content-Length of {length[:80]!r}")
         if len(self._buffer) < int(length):
             return False
@@ -259,26 +258,32 @@ class ResponseDecoder:
 
     def _take_chunks(self) -> bool:
         while True:
-            line_end = self._buffer.find(b"\r\n")
+            line_end = self._find(b"\r\n", "a chunk size")
             if line_end < 0:
                 return False
             size = _chunk_size(bytes(self._buffer[:line_end]))
             if size == 0:
                 # Trailers are of no interest; the message ends with the first empty line.
-                return self._buffer.find(b"\r\n\r\n", line_end) >= 0
+                return self._find(b"\r\n\r\n", "trailers", line_end) >= 0
             end = line_end + 2 + size + 2
             if len(self._buffer) < end:
                 return False
             self._body += self._buffer[line_end + 2 : end - 2]
             del self._buffer[:end]
 
+    def _find(self, end: bytes, what: str, start: int = 0) -> int:
+        """Where `end` is, or -1 if it has yet to arrive."""
+        found = self._buffer.find(end, start)
+        if found < 0 and len(self._buffer) > MAX_HEAD:
+            raise _garbled(f"{what} without an end")
+        return found
+
 
 def _chunk_size(line: bytes) -> int:
     size = line.partition(b";")[0].strip()
-    try:
-        return int(size, 16)
-    except ValueError:
-        raise _garbled(f"a chunk size of {size[:80]!r}") from None
+    if not re.fullmatch(b"[0-9a-fA-F]+", size):
+        raise _garbled(f"a chunk size of {size[:80]!r}")
+    return int(size, 16)
 
 
 def _garbled(what: str) -> GarbledResponse:

@@ -7,6 +7,7 @@ response that breaks must not take the next invocation with it. asyncio sets TCP
 """
 
 import asyncio
+from pathlib import Path
 
 from lambda_stream import protocol
 from lambda_stream.exceptions import (
@@ -57,6 +58,9 @@ class RuntimeClient:
     async def respond_error(self, invocation: Invocation, error: Error) -> None:
         """Fail an invocation, which must not have been answered yet; raises InvocationOver."""
         headers = {"Content-Type": protocol.JSON, protocol.ERROR_TYPE: error.header}
+        cause = error.cause(str(Path.cwd()))
+        if len(cause) < protocol.MAX_CAUSE:
+            headers[protocol.ERROR_CAUSE] = cause
         await self._answer(invocation, "error", error.encode(), headers)
 
     async def init_error(self, error: Error) -> None:

@@ -6,6 +6,7 @@ LambdaStreamError
 ├── UnexpectedMessage       the application broke the ASGI message order
 ├── PreludeTooLarge         the application's headers exceed what Lambda reads
 ├── UnmarshalError          the event is not JSON
+│   └── ContextUnmarshalError   what the context is made of is not JSON
 ├── MarshalError            a handler's result is not JSON
 ├── GarbledResponse         the Runtime API sent something that is not HTTP
 ├── RuntimeApiError         the Runtime API refused a request
@@ -16,7 +17,12 @@ LambdaStreamError
 
 
 class LambdaStreamError(Exception):
-    """The base of all errors of this package."""
+    """The base of all errors of this package.
+
+    `error_type` is the name it is reported by to Lambda; None stands for the class's own.
+    """
+
+    error_type: str | None = None
 
 
 class InitError(LambdaStreamError):
@@ -45,9 +51,19 @@ class PreludeTooLarge(LambdaStreamError):
 class UnmarshalError(LambdaStreamError):
     """Raised when an invocation's payload is not the JSON it claims to be."""
 
+    error_type = "Runtime.UnmarshalError"
+
+
+class ContextUnmarshalError(UnmarshalError):
+    """Raised when an invocation's client context or Cognito identity is not JSON."""
+
+    error_type = "Runtime.LambdaContextUnmarshalError"
+
 
 class MarshalError(LambdaStreamError):
     """Raised when a handler's result cannot be encoded as JSON."""
+
+    error_type = "Runtime.MarshalError"
 
 
 class GarbledResponse(LambdaStreamError):

@@ -4,6 +4,7 @@ The request id is in a context variable, not in a global: with several invocatio
 process, every task logs under its own.
 """
 
+import itertools
 import json
 import logging
 import sys
@@ -12,9 +13,14 @@ import traceback
 from collections.abc import Mapping
 from contextvars import ContextVar
 
+from lambda_stream.exceptions import LambdaStreamError
 from lambda_stream.protocol import Error
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
+
+# Where the frames between the event loop and a handler are: here, and in the thread's own.
+_PACKAGE = __file__.removesuffix("log.py")
+_THREAD = "/concurrent/futures/thread.py"
 
 
 def configure(environ: Mapping[str, str]) -> None:
@@ -69,11 +75,19 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry)
 
 
-def describe(error: BaseException, error_type: str | None = None) -> Error:
-    """The report of a failure for the Runtime API, under the current request id."""
+def describe(error: BaseException) -> Error:
+    """The report of a failure for the Runtime API, under the current request id.
+
+    Its frames begin with the first that is not the runtime's, as the stock runtime's do.
+    """
+    name = error.error_type if isinstance(error, LambdaStreamError) else None
     return Error(
-        type=error_type or type(error).__name__,
+        type=name or type(error).__name__,
         message=str(error),
-        stack_trace=traceback.format_tb(error.__traceback__),
+        frames=list(itertools.dropwhile(_leads_there, traceback.extract_tb(error.__traceback__))),
         request_id=request_id.get(),
     )
+
+
+def _leads_there(frame: traceback.FrameSummary) -> bool:
+    return frame.filename.startswith(_PACKAGE) or frame.filename.endswith(_THREAD)

@@ -26,13 +26,10 @@ from lambda_stream import log
 from lambda_stream.client import ResponseStream, RuntimeClient
 from lambda_stream.exceptions import (
     EnvironmentOver,
-    InitError,
     InvocationOver,
     LambdaStreamError,
-    MarshalError,
     ResponseBroken,
     UnexpectedMessage,
-    UnmarshalError,
 )
 from lambda_stream.handler import FunctionHandler, StreamingHandler, marshal
 from lambda_stream.invocation import Invocation, LambdaContext
@@ -49,11 +46,6 @@ SHUTDOWN_SECONDS = 2.0
 # As the stock runtime: where several workers poll, a refused poll is tried again a few times.
 _POLL_ATTEMPTS = 5
 _POLL_BACKOFF_SECONDS = 0.1
-
-_ERROR_TYPES: dict[type[Exception], str] = {
-    UnmarshalError: "Runtime.UnmarshalError",
-    MarshalError: "Runtime.MarshalError",
-}
 
 
 async def run(load: Callable[[], Handler], address: str, concurrency: int = 1) -> None:
@@ -77,8 +69,7 @@ async def _initialise(load: Callable[[], Handler], address: str) -> Handler:
         if isinstance(handler, StreamingHandler):
             await handler.startup()
     except Exception as error:
-        error_type = error.error_type if isinstance(error, InitError) else None
-        report = log.describe(error, error_type)
+        report = log.describe(error)
         logger.critical("%s: %s", report.type, report.message, exc_info=error)
         try:
             await RuntimeClient(address).init_error(report)
@@ -210,7 +201,7 @@ class Sandbox:
 async def _report(
     client: RuntimeClient, invocation: Invocation, response: ResponseStream, error: Exception
 ) -> None:
-    report = log.describe(error, _ERROR_TYPES.get(type(error)))
+    report = log.describe(error)
     logger.error("%s: %s", report.type, report.message, exc_info=error)
     try:
         if response.state is StreamState.IDLE:

@@ -18,7 +18,8 @@ import enum
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from traceback import FrameSummary, format_list
 
 from lambda_stream.exceptions import GarbledResponse, PreludeTooLarge
 
@@ -32,6 +33,7 @@ INVOCATION_ID = "Lambda-Runtime-Invocation-Id"
 RESPONSE_MODE = "Lambda-Runtime-Function-Response-Mode"
 ERROR_TYPE = "Lambda-Runtime-Function-Error-Type"
 ERROR_BODY = "Lambda-Runtime-Function-Error-Body"
+ERROR_CAUSE = "Lambda-Runtime-Function-XRay-Error-Cause"
 
 PRELUDE_END = b"\0" * 8
 
@@ -39,17 +41,29 @@ PRELUDE_END = b"\0" * 8
 # Function URLs name no limit; one bound for both keeps an application portable.
 MAX_PRELUDE = 16 * 1024
 
+# What Go's HTTP server, which the Runtime API is made with, reads of trailers: its buffer ("http:
+# suspiciously long trailer after chunked body", net/http transfer.go). It refuses the response
+# when they are longer, and the error would be lost.
+MAX_TRAILERS = 4096
+
+# "Lambda-Runtime-Function-XRay-Error-Cause … must be less than 1 MiB" (awslambdaric leaves it out
+# from there on).
+MAX_CAUSE = 1024 * 1024
+
 # The Runtime API is trusted, yet a parser without a bound is a leak waiting for a bug.
 MAX_HEAD = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """A failure as Lambda reports it: to the caller, in the log and in traces."""
+    """A failure as Lambda reports it: to the caller, in the log and in traces.
+
+    `frames` are those of the traceback, the innermost last.
+    """
 
     type: str
     message: str
-    stack_trace: Sequence[str] = ()
+    frames: Sequence[FrameSummary] = ()
     request_id: str = ""
 
     def encode(self) -> bytes:
@@ -59,14 +73,32 @@ class Error:
                 "errorMessage": self.message,
                 "errorType": self.type,
                 "requestId": self.request_id,
-                "stackTrace": list(self.stack_trace),
+                "stackTrace": format_list(list(self.frames)),
             }
         ).encode()
 
     @property
     def header(self) -> str:
         """The `category.reason` form: Lambda maps every other form to `Unknown`."""
-        return self.type if "." in self.type else f"Function.{self.type}"
+        name = self.type if "." in self.type else f"Function.{self.type}"
+        return name.encode("ascii", "replace").decode()
+
+    def cause(self, directory: str) -> str:
+        """The JSON that X-Ray shows for a failed invocation (awslambdaric `make_xray_fault`)."""
+        stack = [{"label": f.name, "path": f.filename, "line": f.lineno} for f in self.frames]
+        return json.dumps(
+            {
+                "working_directory": directory,
+                "exceptions": [{"message": self.message, "type": self.type, "stack": stack}],
+                "paths": sorted({frame.filename for frame in self.frames}),
+            }
+        )
+
+    def shortened(self) -> "Error":
+        """The same without the outer half of its frames; if there are none, of its message."""
+        if self.frames:
+            return replace(self, frames=self.frames[(len(self.frames) + 1) // 2 :])
+        return replace(self, message=self.message[: len(self.message) // 2])
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +205,21 @@ class StreamEncoder:
         return b"0\r\n\r\n"
 
     def fail(self, error: Error) -> bytes:
-        """The bad end: last chunk and the two error trailers."""
+        """The bad end: last chunk and the two error trailers, the error shortened to fit them."""
         self._require(StreamState.BODY)
         self.state = StreamState.FAILED
-        body = base64.b64encode(error.encode()).decode("ascii")
-        return f"0\r\n{ERROR_TYPE}: {error.header}\r\n{ERROR_BODY}: {body}\r\n\r\n".encode("ascii")
+        while len(trailers := _trailers(error)) > MAX_TRAILERS and (error.frames or error.message):
+            error = error.shortened()
+        return b"0\r\n" + trailers
 
     def _require(self, state: StreamState) -> None:
         if self.state is not state:
             raise ValueError(f"the response must be {state.name}, but it is {self.state.name}")
+
+
+def _trailers(error: Error) -> bytes:
+    body = base64.b64encode(error.encode()).decode("ascii")
+    return f"{ERROR_TYPE}: {error.header}\r\n{ERROR_BODY}: {body}\r\n\r\n".encode("ascii")
 
 
 def _chunk(data: bytes) -> bytes:

@@ -253,9 +253,6 @@ def test_one_process_streams_two_responses_at_once(tmp_path: Path) -> None:
     assert len(set(pids)) == 1
 
 
-@pytest.mark.xfail(
-    reason="the stack trace makes the trailers longer than the 4 KiB that Go's server reads"
-)
 @needs_mounts
 def test_an_error_after_the_first_byte_is_told_in_trailers(tmp_path: Path) -> None:
     """On demand the emulator drops trailers, so only this mode can show them."""

@@ -1,0 +1,444 @@
+"""The bytes of the Runtime API, each rule on literals."""
+
+import base64
+import json
+from traceback import FrameSummary
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lambda_stream import protocol
+from lambda_stream.exceptions import GarbledResponse, PreludeTooLarge
+from lambda_stream.protocol import (
+    Error,
+    Prelude,
+    Response,
+    ResponseDecoder,
+    StreamEncoder,
+    StreamState,
+)
+
+HOST = "127.0.0.1:9001"
+
+STREAM_HEAD = (
+    b"POST /2018-06-01/runtime/invocation/r-1/response HTTP/1.1\r\n"
+    b"Host: 127.0.0.1:9001\r\n"
+    b"User-Agent: lambda-stream\r\n"
+    b"Lambda-Runtime-Function-Response-Mode: streaming\r\n"
+    b"Transfer-Encoding: chunked\r\n"
+    b"Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n"
+    b"Content-Type: application/vnd.awslambda.http-integration-response\r\n"
+)
+
+
+# Requests
+
+
+def test_asking_for_an_invocation_is_a_get_without_a_body() -> None:
+    assert protocol.get(HOST, "/invocation/next") == (
+        b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n"
+        b"Host: 127.0.0.1:9001\r\n"
+        b"User-Agent: lambda-stream\r\n"
+        b"\r\n"
+    )
+
+
+def test_a_post_tells_the_length_of_its_body_in_bytes() -> None:
+    request = protocol.post(HOST, "/init/error", "é".encode(), {"Content-Type": "text/plain"})
+
+    assert request == (
+        b"POST /2018-06-01/runtime/init/error HTTP/1.1\r\n"
+        b"Host: 127.0.0.1:9001\r\n"
+        b"User-Agent: lambda-stream\r\n"
+        b"Content-Type: text/plain\r\n"
+        b"Content-Length: 2\r\n"
+        b"\r\n"
+        b"\xc3\xa9"
+    )
+
+
+# The prelude
+
+
+def test_a_prelude_is_ascii_json_and_eight_nul_bytes() -> None:
+    prelude = Prelude(200, [("content-type", "text/plain"), ("x-name", "é")])
+
+    assert prelude.encode() == (
+        rb'{"statusCode": 200, "headers": {"content-type": "text/plain", "x-name": "\u00e9"}}'
+        b"\0\0\0\0\0\0\0\0"
+    )
+
+
+def test_cookies_are_a_list_of_their_own() -> None:
+    prelude = Prelude(302, [("location", "/")], ["a=1; HttpOnly", "b=2"])
+
+    assert prelude.encode() == (
+        b'{"statusCode": 302, "headers": {"location": "/"}, "cookies": ["a=1; HttpOnly", "b=2"]}'
+        b"\0\0\0\0\0\0\0\0"
+    )
+
+
+def test_a_header_that_occurs_twice_is_folded_in_order() -> None:
+    prelude = Prelude(200, [("vary", "accept"), ("x-other", "1"), ("vary", "origin")])
+
+    assert prelude.encode() == (
+        b'{"statusCode": 200, "headers": {"vary": "accept,origin", "x-other": "1"}}'
+        b"\0\0\0\0\0\0\0\0"
+    )
+
+
+def test_a_nul_in_a_header_cannot_end_the_prelude() -> None:
+    encoded = Prelude(200, [("x-nul", "\0" * 8)]).encode()
+
+    assert encoded.index(b"\0") == len(encoded) - 8
+
+
+def test_a_prelude_of_16_kib_with_its_delimiter_is_the_largest() -> None:
+    around = len(Prelude(200, [("x", "")]).encode())
+    largest = "x" * (16 * 1024 - around)
+
+    assert len(Prelude(200, [("x", largest)]).encode()) == 16384
+    with pytest.raises(PreludeTooLarge, match="16385 bytes.*at most 16384"):
+        Prelude(200, [("x", largest + "x")]).encode()
+
+
+@given(
+    st.integers(100, 599),
+    st.dictionaries(st.text(min_size=1), st.text(), max_size=5),
+    st.lists(st.text(), max_size=3),
+)
+def test_what_a_prelude_says_is_read_back_whole(
+    status: int, headers: dict[str, str], cookies: list[str]
+) -> None:
+    encoded = Prelude(status, list(headers.items()), cookies).encode()
+
+    head, _, rest = encoded.partition(b"\0" * 8)
+    assert rest == b""
+    expected = {"statusCode": status, "headers": headers}
+    assert json.loads(head) == (expected | {"cookies": cookies} if cookies else expected)
+
+
+# Errors
+
+FRAMES = [
+    FrameSummary("/var/task/main.py", 3, "handler", line="call()"),
+    FrameSummary("/var/task/deep.py", 7, "call", line="raise ValueError('no')"),
+]
+
+
+def test_an_error_is_told_as_the_stock_runtime_tells_it() -> None:
+    error = Error("ValueError", "no", FRAMES, "r-1")
+
+    assert json.loads(error.encode()) == {
+        "errorMessage": "no",
+        "errorType": "ValueError",
+        "requestId": "r-1",
+        "stackTrace": [
+            '  File "/var/task/main.py", line 3, in handler\n    call()\n',
+            '  File "/var/task/deep.py", line 7, in call\n    raise ValueError(\'no\')\n',
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("error_type", "header"),
+    [
+        ("ValueError", "Function.ValueError"),
+        ("Runtime.ImportModuleError", "Runtime.ImportModuleError"),
+        ("Größenfehler", "Function.Gr??enfehler"),
+    ],
+)
+def test_an_error_type_in_a_header_has_a_category_and_is_ascii(
+    error_type: str, header: str
+) -> None:
+    """Lambda reads `category.reason`; a Python class may be named in any alphabet."""
+    assert Error(error_type, "").header == header
+
+
+def test_a_trace_is_told_what_was_raised_where() -> None:
+    """The document that the stock runtime sends, as X-Ray reads it."""
+    error = Error("ValueError", "no", FRAMES)
+
+    assert json.loads(error.cause("/var/task")) == {
+        "working_directory": "/var/task",
+        "exceptions": [
+            {
+                "message": "no",
+                "type": "ValueError",
+                "stack": [
+                    {"label": "handler", "path": "/var/task/main.py", "line": 3},
+                    {"label": "call", "path": "/var/task/deep.py", "line": 7},
+                ],
+            }
+        ],
+        "paths": ["/var/task/deep.py", "/var/task/main.py"],
+    }
+
+
+# A streamed response
+
+
+def encoder(invocation_id: str | None = None) -> StreamEncoder:
+    return StreamEncoder(HOST, "r-1", invocation_id)
+
+
+def test_a_streamed_response_byte_for_byte() -> None:
+    stream = encoder()
+
+    assert stream.start(Prelude(200)) == (
+        STREAM_HEAD
+        + b"\r\n"
+        + b"2a\r\n"
+        + b'{"statusCode": 200, "headers": {}}\0\0\0\0\0\0\0\0'
+        + b"\r\n"
+    )
+    assert stream.chunk(b"data: 1\n\n") == b"9\r\ndata: 1\n\n\r\n"
+    assert stream.chunk(b"x" * 26) == b"1a\r\n" + b"x" * 26 + b"\r\n"
+    assert stream.finish() == b"0\r\n\r\n"
+
+
+def test_the_invocation_id_is_echoed_where_there_is_one() -> None:
+    started = encoder("i-1").start(Prelude(200))
+
+    assert started.startswith(STREAM_HEAD + b"Lambda-Runtime-Invocation-Id: i-1\r\n\r\n")
+
+
+def test_a_failure_after_the_first_byte_is_told_in_the_announced_trailers() -> None:
+    stream = encoder()
+    stream.start(Prelude(200))
+
+    assert stream.fail(Error("ValueError", "no", (), "r-1")) == (
+        b"0\r\n"
+        b"Lambda-Runtime-Function-Error-Type: Function.ValueError\r\n"
+        b"Lambda-Runtime-Function-Error-Body: "
+        + base64.b64encode(
+            b'{"errorMessage": "no", "errorType": "ValueError", '
+            b'"requestId": "r-1", "stackTrace": []}'
+        )
+        + b"\r\n\r\n"
+    )
+
+
+def trailers(stream_end: bytes) -> dict[str, str]:
+    last_chunk, *lines, empty, end = stream_end.decode("ascii").split("\r\n")
+    assert (last_chunk, empty, end) == ("0", "", "")
+    return dict(line.split(": ") for line in lines)
+
+
+@pytest.mark.parametrize("frames", [4, 30, 1000])
+@pytest.mark.parametrize("message", ["no", "é" * 300, "é" * 10_000])
+def test_trailers_take_at_most_what_a_go_server_reads(frames: int, message: str) -> None:
+    """Four KiB; what goes first is the outermost frames, what stays is the type."""
+    inner = FrameSummary("/var/task/inner.py", 1, "inner", line="fails()")
+    stack = [FrameSummary(f"/opt/{seq}.py", seq, "outer", line="go()") for seq in range(frames)]
+    stream = encoder()
+    stream.start(Prelude(200))
+
+    end = stream.fail(Error("ValueError", message, [*stack, inner], "r-1"))
+
+    assert len(end) <= len("0\r\n") + 4096
+    told = trailers(end)
+    assert told["Lambda-Runtime-Function-Error-Type"] == "Function.ValueError"
+    body = json.loads(base64.b64decode(told["Lambda-Runtime-Function-Error-Body"]))
+    assert body["errorType"] == "ValueError"
+    assert body["errorMessage"]
+    assert message.startswith(body["errorMessage"])
+    if len(message) <= 300:
+        assert body["errorMessage"] == message
+        assert "inner.py" in body["stackTrace"][-1]
+
+
+ERROR = Error("ValueError", "no")
+
+BEGINNINGS = {
+    StreamState.IDLE: [],
+    StreamState.BODY: ["start"],
+    StreamState.DONE: ["start", "finish"],
+    StreamState.FAILED: ["start", "fail"],
+}
+LEGAL = {
+    (StreamState.IDLE, "start"): StreamState.BODY,
+    (StreamState.BODY, "chunk"): StreamState.BODY,
+    (StreamState.BODY, "finish"): StreamState.DONE,
+    (StreamState.BODY, "fail"): StreamState.FAILED,
+}
+
+
+def step(stream: StreamEncoder, name: str) -> bytes:
+    match name:
+        case "start":
+            return stream.start(Prelude(200))
+        case "chunk":
+            return stream.chunk(b"x")
+        case "finish":
+            return stream.finish()
+        case _:
+            return stream.fail(ERROR)
+
+
+@pytest.mark.parametrize("name", ["start", "chunk", "finish", "fail"])
+@pytest.mark.parametrize("state", StreamState)
+def test_every_other_order_is_refused_and_changes_nothing(state: StreamState, name: str) -> None:
+    stream = encoder()
+    for beginning in BEGINNINGS[state]:
+        step(stream, beginning)
+    assert stream.state is state
+
+    if (state, name) in LEGAL:
+        step(stream, name)
+        assert stream.state is LEGAL[state, name]
+    else:
+        with pytest.raises(ValueError, match=f"but it is {state.name}"):
+            step(stream, name)
+        assert stream.state is state
+
+
+def test_a_prelude_that_is_too_large_has_started_nothing() -> None:
+    stream = encoder()
+
+    with pytest.raises(PreludeTooLarge):
+        stream.start(Prelude(200, [("x", "x" * 20_000)]))
+
+    assert stream.state is StreamState.IDLE
+
+
+# Responses
+
+ACCEPTED = (
+    b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
+    b'{"status":"OK"}\n',
+    Response(
+        202, {"content-type": "application/json", "content-length": "16"}, b'{"status":"OK"}\n'
+    ),
+)
+INVOCATION = (
+    b"HTTP/1.1 200 OK\r\n"
+    b"Lambda-Runtime-Aws-Request-Id: r-1\r\n"
+    b"Transfer-Encoding: chunked\r\n"
+    b"\r\n"
+    b'2\r\n{"\r\n' + b"7;ext=1\r\n\r\n0\r\n\r\n\r\n" + b'05\r\n": 1}\r\n' + b"0\r\n\r\n",
+    Response(
+        200,
+        {"lambda-runtime-aws-request-id": "r-1", "transfer-encoding": "chunked"},
+        b'{"\r\n0\r\n\r\n": 1}',
+    ),
+)
+TRAILED = (
+    b"HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n"
+    b"3\r\none\r\n000\r\nOne: 1\r\nTwo: 2\r\n\r\n",
+    Response(200, {"transfer-encoding": "Chunked"}, b"one"),
+)
+EMPTY = (b"HTTP/1.1 410 Gone\r\n\r\n", Response(410, {}, b""))
+CLOSING = (
+    b"HTTP/1.1 500 \r\nConnection:Close\r\nContent-Length: 2\r\n\r\nno",
+    Response(500, {"connection": "Close", "content-length": "2"}, b"no"),
+)
+UTF_8 = (
+    'HTTP/1.1 200 OK\r\nLambda-Runtime-Client-Context: {"custom": "é"}\r\n\r\n'.encode(),
+    Response(200, {"lambda-runtime-client-context": '{"custom": "é"}'}, b""),
+)
+every_response = pytest.mark.parametrize(
+    ("data", "response"), [ACCEPTED, INVOCATION, TRAILED, EMPTY, CLOSING, UTF_8]
+)
+
+
+@every_response
+def test_a_response_is_whole_exactly_when_its_last_byte_is_there(
+    data: bytes, response: Response
+) -> None:
+    decoder = ResponseDecoder()
+
+    fed = [decoder.feed(data[at : at + 1]) for at in range(len(data))]
+
+    assert fed == [None] * (len(data) - 1) + [response]
+
+
+@every_response
+def test_a_response_may_arrive_in_any_two_parts(data: bytes, response: Response) -> None:
+    for at in range(1, len(data)):
+        decoder = ResponseDecoder()
+        assert decoder.feed(data[:at]) is None
+        assert decoder.started
+        assert decoder.feed(data[at:]) == response
+
+
+@given(body=st.binary(max_size=300), data=st.data())
+def test_a_chunked_body_may_be_cut_anywhere(body: bytes, data: st.DataObject) -> None:
+    cuts = st.lists(st.integers(0, len(body)), max_size=5).map(sorted)
+    chunks = [part for part in _parts(body, data.draw(cuts)) if part]
+    coded = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
+    raw = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + coded + b"0\r\n\r\n"
+    cuts = st.lists(st.integers(0, len(raw)), max_size=5).map(sorted)
+    decoder = ResponseDecoder()
+
+    *early, last = [decoder.feed(part) for part in _parts(raw, data.draw(cuts)) if part]
+
+    assert set(early) <= {None}
+    assert last is not None
+    assert last.body == body
+
+
+def _parts(data: bytes, cuts: list[int]) -> list[bytes]:
+    return [data[start:end] for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True)]
+
+
+def test_nothing_has_started_before_the_first_byte() -> None:
+    assert not ResponseDecoder().started
+
+
+@pytest.mark.parametrize(
+    ("header", "kept"), [(b"keep-alive", True), (b"close", False), (b"Close", False)]
+)
+def test_a_connection_is_kept_unless_the_server_closes_it(header: bytes, *, kept: bool) -> None:
+    response = ResponseDecoder().feed(b"HTTP/1.1 200 OK\r\nConnection: " + header + b"\r\n\r\n")
+
+    assert response is not None
+    assert response.keep_alive is kept
+
+
+@pytest.mark.parametrize(
+    ("garbage", "complaint"),
+    [
+        (b"SSH-2.0-OpenSSH_9.9\r\n\r\n", "a status line 'SSH-2.0-OpenSSH_9.9'"),
+        (b"HTTP/2 200 OK\r\n\r\n", "a status line"),
+        (b"HTTP/1.1\r\n\r\n", "a status line"),
+        (b"HTTP/1.1 2OO OK\r\n\r\n", "a status line"),
+        (b"HTTP/1.1 20 OK\r\n\r\n", "a status line"),
+        (b"HTTP/1.1 \xc2\xb200 OK\r\n\r\n", "a status line"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "a Content-Length of '-1'"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: \xc2\xb2\r\n\r\n", "a Content-Length"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\n", "a Content-Length"),
+        (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1024 * 1024, "headers without an end"),
+    ],
+)
+def test_what_is_not_http_is_refused(garbage: bytes, complaint: str) -> None:
+    with pytest.raises(GarbledResponse, match=complaint):
+        ResponseDecoder().feed(garbage)
+
+
+@pytest.mark.parametrize("size", [b"", b"x", b"-1", b"+1", b"0x1", b"1_0", b"1 1", b"\xb2"])
+def test_a_chunk_size_is_hexadecimal_digits_and_nothing_else(size: bytes) -> None:
+    """Python's `int` would take signs, prefixes and underscores."""
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    with pytest.raises(GarbledResponse, match="a chunk size"):
+        ResponseDecoder().feed(head + size + b"\r\n")
+
+
+def test_a_chunk_size_without_an_end_is_refused() -> None:
+    head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+    with pytest.raises(GarbledResponse, match="a chunk size without an end"):
+        ResponseDecoder().feed(head + b"0" * 1024 * 1024 + b"0")
+
+
+@given(st.binary(), st.sampled_from([b"", b"HTTP/1.1 ", b"HTTP/1.1 200 OK\r\n", ACCEPTED[0]]))
+def test_no_bytes_make_the_decoder_fail_in_any_other_way(data: bytes, before: bytes) -> None:
+    decoder = ResponseDecoder()
+    try:
+        for piece in (before, data, b"\r\n\r\n"):
+            if decoder.feed(piece) is not None:
+                break
+    except GarbledResponse:
+        pass

@@ -11,6 +11,7 @@ whole: what these tests prove is the framing, not the timing. It has two modes, 
 import json
 import os
 import platform
+import shutil
 import socket
 import subprocess
 import sys
@@ -133,7 +134,7 @@ def managed_instance(handler: str, var: Path, concurrency: int) -> Iterator[Emul
 
 def mounts() -> bool:
     """Whether this process may make a mount namespace."""
-    if sys.platform != "linux" or os.geteuid() != 0:
+    if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("setpriv") is None:
         return False
     probe = ["unshare", "--mount", "mount", "--bind", "/tmp", "/var"]  # noqa: S108
     return subprocess.run(probe, check=False, capture_output=True).returncode == 0

@@ -7,7 +7,7 @@ response that breaks must not take the next invocation with it. asyncio sets TCP
 """
 
 import asyncio
-from pathlib import Path
+import os
 
 from lambda_stream import protocol
 from lambda_stream.exceptions import (
@@ -58,7 +58,7 @@ class RuntimeClient:
     async def respond_error(self, invocation: Invocation, error: Error) -> None:
         """Fail an invocation, which must not have been answered yet; raises InvocationOver."""
         headers = {"Content-Type": protocol.JSON, protocol.ERROR_TYPE: error.header}
-        cause = error.cause(str(Path.cwd()))
+        cause = error.cause(os.getcwd())  # noqa: PTH109 - pathlib would cost each cold start
         if len(cause) < protocol.MAX_CAUSE:
             headers[protocol.ERROR_CAUSE] = cause
         await self._answer(invocation, "error", error.encode(), headers)
@@ -102,7 +102,7 @@ class ResponseStream:
             address, invocation.request_id, invocation.invocation_id
         )
         self._writer: asyncio.StreamWriter | None = None
-        self._reply: asyncio.Task[Response] | None = None
+        self._reply: asyncio.Task[None] | None = None
 
     @property
     def state(self) -> StreamState:
@@ -114,14 +114,14 @@ class ResponseStream:
 
         Raises PreludeTooLarge before anything is sent.
         """
-        head = self._encoder.start(prelude)
-        if first:
-            head += self._encoder.chunk(first)
         try:
             reader, self._writer = await _open(self._address)
         except OSError as error:
             raise ResponseBroken(f"cannot connect to the Runtime API: {error}") from error
-        self._reply = asyncio.create_task(_read_response(reader))
+        self._reply = asyncio.create_task(self._read_reply(reader))
+        head = self._encoder.start(prelude)
+        if first:
+            head += self._encoder.chunk(first)
         await self._send(head)
 
     async def write(self, data: bytes) -> None:
@@ -151,7 +151,8 @@ class ResponseStream:
         assert self._reply is not None
         if self._reply.done():
             # An answer before the end of our request: the API has given this invocation up.
-            raise ResponseBroken("the Runtime API ended the response early")
+            reason = self._reply.exception()
+            raise ResponseBroken(f"the Runtime API ended the response early: {reason}")
         try:
             self._writer.write(data)
             await self._writer.drain()
@@ -161,10 +162,12 @@ class ResponseStream:
     async def _acknowledged(self) -> None:
         assert self._reply is not None
         try:
-            response = await self._reply
+            await self._reply
         except OSError as error:
             raise ResponseBroken(f"the response was not acknowledged: {error}") from error
-        _check_accepted(self._path, response)
+
+    async def _read_reply(self, reader: asyncio.StreamReader) -> None:
+        _check_accepted(self._path, await _read_response(reader))
 
 
 class _Connection:

@@ -83,8 +83,7 @@ def test_a_header_that_occurs_twice_is_folded_in_order() -> None:
     prelude = Prelude(200, [("vary", "accept"), ("x-other", "1"), ("vary", "origin")])
 
     assert prelude.encode() == (
-        b'{"statusCode": 200, "headers": {"vary": "accept,origin", "x-other": "1"}}'
-        b"\0\0\0\0\0\0\0\0"
+        b'{"statusCode": 200, "headers": {"vary": "accept,origin", "x-other": "1"}}\0\0\0\0\0\0\0\0'
     )
 
 
@@ -99,7 +98,7 @@ def test_a_prelude_of_16_kib_with_its_delimiter_is_the_largest() -> None:
     largest = "x" * (16 * 1024 - around)
 
     assert len(Prelude(200, [("x", largest)]).encode()) == 16384
-    with pytest.raises(PreludeTooLarge, match="16385 bytes.*at most 16384"):
+    with pytest.raises(PreludeTooLarge, match=r"16385 bytes.*at most 16384"):
         Prelude(200, [("x", largest + "x")]).encode()
 
 
@@ -136,7 +135,7 @@ def test_an_error_is_told_as_the_stock_runtime_tells_it() -> None:
         "requestId": "r-1",
         "stackTrace": [
             '  File "/var/task/main.py", line 3, in handler\n    call()\n',
-            '  File "/var/task/deep.py", line 7, in call\n    raise ValueError(\'no\')\n',
+            "  File \"/var/task/deep.py\", line 7, in call\n    raise ValueError('no')\n",
         ],
     }
 
@@ -227,7 +226,7 @@ def trailers(stream_end: bytes) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("frames", [4, 30, 1000])
-@pytest.mark.parametrize("message", ["no", "é" * 300, "é" * 10_000])
+@pytest.mark.parametrize("message", ["", "no", "é" * 300, "é" * 10_000])
 def test_trailers_take_at_most_what_a_go_server_reads(frames: int, message: str) -> None:
     """Four KiB; what goes first is the outermost frames, what stays is the type."""
     inner = FrameSummary("/var/task/inner.py", 1, "inner", line="fails()")
@@ -242,7 +241,6 @@ def test_trailers_take_at_most_what_a_go_server_reads(frames: int, message: str)
     assert told["Lambda-Runtime-Function-Error-Type"] == "Function.ValueError"
     body = json.loads(base64.b64decode(told["Lambda-Runtime-Function-Error-Body"]))
     assert body["errorType"] == "ValueError"
-    assert body["errorMessage"]
     assert message.startswith(body["errorMessage"])
     if len(message) <= 300:
         assert body["errorMessage"] == message
@@ -306,18 +304,14 @@ def test_a_prelude_that_is_too_large_has_started_nothing() -> None:
 # Responses
 
 ACCEPTED = (
-    b"HTTP/1.1 202 Accepted\r\nContent-Type: application/json\r\nContent-Length: 16\r\n\r\n"
-    b'{"status":"OK"}\n',
-    Response(
-        202, {"content-type": "application/json", "content-length": "16"}, b'{"status":"OK"}\n'
-    ),
+    b"HTTP/1.1 202 Accepted\r\nContent-Length: 16\r\n\r\n" + b'{"status":"OK"}\n',
+    Response(202, {"content-length": "16"}, b'{"status":"OK"}\n'),
 )
 INVOCATION = (
     b"HTTP/1.1 200 OK\r\n"
     b"Lambda-Runtime-Aws-Request-Id: r-1\r\n"
     b"Transfer-Encoding: chunked\r\n"
-    b"\r\n"
-    b'2\r\n{"\r\n' + b"7;ext=1\r\n\r\n0\r\n\r\n\r\n" + b'05\r\n": 1}\r\n' + b"0\r\n\r\n",
+    b"\r\n" + b'2\r\n{"\r\n' + b"7;ext=1\r\n\r\n0\r\n\r\n\r\n" + b'05\r\n": 1}\r\n' + b"0\r\n\r\n",
     Response(
         200,
         {"lambda-runtime-aws-request-id": "r-1", "transfer-encoding": "chunked"},
@@ -325,8 +319,7 @@ INVOCATION = (
     ),
 )
 TRAILED = (
-    b"HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n"
-    b"3\r\none\r\n000\r\nOne: 1\r\nTwo: 2\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n3\r\none\r\n000\r\nOne: 1\r\nTwo: 2\r\n\r\n",
     Response(200, {"transfer-encoding": "Chunked"}, b"one"),
 )
 EMPTY = (b"HTTP/1.1 410 Gone\r\n\r\n", Response(410, {}, b""))

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from app.api import assets, errors, routes
 from app.event_log.dynamodb import DynamoDBLog
 from app.generation.streams import Streams
+from app.log import RequestIdInLog
 from app.providers.base import Provider
 from app.settings import Settings
 
@@ -39,6 +40,7 @@ def create_app(settings: Settings, provider: Provider) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
     )
+    app.add_middleware(RequestIdInLog)
     errors.install(app)
     app.include_router(routes.router)
     app.include_router(assets.router)

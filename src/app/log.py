@@ -4,6 +4,7 @@ Prompts, answers and whole stream ids never go in: who knows a stream's id can r
 """
 
 from aws_lambda_powertools import Logger
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 logger = Logger(service="llm-stream")
 
@@ -11,3 +12,20 @@ logger = Logger(service="llm-stream")
 def shortened(stream_id: str) -> str:
     """Enough of a stream id to find its lines, too little to read the stream with."""
     return stream_id[:8]
+
+
+class RequestIdInLog:
+    """ASGI middleware: all that a request causes is logged under its invocation's id.
+
+    The key is in a context variable, which a task inherits: so it also holds for the generation
+    that a request starts, and many requests at once in one process do not mix.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Name the request, and pass it on."""
+        if (context := scope.get("aws.context")) is not None:
+            logger.thread_safe_append_keys(request_id=context.aws_request_id)
+        await self._app(scope, receive, send)

@@ -101,7 +101,8 @@ class Generation:
     async def _write(self, writer: Writer) -> None:
         stream = {"stream": shortened(writer.stream_id)}
         try:
-            await self._commit(writer)
+            last = await self._commit(writer)
+            logger.info("ended", extra={**stream, "kind": last.kind, "records": writer.seq})
         except Superseded as lost:
             logger.info("superseded", extra=stream)
             self._publish(lost.record)
@@ -111,7 +112,8 @@ class Generation:
             self._pump.cancel()
             await asyncio.wait([self._pump])
 
-    async def _commit(self, writer: Writer) -> None:
+    async def _commit(self, writer: Writer) -> Payload:
+        """Append until there is an end to append, and return it."""
         clock = asyncio.get_running_loop().time
         last_text, last = -math.inf, clock()
         while True:
@@ -135,7 +137,7 @@ class Generation:
                 last = clock()
                 self._publish(await writer.append(payload))
             if payloads[-1].kind in _ENDS:
-                return
+                return payloads[-1]
 
 
 # A provider that ends without saying so has been cut, whatever its connection looked like.

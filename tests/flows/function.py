@@ -1,0 +1,46 @@
+"""The function that the flows run: the real application, only quicker to give a writer up.
+
+With `GATE=host:port` in its environment, the test is the model: every generation connects there,
+says each line it is sent, and finishes at an empty one.
+"""
+
+import asyncio
+import dataclasses
+import os
+from collections.abc import AsyncGenerator
+
+from app.application import create_app
+from app.providers.base import AnswerDelta, Delta, Finish, Partial, Request
+from app.providers.demo import DemoProvider
+from app.settings import Settings
+from lambda_stream import Adapter
+
+
+class GatedProvider:
+    """Says what the test at the gate sends."""
+
+    models = ("gated",)
+
+    def __init__(self, gate: str) -> None:
+        self._host, _, port = gate.partition(":")
+        self._port = int(port)
+
+    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
+        reader, writer = await asyncio.open_connection(self._host, self._port)
+        try:
+            writer.write(f"{request.messages[-1].content}|{continue_from.answer}\n".encode())
+            while line := (await reader.readline()).decode().rstrip("\n"):
+                yield AnswerDelta(line)
+            yield Finish("stop", 0, 0)
+        finally:
+            writer.close()
+
+
+settings = dataclasses.replace(
+    Settings.from_environ(os.environ),
+    lease=float(os.environ.get("LEASE", "4")),
+    heartbeat=float(os.environ.get("LEASE", "4")) / 4,
+)
+gate = os.environ.get("GATE")
+provider = GatedProvider(gate) if gate else DemoProvider.from_environ(os.environ)
+handler = Adapter(create_app(settings, provider))

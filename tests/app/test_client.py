@@ -6,6 +6,7 @@ Every answer of the server is scripted, down to the byte; EventSource and fetch 
 import asyncio
 import json
 import shutil
+import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -351,11 +352,13 @@ async def test_answers_that_bring_nothing_are_not_asked_for_as_fast_as_they_come
     assert len(bench.server.asked(SNAPSHOT)) == 1
 
 
-async def test_while_the_whole_server_is_away_the_client_keeps_asking(bench: Bench) -> None:
+async def test_while_the_whole_server_is_away_the_client_asks_less_and_less(bench: Bench) -> None:
     bench.server.script(EVENTS, answer(503), sse(words(0, 0), done(1)))
     bench.server.script(SNAPSHOT, answer(503), cut, answer(429), snapshot(1, "done"))
-    await bench.read_to("finished")
+    began = time.monotonic()
+    await bench.read_to("finished", "{backoffMs: 50, backoffCapMs: 60_000}")
     assert await bench.text() == "0 "
+    assert time.monotonic() - began > (0.05 + 0.1 + 0.2 + 0.4) / 2, "each wait doubles"
 
 
 async def test_a_stream_the_server_does_not_have_is_lost_and_asked_for_no_more(
@@ -388,20 +391,24 @@ async def test_a_connection_that_is_never_answered_is_replaced(bench: Bench) -> 
     assert await bench.text() == "0 1 "
 
 
-async def test_a_server_that_was_slow_to_answer_has_time_for_the_first_event(bench: Bench) -> None:
-    asleep = asyncio.Event()
+async def test_silence_is_counted_from_the_last_sign_of_life(bench: Bench) -> None:
+    slept = asyncio.Queue[None]()
 
     async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asleep.wait()
-        await sse(hang=True)(reader, writer)
+        await slept.get()
+        await sse()(reader, writer)
+        await slept.get()
+        writer.write(words(0, 0))
+        await silence(reader, writer)
 
     bench.server.script(EVENTS, slow)
     await bench.run("read()")
-    await bench.run(AN_HOUR_PASSES)
-    asleep.set()
-    await bench.until("sources[0].readyState === 1")
-    await bench.run("document.dispatchEvent(new Event('visibilitychange'))")
-    assert await bench.run("sources.length") == 1
+    for sign_of_life in ("sources[0].readyState === 1", "events.length === 1"):
+        await bench.run(AN_HOUR_PASSES)
+        slept.put_nowait(None)
+        await bench.until(sign_of_life)
+        await bench.run("document.dispatchEvent(new Event('visibilitychange'))")
+        assert await bench.run("sources.length") == 1
 
 
 async def test_a_page_that_wakes_up_replaces_a_silent_connection_at_once(bench: Bench) -> None:
@@ -439,10 +446,12 @@ async def test_cancelling_is_repeated_until_the_server_has_heard(bench: Bench) -
     assert [request.method for request in bench.server.asked("/streams/s/cancel")] == ["POST"] * 3
 
 
-async def test_a_closed_reader_stays_closed(bench: Bench) -> None:
-    bench.server.script(EVENTS, sse(words(0, 0)))
-    await bench.run("read(), stream.addEventListener('state', () => stream.close())")
+async def test_a_closed_reader_tells_nothing_more_and_stays_closed(bench: Bench) -> None:
+    bench.server.script(EVENTS, sse(words(0, 1)))
+    await bench.run("read(), stream.addEventListener('answer', () => stream.close())")
     await bench.until("sources[0].readyState === 2")
+    assert await bench.text() == "0 "
+    assert await bench.run("states") == []
     await bench.run("dispatchEvent(new Event('online'))")
     await bench.run("dispatchEvent(new Event('pageshow'))")
     assert await bench.run("sources.length") == 1

@@ -39,7 +39,7 @@ def summary(options: Options, running: Running) -> str:
             f"control    {running.control_url}",
             f"dynamodb   {running.dynamodb_url} ({dynamodb}), table {running.table_name}",
             f"function   {options.handler} in {options.task_root}, provider {options.provider}",
-            f"limits     {options.sandboxes} x {options.concurrency} at once, {options.timeout:g} s",
+            f"limits     {options.sandboxes} x {options.concurrency} at once, {options.timeout} s",
             "Ctrl-C stops everything.",
         )
     )

@@ -1,6 +1,7 @@
 """The function's DynamoDB: moto in a process of its own, or one that is there already."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.session import Session
 
 from local.environment import CREDENTIALS, REGION
 from local.exceptions import CannotStart
@@ -22,6 +24,12 @@ if TYPE_CHECKING:
     from types_boto3_dynamodb.type_defs import CreateTableInputTypeDef
 
 START_LIMIT = 30.0
+# The developer's profile and config file are not the function's.
+NO_CONFIG_FILE = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
 
 
 @asynccontextmanager
@@ -60,7 +68,7 @@ def create_table(url: str, table: Table) -> None:
     Raises:
         CannotStart: there is no DynamoDB at the URL, or it does not like the table.
     """
-    client = boto3.client(
+    client = boto3.Session(botocore_session=Session(NO_CONFIG_FILE)).client(
         "dynamodb",
         endpoint_url=url,
         region_name=REGION,

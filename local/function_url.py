@@ -34,7 +34,7 @@ class FunctionUrl:
             await connection.respond_json(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
             return
         try:
-            self._pool.submit(invocation)
+            await self._pool.submit(invocation)
         except Throttled:
             await connection.respond_json(HTTPStatus.TOO_MANY_REQUESTS, THROTTLED)
             return

@@ -5,6 +5,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Mapping
+from contextlib import suppress
 from itertools import count
 
 from local.environment import FUNCTION_ARN, sandbox_environment
@@ -22,6 +23,8 @@ from local.watchdog import Watchdog
 LOOPBACK = "127.0.0.1"
 # Enough for a person to see what became of the sandbox they have just killed.
 REMEMBERED_DEAD = 3
+# A client's way to AWS and back takes about as long.
+TURNAROUND = 0.1
 
 
 class Pool:
@@ -35,6 +38,7 @@ class Pool:
         self._watchdog = watchdog
         self._log = log
         self._numbers = count(1)
+        self._became_idle = asyncio.Event()
         self._living: dict[Sandbox, asyncio.Task[None]] = {}
         self._dead: deque[Sandbox] = deque(maxlen=REMEMBERED_DEAD)
 
@@ -42,22 +46,18 @@ class Pool:
     def sandboxes(self) -> list[Sandbox]:
         return [*self._dead, *self._living]
 
-    def submit(self, invocation: Invocation) -> None:
+    async def submit(self, invocation: Invocation) -> None:
         """Give an invocation to the sandbox that was used last, or to a new one.
 
         Raises:
             Throttled: the concurrency limit is reached.
         """
-        limit = self._options.sandboxes * self._options.concurrency
-        if sum(len(sandbox.invocations) for sandbox in self._living) >= limit:
-            raise Throttled
         source = fingerprint(self._options.task_root)
-        for sandbox in self._living:
+        for sandbox in list(self._living):
             if sandbox.source != source:
                 sandbox.retire()
-        warm = [sandbox for sandbox in self._living if sandbox.room > 0]
-        chosen = max(warm, key=lambda sandbox: sandbox.used_at, default=None)
-        (chosen or self._cold_start(source)).assign(invocation)
+        chosen = self._warm() or await self._soon_warm() or self._cold_start(source)
+        chosen.assign(invocation)
 
     async def close(self) -> None:
         """Kill every sandbox, and wait until all are gone."""
@@ -65,8 +65,27 @@ class Pool:
             sandbox.kill()
         await asyncio.gather(*self._living.values())
 
+    def _warm(self) -> Sandbox | None:
+        warm = [sandbox for sandbox in self._living if sandbox.room > 0]
+        return max(warm, key=lambda sandbox: sandbox.used_at, default=None)
+
+    async def _soon_warm(self) -> Sandbox | None:
+        """Wait for a sandbox that has answered; over a network no request would find it busy."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(TURNAROUND):
+                while any(sandbox.finishing for sandbox in self._living):
+                    self._became_idle.clear()
+                    await self._became_idle.wait()
+                    if warm := self._warm():
+                        return warm
+        return None
+
     def _cold_start(self, source: int) -> Sandbox:
-        sandbox = Sandbox(f"sandbox-{next(self._numbers)}", source, self._options, self._log)
+        limit = self._options.sandboxes * self._options.concurrency
+        if sum(len(sandbox.invocations) for sandbox in self._living) >= limit:
+            raise Throttled
+        name = f"sandbox-{next(self._numbers)}"
+        sandbox = Sandbox(name, source, self._options, self._log, self._became_idle.set)
         self._living[sandbox] = asyncio.create_task(self._live(sandbox))
         return sandbox
 

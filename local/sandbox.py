@@ -8,6 +8,7 @@ deadline ends the invocation only.
 
 import asyncio
 import time
+from collections.abc import Callable
 from enum import StrEnum
 from http import HTTPStatus
 
@@ -45,12 +46,15 @@ class State(StrEnum):
 class Sandbox:
     """A sandbox from its cold start to its end."""
 
-    def __init__(self, name: str, source: int, options: Options, log: Log) -> None:
+    def __init__(
+        self, name: str, source: int, options: Options, log: Log, on_idle: Callable[[], None]
+    ) -> None:
         self.name = name
         self.source = source
         self.used_at = self._created_at = time.monotonic()
         self._options = options
         self._log = named(log, name)
+        self._on_idle = on_idle
         self._one_at_a_time = options.concurrency == 1
         self._process: Process | None = None
         self._init_seconds: float | None = None
@@ -85,6 +89,13 @@ class Sandbox:
         if self._dead or self._held or self._retiring:
             return 0
         return self._options.concurrency - len(self._flights)
+
+    @property
+    def finishing(self) -> bool:
+        """Whether it has answered, and has only to ask for more."""
+        return self.state is State.BUSY and all(
+            flight.completed for flight in self._flights.values()
+        )
 
     # Its process, from cold start to end
 
@@ -273,3 +284,4 @@ class Sandbox:
         if idle:
             loop = asyncio.get_running_loop()
             self._reaper = loop.call_later(self._options.keep_warm, self.retire)
+            self._on_idle()

@@ -13,9 +13,9 @@ import pytest
 
 from local import Options, Running, serve
 from local.options import PROJECT
+from tests.local.processes import PATIENCE, until
 
 TASK = Path(__file__).parent / "task"
-PATIENCE = 10.0
 
 
 class Gate:
@@ -26,7 +26,19 @@ class Gate:
         self._callers: list[asyncio.StreamWriter] = []
         self.address = ""
 
-    async def take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        server = await asyncio.start_server(self._take, "127.0.0.1", 0)
+        self.address = "{}:{}".format(*server.sockets[0].getsockname())
+        try:
+            yield
+        finally:
+            server.close()
+            for writer in self._callers:
+                writer.close()
+            await server.wait_closed()
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._callers.append(writer)
         self._calls.put_nowait(((await reader.readline()).decode().strip(), writer))
 
@@ -41,11 +53,6 @@ class Gate:
         assert said == word
         return let_on
 
-    async def close(self) -> None:
-        for writer in self._callers:
-            writer.close()
-            await writer.wait_closed()
-
 
 class Lines:
     """The emulator's log, as a test reads it."""
@@ -55,7 +62,7 @@ class Lines:
         self._more = asyncio.Event()
 
     def __call__(self, line: str) -> None:
-        print(line)  # pytest shows it when a test fails
+        print(line)  # noqa: T201 - pytest shows it when a test fails
         self.lines.append(line)
         self._more.set()
 
@@ -80,6 +87,11 @@ class Emulated:
     log: Lines
     task_root: Path
 
+    async def pid(self) -> int:
+        """The process that serves a request."""
+        pid: int = (await self.client.get("/pid")).json()
+        return pid
+
     async def sandboxes(self) -> list[dict[str, Any]]:
         response = await self.client.get("/_local/sandboxes")
         sandboxes: list[dict[str, Any]] = response.json()
@@ -93,9 +105,11 @@ class Emulated:
 
     async def until(self, condition: Callable[[list[dict[str, Any]]], bool]) -> None:
         """Wait for the sandboxes to meet a condition."""
-        async with asyncio.timeout(PATIENCE):
-            while not condition(await self.sandboxes()):
-                await asyncio.sleep(0.01)
+
+        async def met() -> bool:
+            return condition(await self.sandboxes())
+
+        await until(met)
 
 
 Emulate: TypeAlias = Callable[..., AbstractAsyncContextManager[Emulated]]
@@ -121,18 +135,17 @@ def emulate(dynamodb_url: str, task_root: Path) -> Emulate:
     @asynccontextmanager
     async def emulated(**changes: Any) -> AsyncIterator[Emulated]:
         gate, lines = Gate(), Lines()
-        server = await asyncio.start_server(gate.take, "127.0.0.1", 0)
-        gate.address = "{}:{}".format(*server.sockets[0].getsockname())
-        env = {"GATE": gate.address, **changes.pop("env", {})}
-        options = Options(
-            port=0, task_root=task_root, dynamodb_url=dynamodb_url, env=env, **changes
-        )
-        async with (
-            server,
-            serve(options, lines) as running,
-            httpx.AsyncClient(base_url=running.url, timeout=PATIENCE, trust_env=False) as client,
-        ):
-            yield Emulated(running, client, gate, lines, task_root)
-        await gate.close()
+        async with gate.open():
+            env = {"GATE": gate.address, **changes.pop("env", {})}
+            options = Options(
+                port=0, task_root=task_root, dynamodb_url=dynamodb_url, env=env, **changes
+            )
+            async with (
+                serve(options, lines) as running,
+                httpx.AsyncClient(
+                    base_url=running.url, timeout=PATIENCE, trust_env=False
+                ) as client,
+            ):
+                yield Emulated(running, client, gate, lines, task_root)
 
     return emulated

@@ -1,5 +1,7 @@
+import asyncio
 import base64
 import json
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -23,11 +25,23 @@ async def test_a_request_becomes_the_event_that_the_function_gets(emulate: Emula
     assert response.headers["x-amzn-requestid"] == event["requestContext"]["requestId"]
 
 
+async def test_a_chunked_upload_that_waits_for_100_continue_arrives_whole(
+    emulate: Emulate,
+) -> None:
+    async def upload() -> AsyncIterator[bytes]:
+        yield b"a" * 100_000
+        yield b"b"
+
+    async with emulate() as emulated:
+        headers = {"expect": "100-continue"}
+        response = await emulated.client.post("/echo", content=upload(), headers=headers)
+    assert base64.b64decode(response.json()["body"]) == b"a" * 100_000 + b"b"
+
+
 async def test_chunks_reach_the_client_before_the_function_writes_the_next(
     emulate: Emulate,
 ) -> None:
     async with emulate() as emulated, emulated.client.stream("GET", "/stream") as response:
-        assert response.status_code == 200
         chunks = response.aiter_raw()
         let_on = await emulated.gate.expect("one")
         assert await anext(chunks) == b"one "
@@ -36,3 +50,85 @@ async def test_chunks_reach_the_client_before_the_function_writes_the_next(
         assert await anext(chunks) == b"two "
         let_on()
         assert [chunk async for chunk in chunks] == []
+
+
+async def test_buffered_results_are_served(emulate: Emulate) -> None:
+    async with emulate() as emulated:
+        proxy = await emulated.client.post(
+            "/json",
+            headers={"content-type": "application/json"},
+            json={
+                "statusCode": 418,
+                "headers": {"Content-Type": "image/png"},
+                "cookies": ["a=1", "b=2"],
+                "body": base64.b64encode(b"\x89PNG").decode(),
+                "isBase64Encoded": True,
+            },
+        )
+        bare = await emulated.client.post("/json", json=["a", {"b": 1}])
+    assert (proxy.status_code, proxy.content) == (418, b"\x89PNG")
+    assert proxy.headers.get_list("set-cookie") == ["a=1", "b=2"]
+    assert proxy.headers["content-type"] == "image/png"
+    assert (bare.status_code, bare.json()) == (200, ["a", {"b": 1}])
+
+
+async def test_head_and_204_have_no_body_and_leave_the_connection_usable(emulate: Emulate) -> None:
+    async with emulate() as emulated:
+        head = await emulated.client.head("/split")
+        empty = await emulated.client.get("/empty")
+        after = await emulated.client.get("/split")
+    assert (head.status_code, head.content) == (200, b"")
+    assert (empty.status_code, empty.content) == (204, b"")
+    assert after.text == "body"
+
+
+@pytest.mark.parametrize(
+    ("size", "content_type"),
+    [(LIMIT + 1, "text/plain"), (LIMIT - 100, "text/plain"), (LIMIT * 3 // 4, "image/png")],
+)
+async def test_an_event_over_6_mb_is_refused_and_invokes_nothing(
+    emulate: Emulate, size: int, content_type: str
+) -> None:
+    async with emulate() as emulated:
+        response = await emulated.client.post(
+            "/echo", content=bytes(size), headers={"content-type": content_type}
+        )
+        assert response.status_code == 413
+        assert str(LIMIT) in response.json()["message"]
+        assert await emulated.sandboxes() == []
+
+
+async def test_beyond_the_concurrency_limit_requests_are_throttled(emulate: Emulate) -> None:
+    async with emulate(sandboxes=2) as emulated:
+        held = [asyncio.create_task(emulated.client.get("/stream")) for _ in range(2)]
+        let_on = [await emulated.gate.expect("one") for _ in held]
+        throttled = await emulated.client.get("/pid")
+        assert throttled.status_code == 429
+        assert throttled.json()["Reason"] == "ConcurrentInvocationLimitExceeded"
+        for each in let_on:
+            each()
+            (await emulated.gate.expect("two"))()
+        assert [(await response).text for response in held] == ["one two "] * 2
+        assert (await emulated.client.get("/pid")).status_code == 200
+
+
+async def test_a_client_that_leaves_does_not_end_the_invocation(emulate: Emulate) -> None:
+    async with emulate() as emulated:
+        async with emulated.client.stream("GET", "/stream"):
+            let_on = await emulated.gate.expect("one")
+        await emulated.until(lambda all_: not all_[0]["invocations"][0]["client_connected"])
+        let_on()
+        (await emulated.gate.expect("two"))()
+        report = await emulated.log.seen("REPORT")
+        assert "Status" not in report
+        assert (await emulated.sandbox())["state"] == "idle"
+
+
+async def test_a_malformed_request_is_answered_400(emulate: Emulate) -> None:
+    async with emulate() as emulated:
+        url = httpx.URL(emulated.running.url)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        writer.write(b"GET / HTTP/1.1\r\nno colon\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+        await writer.wait_closed()

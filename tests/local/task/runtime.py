@@ -12,6 +12,7 @@ import os
 import socket
 import sys
 import threading
+from typing import Any
 
 API = os.environ["AWS_LAMBDA_RUNTIME_API"]
 INVOCATION = "/2018-06-01/runtime/invocation"
@@ -40,13 +41,15 @@ class Stream:
     def __init__(self, request_id: str, content_type: str = INTEGRATION) -> None:
         host, port = API.split(":")
         self.socket = socket.create_connection((host, int(port)))
-        self.socket.sendall(
-            f"POST {INVOCATION}/{request_id}/response HTTP/1.1\r\nHost: {API}\r\n"
-            "Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n"
-            f"Content-Type: {content_type}\r\n"
-            "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n\r\n"
-            .encode()
+        head = (
+            f"POST {INVOCATION}/{request_id}/response HTTP/1.1",
+            f"Host: {API}",
+            f"Content-Type: {content_type}",
+            "Transfer-Encoding: chunked",
+            "Lambda-Runtime-Function-Response-Mode: streaming",
+            "Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body",
         )
+        self.socket.sendall("\r\n".join((*head, "", "")).encode())
 
     def write(self, data: bytes) -> None:
         self.socket.sendall(b"%x\r\n%b\r\n" % (len(data), data))
@@ -63,7 +66,7 @@ def begun(request_id: str) -> Stream:
     return stream
 
 
-def answer(event: dict, request_id: str, headers: dict) -> None:  # noqa: C901, PLR0912
+def answer(event: dict[str, Any], request_id: str, headers: dict[str, str]) -> None:  # noqa: C901, PLR0912, PLR0915
     target = f"{INVOCATION}/{request_id}/response"
     match event["rawPath"].strip("/"):
         case "echo":
@@ -141,9 +144,11 @@ def answer(event: dict, request_id: str, headers: dict) -> None:  # noqa: C901, 
         case "late":
             gate("hanging")
             gate(f"status {post(target, 'late')}")
+        case unknown:
+            raise ValueError(unknown)
 
 
-def next_invocation(connection: http.client.HTTPConnection) -> tuple[int, dict, bytes]:
+def next_invocation(connection: http.client.HTTPConnection) -> tuple[int, dict[str, str], bytes]:
     connection.request("GET", f"{INVOCATION}/next")
     response = connection.getresponse()
     headers = {name.removeprefix("Lambda-Runtime-"): value for name, value in response.getheaders()}
@@ -160,7 +165,7 @@ def work() -> None:
 
 
 def main() -> None:
-    print("runtime starts", flush=True)
+    print("runtime starts", flush=True)  # noqa: T201
     match os.environ.get("INIT"):
         case "exit":
             sys.exit(4)
@@ -169,6 +174,10 @@ def main() -> None:
             named = {"Lambda_Runtime_Function_Error_Type": "Runtime.ImportModuleError"}
             post("/2018-06-01/runtime/init/error", error, **named)
             gate("reported")
+        case "hang":
+            gate("initialising")
+        case _:
+            pass
     others = int(os.environ.get("AWS_LAMBDA_MAX_CONCURRENCY", "1")) - 1
     for _ in range(others):
         threading.Thread(target=work, daemon=True).start()

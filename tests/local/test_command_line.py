@@ -1,0 +1,107 @@
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from local.options import PROJECT, parse
+from tests.local.processes import PATIENCE, descendants, until_gone
+
+pytestmark = pytest.mark.anyio
+
+COMMAND = [sys.executable, "-m", "local", "--port", "0"]
+
+
+@asynccontextmanager
+async def running(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, str]]:
+    """The emulator as a process, the URL it printed, and all it printed up to its last line."""
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, cwd=PROJECT, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(PATIENCE):
+            said = (await process.stdout.readuntil(b"Ctrl-C stops everything.\n")).decode()
+        yield process, said.split("page")[1].split()[0], said
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+async def test_however_it_ends_it_leaves_no_process(
+    task_root: Path, number: signal.Signals
+) -> None:
+    async with running("--task-root", str(task_root)) as (process, url, _):
+        async with httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as client:
+            sandbox = (await client.get(f"{url}pid")).json()
+        below = descendants(process.pid)
+        assert sandbox in below
+        process.send_signal(number)
+        async with asyncio.timeout(PATIENCE):
+            status = await process.wait()
+        await until_gone(below)
+    assert status == (-signal.SIGKILL if number == signal.SIGKILL else 0)
+
+
+async def test_it_says_plainly_what_runs_where(task_root: Path, dynamodb_url: str) -> None:
+    arguments = ["--task-root", str(task_root), "--dynamodb-url", dynamodb_url, "--timeout", "7"]
+    async with running(*arguments) as (_, url, said):
+        names = [line.split()[0] for line in said.splitlines()]
+        assert names == ["page", "control", "dynamodb", "function", "limits", "Ctrl-C"]
+        assert f"{url}_local" in said
+        assert f"{dynamodb_url} (given), table StreamTable" in said
+        assert "7.0 s" in said
+
+
+def complaint(*arguments: str) -> str:
+    result = subprocess.run(
+        [sys.executable, "-m", "local", *arguments],
+        cwd=PROJECT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert result.returncode == 1
+    return result.stderr
+
+
+def test_a_busy_port_is_one_line_that_says_what_to_do(task_root: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        said = complaint("--port", str(port), "--task-root", str(task_root))
+    assert said == (
+        f"python -m local: port {port} is in use; stop what listens there, "
+        "or choose another with --port (0 picks any free one)\n"
+    )
+
+
+def test_a_task_root_without_a_bootstrap_is_named(tmp_path: Path) -> None:
+    assert f"{tmp_path}/bootstrap is not an executable file" in complaint(
+        "--port", "0", "--task-root", str(tmp_path)
+    )
+
+
+def test_a_dynamodb_that_is_not_there_is_named(task_root: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+    said = complaint("--port", "0", "--task-root", str(task_root), "--dynamodb-url", url)
+    assert f"the table StreamTable cannot be made at {url}" in said
+
+
+def test_variables_may_be_given_more_than_once() -> None:
+    assert parse(["--env", "A=1", "--env", "B=x=y"]).env == {"A": "1", "B": "x=y"}
+
+
+@pytest.mark.parametrize("arguments", [["--env", "A"], ["--env", "=1"], ["--sandboxes", "0"]])
+def test_arguments_that_make_no_sense_are_refused(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(arguments)

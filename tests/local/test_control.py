@@ -1,0 +1,141 @@
+import asyncio
+
+import httpx
+import pytest
+
+from tests.local.conftest import Emulate
+from tests.local.processes import state, until_stopped
+
+pytestmark = pytest.mark.anyio
+
+
+async def test_the_list_says_who_is_busy_with_what(emulate: Emulate) -> None:
+    async with emulate() as emulated:
+        assert await emulated.sandboxes() == []
+        async with emulated.client.stream("GET", "/stream?a=1") as response:
+            let_on = await emulated.gate.expect("one")
+            sandbox = await emulated.sandbox()
+            (invocation,) = sandbox.pop("invocations")
+            assert sandbox.pop("pid") > 1
+            assert sandbox == {"name": "sandbox-1", "state": "busy"}
+            assert 0 <= invocation.pop("elapsed_ms") < 10_000
+            assert invocation == {
+                "request_id": response.headers["x-amzn-requestid"],
+                "method": "GET",
+                "path": "/stream",
+                "query": "a=1",
+                "client_connected": True,
+            }
+            let_on()
+            (await emulated.gate.expect("two"))()
+
+
+async def test_a_killed_sandbox_cuts_its_clients_and_another_takes_the_next_request(
+    emulate: Emulate,
+) -> None:
+    async with emulate() as emulated:
+        async with emulated.client.stream("GET", "/stream") as response:
+            chunks = response.aiter_raw()
+            assert await anext(chunks) == b"one "
+            killed = await emulated.act("kill")
+            assert (killed.status_code, killed.json()["state"]) == (200, "dead")
+            with pytest.raises(httpx.TransportError):
+                await anext(chunks)
+        assert (await emulated.client.get("/pid")).status_code == 200
+        assert (await emulated.sandbox("sandbox-2"))["state"] == "idle"
+
+
+async def test_a_killed_sandbox_that_has_not_answered_is_a_502(emulate: Emulate) -> None:
+    async with emulate() as emulated, httpx.AsyncClient(base_url=emulated.running.url) as other:
+        request = emulated.client.build_request("GET", "/hang")
+        async with asyncio.TaskGroup() as tasks:
+            response = tasks.create_task(emulated.client.send(request))
+            await emulated.gate.expect("hanging")
+            await other.post("/_local/sandboxes/sandbox-1/kill")
+        assert response.result().status_code == 502
+
+
+async def test_a_frozen_sandbox_holds_still_until_it_is_thawed(emulate: Emulate) -> None:
+    async with emulate() as emulated, emulated.client.stream("GET", "/stream") as response:
+        chunks = response.aiter_raw()
+        let_on = await emulated.gate.expect("one")
+        assert await anext(chunks) == b"one "
+        frozen = (await emulated.act("freeze")).json()
+        assert frozen["state"] == "frozen"
+        await until_stopped(frozen["pid"])
+        let_on()
+        assert await emulated.pid() != frozen["pid"]
+        assert (await emulated.act("thaw")).json()["state"] == "busy"
+        (await emulated.gate.expect("two"))()
+        assert [chunk async for chunk in chunks] == [b"two "]
+
+
+async def test_an_idle_sandbox_that_is_thawed_stays_stopped_until_it_has_work(
+    emulate: Emulate,
+) -> None:
+    async with emulate() as emulated:
+        pid = await emulated.pid()
+        await emulated.until(lambda all_: all_[0]["state"] == "idle")
+        await emulated.act("freeze")
+        assert (await emulated.act("thaw")).json()["state"] == "idle"
+        assert state(pid) == "T"
+        assert await emulated.pid() == pid
+
+
+async def test_the_deadline_of_a_frozen_sandbox_still_counts(emulate: Emulate) -> None:
+    async with emulate(timeout=0.5) as emulated:
+        async with emulated.client.stream("GET", "/stream") as response:
+            chunks = response.aiter_raw()
+            assert await anext(chunks) == b"one "
+            await emulated.act("freeze")
+            with pytest.raises(httpx.TransportError):
+                await anext(chunks)
+        await emulated.log.seen("REPORT", "Status: timeout")
+
+
+async def test_a_dropped_connection_does_not_end_the_invocation(emulate: Emulate) -> None:
+    async with emulate() as emulated:
+        async with emulated.client.stream("GET", "/stream") as response:
+            chunks = response.aiter_raw()
+            assert await anext(chunks) == b"one "
+            path = f"/_local/invocations/{response.headers['x-amzn-requestid']}/drop"
+            assert (await emulated.client.post(path)).json()["client_connected"] is False
+            with pytest.raises(httpx.TransportError):
+                await anext(chunks)
+            assert (await emulated.client.post(path)).status_code == 409
+        (await emulated.gate.expect("one"))()
+        (await emulated.gate.expect("two"))()
+        assert "Status" not in await emulated.log.seen("REPORT")
+        assert (await emulated.client.post(path)).status_code == 404
+
+
+async def test_what_cannot_be_done_is_a_json_error_that_says_why(emulate: Emulate) -> None:
+    async with emulate() as emulated:
+        await emulated.pid()
+        await emulated.act("kill")
+        refusals = {
+            "kill of a dead one": await emulated.act("kill"),
+            "freeze of a dead one": await emulated.act("freeze"),
+            "thaw of one that is not frozen": await emulated.act("thaw"),
+            "an unknown sandbox": await emulated.act("kill", "sandbox-9"),
+            "an unknown verb": await emulated.act("explode"),
+        }
+    assert {what: refusal.status_code for what, refusal in refusals.items()} == {
+        "kill of a dead one": 409,
+        "freeze of a dead one": 409,
+        "thaw of one that is not frozen": 409,
+        "an unknown sandbox": 404,
+        "an unknown verb": 404,
+    }
+    assert refusals["kill of a dead one"].json() == {
+        "error": {"code": "wrong_state", "message": "sandbox-1 is dead"}
+    }
+
+
+async def test_the_page_is_served_and_the_function_never_sees_its_paths(emulate: Emulate) -> None:
+    async with emulate() as emulated:
+        page = await emulated.client.get("/_local")
+        assert page.headers["content-type"] == "text/html; charset=utf-8"
+        assert "https://" not in page.text
+        assert await emulated.sandboxes() == []
+        assert (await emulated.client.get("/_localhost")).status_code == 502

@@ -1,0 +1,105 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import boto3
+import pytest
+
+from local import CannotStart, Options
+from local.dynamodb import create_table
+from local.options import PROJECT
+from local.template import Table, read_table
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+WRITERS = 6
+ROUNDS = 25
+# Threads that switch all the time make moto's own two-step put fail in one round of ten.
+RESTLESS = "import sys; sys.setswitchinterval(1e-5); from local import moto_server as m; m.main()"
+
+
+def client_of(url: str) -> "DynamoDBClient":
+    return boto3.client(
+        "dynamodb",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="a",
+        aws_secret_access_key="a",
+    )
+
+
+@contextmanager
+def restless_server() -> Iterator[str]:
+    command = [sys.executable, "-c", RESTLESS]
+    with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.kill()
+
+
+def put(client: "DynamoDBClient", stream_id: str, seq: int) -> bool:
+    """Put an item if there is none; whether there was none."""
+    try:
+        client.put_item(
+            TableName="StreamTable",
+            Item={"stream_id": {"S": stream_id}, "seq": {"N": str(seq)}},
+            ConditionExpression="attribute_not_exists(seq)",
+        )
+    except client.exceptions.ConditionalCheckFailedException:
+        return False
+    return True
+
+
+def seqs(
+    client: "DynamoDBClient", stream_id: str, *, after: int, forward: bool = True
+) -> list[int]:
+    """The sort keys of a partition behind one, by pages of two."""
+    pages = client.get_paginator("query").paginate(
+        TableName="StreamTable",
+        KeyConditionExpression="stream_id = :id AND seq > :after",
+        ExpressionAttributeValues={":id": {"S": stream_id}, ":after": {"N": str(after)}},
+        ScanIndexForward=forward,
+        PaginationConfig={"PageSize": 2},
+    )
+    return [int(item["seq"]["N"]) for page in pages for item in page["Items"]]
+
+
+def test_of_writers_that_put_one_key_at_once_exactly_one_wins() -> None:
+    with restless_server() as url:
+        create_table(url, read_table(Options().template))
+        clients = [client_of(url) for _ in range(WRITERS)]
+        with ThreadPoolExecutor(WRITERS) as writers:
+            for seq in range(ROUNDS):
+                won = writers.map(lambda client, seq=seq: put(client, "a", seq), clients)
+                assert sum(won) == 1
+
+
+def test_a_query_gives_its_partition_in_order_page_by_page(dynamodb_url: str) -> None:
+    create_table(dynamodb_url, read_table(Options().template))
+    client = client_of(dynamodb_url)
+    for seq in (10, 9, 2, 3, 1):
+        assert put(client, "mine", seq)
+        assert put(client, "other", seq)
+    assert seqs(client, "mine", after=1) == [2, 3, 9, 10]
+    assert seqs(client, "mine", after=2, forward=False) == [10, 9, 3]
+    assert seqs(client, "mine", after=10) == []
+    assert seqs(client, "unknown", after=0) == []
+
+
+def test_the_table_is_made_with_its_ttl_and_making_it_again_is_no_error(dynamodb_url: str) -> None:
+    table = read_table(Options().template)
+    create_table(dynamodb_url, table)
+    create_table(dynamodb_url, table)
+    described = client_of(dynamodb_url).describe_time_to_live(TableName=table.name)
+    assert described["TimeToLiveDescription"]["AttributeName"] == "expires_at"
+
+
+def test_a_table_that_dynamodb_does_not_like_is_named(dynamodb_url: str) -> None:
+    keys = [{"AttributeName": "id", "KeyType": "HASH"}]
+    table = Table("Odd", keys, attributes=[], ttl_attribute=None)
+    with pytest.raises(CannotStart, match="the table Odd cannot be made"):
+        create_table(dynamodb_url, table)

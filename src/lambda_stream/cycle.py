@@ -74,19 +74,24 @@ class ResponseCycle:
         self._prelude = Prelude(0)
         self._bodiless = False
         self._over = asyncio.Event()
+        self._lost: Exception | None = None
 
     async def run(self, app: "Application", scope: "Scope") -> None:
         """Return when the application has; raises what it raises, unless it had answered.
 
         An error handler that has answered 500 raises all the same (Starlette does, so that
-        servers can log it): then the client has its answer, and only the log is owed.
+        servers can log it): then the client has its answer, and only the log is owed. Where the
+        response was lost, that is what is raised, and not what the application made of it.
         """
         try:
             await app(scope, self.receive, self.send)
         except Exception:
-            if self.state is not CycleState.COMPLETE:
+            if self.state is CycleState.COMPLETE:
+                logger.exception("the application failed after its response was complete")
+            elif self._lost is None:
                 raise
-            logger.exception("the application failed after its response was complete")
+        if self._lost is not None:
+            raise self._lost
         if self.state is not CycleState.COMPLETE:
             raise UnexpectedMessage(f"the application returned in state {self.state.name}")
 
@@ -100,19 +105,22 @@ class ResponseCycle:
 
     async def send(self, message: "Message") -> None:
         """Take one message; raises OSError when nobody reads the response any more."""
+        if self._lost is not None:
+            raise self._lost
         kind = message["type"]
-        try:
-            if self.state is CycleState.REQUEST:
-                _expect("http.response.start", kind)
-                self._start(message["status"], message.get("headers", ()))
-            elif self.state is CycleState.COMPLETE:
-                raise UnexpectedMessage(f"got {kind!r} after the response was complete")
-            else:
-                _expect("http.response.body", kind)
+        if self.state is CycleState.REQUEST:
+            _expect("http.response.start", kind)
+            self._start(message["status"], message.get("headers", ()))
+        elif self.state is CycleState.COMPLETE:
+            raise UnexpectedMessage(f"got {kind!r} after the response was complete")
+        else:
+            _expect("http.response.body", kind)
+            try:
                 await self._send(message.get("body", b""), last=not message.get("more_body"))
-        except OSError:
-            self._over.set()
-            raise
+            except Exception as error:
+                self._lost = error
+                self._over.set()
+                raise
 
     def _start(self, status: int, headers: Headers) -> None:
         self._prelude = prelude(status, headers)

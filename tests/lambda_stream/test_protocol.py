@@ -319,7 +319,7 @@ INVOCATION = (
     ),
 )
 TRAILED = (
-    b"HTTP/1.1 200 OK\r\ntransfer-encoding: Chunked\r\n\r\n3\r\none\r\n000\r\nOne: 1\r\nTwo: 2\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n3\r\none\r\n000\r\nOne: 1\r\n\r\n",
     Response(200, {"transfer-encoding": "Chunked"}, b"one"),
 )
 EMPTY = (b"HTTP/1.1 410 Gone\r\n\r\n", Response(410, {}, b""))

@@ -68,7 +68,7 @@ def task_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def start(task_root: Path) -> Start:
-    """What starts function URLs, for `async with start(env, sandboxes=2) as function`."""
+    """A way to run function URLs, each for the length of an `async with`."""
 
     @asynccontextmanager
     async def started(

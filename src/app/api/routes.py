@@ -115,11 +115,11 @@ async def create_stream(
 
 @router.get(
     "/streams/{stream_id}/events",
-    response_model=None,
+    response_class=Response,
     responses={
         200: _EVENTS,
         204: {"description": "Everything has been delivered; an EventSource stops here."},
-        **_refusals(400, 404),
+        **_refusals(400, 404, 422),
     },
     summary="Read a stream",
 )
@@ -139,7 +139,7 @@ async def read_events(
 
 @router.get(
     "/streams/{stream_id}",
-    responses=_refusals(404, 503),
+    responses=_refusals(404, 422, 503),
     summary="Look at a stream",
 )
 async def show_stream(stream_id: StreamId, served: ServedDep) -> Snapshot:
@@ -149,7 +149,7 @@ async def show_stream(stream_id: StreamId, served: ServedDep) -> Snapshot:
 
 @router.post(
     "/streams/{stream_id}/cancel",
-    responses=_refusals(404, 503),
+    responses=_refusals(404, 422, 503),
     summary="Cancel a stream",
 )
 async def cancel_stream(stream_id: StreamId, served: ServedDep) -> Snapshot:
@@ -159,7 +159,7 @@ async def cancel_stream(stream_id: StreamId, served: ServedDep) -> Snapshot:
 
 @router.get(
     "/sse",
-    response_model=None,
+    response_class=Response,
     responses={
         200: _EVENTS,
         204: {"description": "Everything has been delivered; an EventSource stops here."},

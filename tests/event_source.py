@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from httpx_sse import EventSource as Decoder
+from httpx_sse._decoders import SSEDecoder
 
 DEFAULT_RETRY_MS = 3000
 
@@ -73,11 +73,15 @@ class EventSource:
         return True
 
     async def _read(self, response: httpx.Response) -> AsyncIterator[Event]:
-        async for sse in Decoder(response).aiter_sse():
-            if sse.retry is not None:
-                self.retry_ms = sse.retry
-            self.last_event_id = sse.id
-            yield Event(sse.id, sse.event, json.loads(sse.data), time.monotonic())
+        decoder = SSEDecoder()
+        async for line in response.aiter_lines():
+            if line.startswith("retry: "):
+                # In force as soon as it is read, also in a block that never ends in an event.
+                self.retry_ms = int(line.removeprefix("retry: "))
+            sse = decoder.decode(line)
+            if sse is not None:
+                self.last_event_id = sse.id
+                yield Event(sse.id, sse.event, json.loads(sse.data), time.monotonic())
 
 
 def text(events: list[Event], name: str = "answer") -> str:

@@ -69,7 +69,7 @@ async def test_a_store_that_is_gone_for_good_ends_in_an_end_to_retry_never_in_do
         await conversation.say("lost to nobody")
         await conversation.finish()
         async with asyncio.timeout(40):
-            while source.connections < 3:
+            while source.connections < 3:  # noqa: ASYNC110 - as a person would, watching it try
                 await asyncio.sleep(0.1)
 
         assert source.retry_ms == 2000

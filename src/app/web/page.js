@@ -3,7 +3,7 @@
  * The chat page: one prompt, its answer as it comes, and what happens to the connection meanwhile.
  * The address names the stream, so a reload, another tab or the Back button show the same answer.
  */
-import { createKey, createStream, LLMStream, readStream } from "./client.js";
+import { createKey, createStream, LLMStream, readStream, StreamError } from "./client.js";
 
 /** @typedef {import("./client.js").State} State */
 /** @typedef {import("./client.js").Usage} Usage */
@@ -187,7 +187,11 @@ class Follower {
 
   grown() {
     if (this.#following) scrollTo(0, document.documentElement.scrollHeight);
-    ui.latest.hidden = this.#following || this.#atEnd();
+    this.#offer();
+  }
+
+  #offer() {
+    ui.latest.hidden = this.#following || this.#atEnd() || !current?.running;
   }
 
   #atEnd() {
@@ -198,7 +202,7 @@ class Follower {
     if (this.#atEnd()) this.#following = true;
     else if (scrollY < this.#top) this.#following = false;
     this.#top = scrollY;
-    ui.latest.hidden = this.#following || this.#atEnd();
+    this.#offer();
   }
 }
 
@@ -244,7 +248,7 @@ class Reading {
   /** @type {LLMStream | undefined} */
   stream;
   stopRequested = false;
-  #running = true;
+  running = true;
   #seq = -1;
   #replayUntil = -1;
   #attempt = 1;
@@ -266,6 +270,7 @@ class Reading {
     ui.question.textContent = prompt;
     ui.question.hidden = !prompt;
     ui.thoughts.hidden = ui.after.hidden = ui.error.hidden = true;
+    ui.summary.textContent = "";
     ui.events.textContent = "0";
     ui.journal.replaceChildren();
     this.#show("connecting");
@@ -288,15 +293,14 @@ class Reading {
   }
 
   close() {
-    this.#running = false;
+    this.running = false;
     clearTimeout(this.#takenOverShown);
     this.stream?.close();
   }
 
-  /** Ends without a stream. @param {Failure} failure @param {() => void} [again] */
+  /** Ends without a stream. @param {Failure} failure @param {() => void} again */
   fail(failure, again) {
-    this.#finish("failed", failure);
-    showError(failure.message, again);
+    this.#finish("failed", failure, again);
   }
 
   /** Brings the page up to date with what has come. */
@@ -311,7 +315,7 @@ class Reading {
   }
 
   tick() {
-    if (this.#running) this.#meter.showRate();
+    if (this.running) this.#meter.showRate();
   }
 
   // What the stream tells
@@ -382,32 +386,28 @@ class Reading {
   /** @param {"stalled" | "reconnecting"} state */
   #interrupt(state) {
     const what = state === "stalled" ? "No word from the server" : "The connection ended";
+    const since = this.#seq < 0 ? "before the first event" : `after event ${this.#seq}`;
     this.#interrupted = true;
     this.#show(state);
-    this.#note(`${what} after event ${this.#seq}`);
+    this.#note(`${what} ${since}`);
     this.#say(state === "stalled" ? "Answer interrupted." : "Reconnecting.");
     this.#strip.add("gap");
     frames.request();
   }
 
-  /** @param {State} state @param {Failure} [failure] */
-  #finish(state, failure) {
+  /** @param {State} state @param {Failure} [failure] @param {() => void} [again] */
+  #finish(state, failure, again = () => submit(this.prompt)) {
     if (state !== "finished") this.#meter.showRate();
-    this.#running = false;
+    this.running = false;
     this.#show(state);
     this.flush();
     showRunning(false);
     ui.after.hidden = this.#answer.words === 0;
+    ui.error.hidden = true;
     this.#note(`${STATES[state]}, after ${this.#seq + 1} events`);
-    if (failure) this.#explain(failure);
+    if (failure) showError(failure.message, failure.retryable && this.prompt ? again : null);
     else this.#say(`${STATES[state]}. The answer has ${inWords(this.#answer.words)}.`);
     follower.grown();
-  }
-
-  /** @param {Failure} failure */
-  #explain({ message, retryable }) {
-    const { prompt } = this;
-    showError(message, retryable && prompt ? () => submit(prompt) : undefined);
   }
 
   // What the page shows
@@ -443,12 +443,12 @@ function showRunning(running) {
   ui.stop.disabled = false;
   ui.stop.hidden = !running;
   ui.send.hidden = running;
-  // Whoever was on the button that has gone is not left nowhere.
-  if (running && activeElement !== ui.prompt) ui.stop.focus();
+  // Whoever was on a button that has gone is not left nowhere.
+  if (running && activeElement?.matches("button")) ui.stop.focus();
   if (!running && activeElement === ui.stop) ui.send.focus();
 }
 
-/** @param {string} message @param {() => void} [again] */
+/** @param {string} message @param {(() => void) | null} again */
 function showError(message, again) {
   ui["error-message"].textContent = message;
   ui.again.onclick = again;
@@ -462,12 +462,12 @@ function showPage(reading) {
   ui.reading.hidden = ui.connection.hidden = ui.new.hidden = !reading;
 }
 
+/** @type {Reading | undefined} */
+let current;
+
 const follower = new Follower();
 const announcer = new Announcer();
 const frames = new Frames(() => current?.flush());
-
-/** @type {Reading | undefined} */
-let current;
 
 /** @param {Reading} reading */
 function begin(reading) {
@@ -498,9 +498,9 @@ async function ask(prompt, key) {
     if (reading.stopRequested) await stop();
   } catch (error) {
     if (reading !== current) return;
-    const failure = /** @type {Failure} */ (error);
+    if (!(error instanceof StreamError)) throw error;
     ui.prompt.value ||= prompt;
-    reading.fail(failure, failure.retryable ? () => void ask(prompt, key) : undefined);
+    reading.fail(error, () => void ask(prompt, key));
   }
 }
 
@@ -516,14 +516,12 @@ async function resume(id, prompt) {
 
 async function stop() {
   const reading = current;
-  ui.stop.disabled = true;
-  if (!reading?.stream) {
-    if (reading) reading.stopRequested = true;
-    return;
-  }
+  if (!reading) return;
+  ui.stop.disabled = reading.stopRequested = true;
   try {
-    await reading.stream.cancel();
+    await reading.stream?.cancel();
   } catch (error) {
+    if (reading !== current) return;
     ui.stop.disabled = false;
     showError(`Not stopped. ${/** @type {Error} */ (error).message}`, stop);
   }

@@ -25,7 +25,7 @@ class FunctionUrl:
 
     async def __call__(self, connection: Connection, request: Request) -> None:
         """Answer one request."""
-        body = await _body(connection)
+        body = await connection.receive_all(MAX_EVENT_SIZE)
         if len(body) > MAX_EVENT_SIZE:
             await connection.respond_json(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
             return
@@ -42,10 +42,3 @@ class FunctionUrl:
         if invocation.unbegun:
             error = b"Internal Server Error"
             await connection.respond(HTTPStatus.BAD_GATEWAY, "application/json", error)
-
-
-async def _body(connection: Connection) -> bytes:
-    body = b""
-    while len(body) <= MAX_EVENT_SIZE and (data := await connection.receive()):
-        body += data
-    return body

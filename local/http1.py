@@ -8,6 +8,7 @@ the moment at which a byte leaves. A peer that has gone is no error: what it is 
 import asyncio
 import json
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -54,6 +55,9 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        # asyncio does so only for sockets that name their protocol, which an accepted one may not.
+        peer: socket.socket = writer.get_extra_info("socket")
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_SIZE)
         self._body_ended = False
         self._method = ""
@@ -107,6 +111,13 @@ class Connection:
             else:
                 await self._read()
         return b"".join(pieces)
+
+    async def receive_all(self, limit: int = sys.maxsize) -> bytes:
+        """Wait for the whole body; of one beyond the limit, until more than the limit has come."""
+        body = bytearray()
+        while len(body) <= limit and (data := await self.receive()):
+            body += data
+        return bytes(body)
 
     async def _read(self) -> None:
         if self._http.they_are_waiting_for_100_continue:

@@ -10,6 +10,7 @@ It differs from `moto_server` in what an event log needs.
 """
 
 import copy
+import io
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -57,6 +58,9 @@ class OneAtATime:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         """Answer one request."""
+        # Read before it is its turn: a client that is frozen halfway must not stop all others.
+        length = int(environ.get("CONTENT_LENGTH") or 0)
+        environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))
         with self._lock:
             return list(self._application(environ, start_response))
 

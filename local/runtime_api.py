@@ -14,7 +14,7 @@ from local.exceptions import FunctionError, MalformedAnswer, Refused, Truncated
 from local.flight import Flight
 from local.http1 import Connection, Request
 from local.log import Log, named
-from local.sandbox import Sandbox
+from local.sandbox import TRUNCATED, Sandbox
 
 INVOCATION_ID = "lambda-runtime-invocation-id"
 RESPONSE_MODE = "lambda-runtime-function-response-mode"
@@ -86,9 +86,8 @@ class RuntimeApi:
         except FunctionError as error:
             self._fail(flight, error.error_type, str(error))
         except Truncated as error:
-            self._sandbox.break_off(flight, "Runtime.TruncatedResponse")
-            message = "the response broke off"
-            raise Refused(HTTPStatus.BAD_REQUEST, "TruncatedResponse", message) from error
+            self._sandbox.break_off(flight)
+            raise Refused(HTTPStatus.BAD_REQUEST, TRUNCATED, str(error)) from error
 
     async def _stream(self, connection: Connection, flight: Flight, content_type: str) -> None:
         head, body = Head(HTTPStatus.OK, (("content-type", content_type),)), b""
@@ -103,7 +102,7 @@ class RuntimeApi:
         self._sandbox.complete(flight)
 
     async def _buffered(self, connection: Connection, flight: Flight) -> None:
-        head, body = buffered_answer(await _body(connection))
+        head, body = buffered_answer(await connection.receive_all())
         await flight.invocation.begin(head)
         await flight.invocation.send(body)
         await flight.invocation.end()
@@ -112,24 +111,17 @@ class RuntimeApi:
     async def _error(self, connection: Connection, request: Request, request_id: str) -> None:
         flight = self._sandbox.claim(request_id, request.header(INVOCATION_ID))
         error_type = request.header(ERROR_TYPE, "Function.Unknown")
-        self._fail(flight, error_type, _error_message(await _body(connection)))
+        self._fail(flight, error_type, _error_message(await connection.receive_all()))
 
     async def _init_error(self, connection: Connection, request: Request) -> None:
         error_type = request.header(ERROR_TYPE, "Runtime.Unknown")
-        self._log(f"Error: {error_type}: {_error_message(await _body(connection))}")
+        self._log(f"Error: {error_type}: {_error_message(await connection.receive_all())}")
         self._sandbox.fail_init(error_type)
 
     def _fail(self, flight: Flight, error_type: str, message: str) -> None:
         self._log(f"RequestId: {flight.request_id} Error: {error_type}: {message}")
         flight.invocation.fail()
         self._sandbox.complete(flight, error_type)
-
-
-async def _body(connection: Connection) -> bytes:
-    body = b""
-    while data := await connection.receive():
-        body += data
-    return body
 
 
 async def _prelude(connection: Connection) -> tuple[Head, bytes]:

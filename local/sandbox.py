@@ -24,6 +24,7 @@ from local.process import Process
 INIT_LIMIT = 10.0
 # How long bytes that a process wrote before its end may take to reach the client.
 LAST_BYTES = 2.0
+TRUNCATED = "Runtime.TruncatedResponse"
 
 
 class State(StrEnum):
@@ -126,7 +127,9 @@ class Sandbox:
 
     async def _copy_output(self, process: Process) -> None:
         async for line in process.lines():
-            self._log(line)
+            # A carriage return is how a function breaks lines within one log record.
+            for part in line.split("\r"):
+                self._log(part)
 
     async def _pass_on_last_bytes(self) -> None:
         try:
@@ -191,14 +194,16 @@ class Sandbox:
             self._close(flight)
             self._settle()
 
-    def break_off(self, flight: Flight, error_type: str) -> None:
-        """Note that the runtime broke the protocol; Lambda resets a sandbox that does."""
-        flight.failure = flight.failure or error_type
+    def break_off(self, flight: Flight) -> None:
+        """Note that an answer has no end; Lambda resets a sandbox that leaves one so."""
         flight.invocation.fail()
-        if self._one_at_a_time:
-            self.kill()
+        if self._dead:
+            return
+        self._log(f"RequestId: {flight.request_id} Error: {TRUNCATED}: the answer broke off")
+        if self._one_at_a_time and self._process:
+            self._process.kill()
         else:
-            self.complete(flight)
+            self.complete(flight, TRUNCATED)
 
     def fail_init(self, error_type: str) -> None:
         """Note that the runtime could not start.

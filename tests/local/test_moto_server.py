@@ -1,3 +1,4 @@
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -103,3 +104,11 @@ def test_a_table_that_dynamodb_does_not_like_is_named(dynamodb_url: str) -> None
     table = Table("Odd", keys, attributes=[], ttl_attribute=None)
     with pytest.raises(CannotStart, match="the table Odd cannot be made"):
         create_table(dynamodb_url, table)
+
+
+def test_a_client_that_stops_halfway_through_a_request_holds_up_nobody(dynamodb_url: str) -> None:
+    create_table(dynamodb_url, read_table(Options().template))
+    host, port = dynamodb_url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as halfway:
+        halfway.sendall(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf of it")
+        assert put(client_of(dynamodb_url), "meanwhile", 0)

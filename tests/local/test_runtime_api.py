@@ -65,7 +65,8 @@ async def test_an_answer_that_breaks_off_cuts_the_connection(emulate: Emulate) -
         let_on()
         with pytest.raises(httpx.TransportError):
             await anext(chunks)
-        await emulated.log.seen("REPORT", "Error Type: Runtime.TruncatedResponse")
+        await emulated.log.seen("Runtime.TruncatedResponse")
+        await emulated.log.seen("REPORT", "Status: error")
         await emulated.until(lambda all_: all_[0]["state"] == "dead")
 
 

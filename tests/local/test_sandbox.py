@@ -115,6 +115,7 @@ async def test_an_exit_after_the_first_byte_cuts_the_connection(emulate: Emulate
         (await emulated.gate.expect("one"))()
         with pytest.raises(httpx.TransportError):
             await anext(chunks)
+        await emulated.log.seen("Runtime exited: exit status 3")
 
 
 @pytest.mark.parametrize(
@@ -144,6 +145,12 @@ async def test_an_init_that_takes_too_long_is_killed(
     async with emulate(env={"INIT": "hang"}, timeout=0.2) as emulated:
         assert (await emulated.client.get("/pid")).status_code == 502
         await emulated.log.seen("INIT_REPORT Init Duration: ", "Status: timeout")
+
+
+async def test_bytes_that_were_written_before_an_exit_reach_the_client(emulate: Emulate) -> None:
+    async with emulate() as emulated:
+        assert (await emulated.client.get("/last-words")).text == "one two"
+        await emulated.log.seen("Runtime exited: exit status 0")
 
 
 # What it runs, and in what environment

@@ -127,6 +127,10 @@ def answer(event: dict[str, Any], request_id: str, headers: dict[str, str]) -> N
             stream = begun(request_id)
             gate("one")
             os._exit(3)
+        case "last-words":
+            stream = begun(request_id)
+            stream.socket.sendall(b"3\r\ntwo\r\n0\r\n\r\n")
+            os._exit(0)
         case "hang":
             gate("hanging")
         case "misuse":

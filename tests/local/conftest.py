@@ -1,5 +1,6 @@
 import asyncio
 import shutil
+import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,6 +16,8 @@ from local import Options, Running, serve
 from local.options import PROJECT
 from tests.local.processes import PATIENCE, until
 
+# Made once: it takes longer than all else about a client.
+TLS = ssl.create_default_context()
 TASK = Path(__file__).parent / "task"
 
 
@@ -143,7 +146,7 @@ def emulate(dynamodb_url: str, task_root: Path) -> Emulate:
             async with (
                 serve(options, lines) as running,
                 httpx.AsyncClient(
-                    base_url=running.url, timeout=PATIENCE, trust_env=False
+                    base_url=running.url, timeout=PATIENCE, trust_env=False, verify=TLS
                 ) as client,
             ):
                 yield Emulated(running, client, gate, lines, task_root)

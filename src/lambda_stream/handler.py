@@ -3,6 +3,7 @@
 import decimal
 import importlib
 import json
+import math
 import sys
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
@@ -80,17 +81,24 @@ def resolve(name: str) -> StreamingHandler | FunctionHandler:
 def marshal(result: Any) -> tuple[bytes, str]:
     """Encode a plain handler's result as the stock runtime does; raises MarshalError.
 
-    The value of the second item is the content type (awslambdaric `lambda_runtime_marshaller`).
+    The second item is the content type (awslambdaric `lambda_runtime_marshaller`). Two things
+    differ, since the standard library knows no raw numbers: a Decimal is the nearest int or
+    float, and a named tuple is an array.
     """
     if isinstance(result, bytes):
         return result, "application/unknown"
     try:
-        return json.dumps(result, ensure_ascii=False, default=_number).encode(), "application/json"
-    except (TypeError, ValueError) as error:
+        return json.dumps(result, ensure_ascii=False, default=_plain).encode(), "application/json"
+    except (TypeError, ValueError, RecursionError) as error:
         raise MarshalError(f"Unable to marshal response: {error}") from error
 
 
-def _number(value: object) -> int | float:
+def _plain(value: object) -> int | float | str:
+    if isinstance(value, bytes):
+        return value.decode()
     if isinstance(value, decimal.Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
+        if value.is_nan():
+            return math.nan
+        is_whole = value.is_finite() and value == value.to_integral_value()
+        return int(value) if is_whole else float(value)
     raise TypeError(f"Object of type {type(value).__name__} is not JSON serializable")

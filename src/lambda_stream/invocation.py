@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
-from lambda_stream.exceptions import UnmarshalError
+from lambda_stream.exceptions import ContextUnmarshalError, UnmarshalError
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +88,12 @@ class ClientContext:
     client: Client | None = None
 
     @classmethod
-    def from_json(cls, text: str) -> Self:
-        """Decode the header; unknown members are ignored."""
-        value = _json_object(text, "Client Context")
+    def of(cls, value: Mapping[str, Any]) -> Self:
+        """Take over what is known of it; other members are ignored."""
         client = value.get("client")
-        known = {name: (client or {}).get(name) for name in Client.__slots__}
-        return cls(value.get("custom"), value.get("env"), Client(**known) if client else None)
+        if client is not None:
+            client = Client(**{name: client.get(name) for name in Client.__slots__})
+        return cls(value.get("custom"), value.get("env"), client)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,31 +115,32 @@ class LambdaContext:
     identity: CognitoIdentity = field(default_factory=CognitoIdentity)
     client_context: ClientContext | None = None
     tenant_id: str | None = None
+    trace_context: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, invocation: Invocation) -> Self:
-        """Make the context of an invocation; raises UnmarshalError on malformed headers."""
-        identity = CognitoIdentity()
-        if invocation.cognito_identity:
-            value = _json_object(invocation.cognito_identity, "Cognito Identity")
-            identity = CognitoIdentity(
-                value.get("cognitoIdentityId"), value.get("cognitoIdentityPoolId")
-            )
-        client_context = None
-        if invocation.client_context:
-            client_context = ClientContext.from_json(invocation.client_context)
+        """Make the context of an invocation; raises ContextUnmarshalError."""
+        identity = _json_object(invocation.cognito_identity, "Cognito Identity") or {}
+        client_context = _json_object(invocation.client_context, "Client Context")
         return cls(
             aws_request_id=invocation.request_id,
             invoked_function_arn=invocation.function_arn,
             deadline_ms=invocation.deadline_ms,
-            identity=identity,
-            client_context=client_context,
+            identity=CognitoIdentity(
+                identity.get("cognitoIdentityId"), identity.get("cognitoIdentityPoolId")
+            ),
+            client_context=None if client_context is None else ClientContext.of(client_context),
             tenant_id=invocation.tenant_id,
+            trace_context=_trace_context(client_context or {}),
         )
 
     def get_remaining_time_in_millis(self) -> int:
         """Milliseconds until Lambda ends this invocation, never negative."""
         return max(0, self.deadline_ms - int(time.time() * 1000))
+
+    def w3c(self) -> dict[str, str]:
+        """The W3C trace context that the caller passed along: traceparent, tracestate, baggage."""
+        return dict(self.trace_context)
 
     def log(self, message: object) -> None:
         """Write to the function's log as it is, without a line end."""
@@ -151,11 +152,21 @@ def _env(name: str) -> str:
     return os.environ.get(name, "")
 
 
-def _json_object(text: str, name: str) -> dict[str, Any]:
+def _trace_context(client_context: Mapping[str, Any]) -> dict[str, str]:
+    fields = client_context.get("w3c")
+    if not isinstance(fields, dict):
+        return {}
+    known = ("traceparent", "tracestate", "baggage")
+    return {name: fields[name] for name in known if isinstance(fields.get(name), str)}
+
+
+def _json_object(header: str | None, name: str) -> dict[str, Any] | None:
+    if not header:
+        return None
     try:
-        value = json.loads(text)
+        value = json.loads(header)
     except ValueError as error:
-        raise UnmarshalError(f"Unable to parse {name} JSON: {error}") from error
+        raise ContextUnmarshalError(f"Unable to parse {name} JSON: {error}") from error
     if not isinstance(value, dict):
-        raise UnmarshalError(f"Unable to parse {name} JSON: not an object")
+        raise ContextUnmarshalError(f"Unable to parse {name} JSON: not an object")
     return value

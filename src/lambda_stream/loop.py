@@ -165,6 +165,11 @@ class Sandbox:
             await self._answer(client, invocation, response)
         except (InvocationOver, ResponseBroken) as error:
             logger.warning("the response was lost: %s", error)
+        except asyncio.CancelledError as error:
+            if _is_cancelled():
+                raise
+            # It came from a task of the handler's own, and concerns this invocation only.
+            await _report(client, invocation, response, error)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             await _report(client, invocation, response, error)
         finally:
@@ -192,14 +197,30 @@ class Sandbox:
         if inspect.iscoroutinefunction(handler):
             return await handler(event, context)
         if self._threads is None:
-            self._threads = ThreadPoolExecutor(self._concurrency, thread_name_prefix="handler")
+            self._threads = ThreadPoolExecutor(
+                self._concurrency, thread_name_prefix="handler", initializer=_give_event_loop
+            )
         loop = asyncio.get_running_loop()
         run_in_context = contextvars.copy_context().run
         return await loop.run_in_executor(self._threads, run_in_context, handler, event, context)
 
 
+def _is_cancelled() -> bool:
+    """Whether somebody cancelled this very task, as the shutdown does."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _give_event_loop() -> None:
+    """Let `asyncio.get_event_loop` find one in a handler's thread, as it would in the main one.
+
+    Handlers that run coroutines need it, Mangum's own among them.
+    """
+    asyncio.set_event_loop(asyncio.new_event_loop())
+
+
 async def _report(
-    client: RuntimeClient, invocation: Invocation, response: ResponseStream, error: Exception
+    client: RuntimeClient, invocation: Invocation, response: ResponseStream, error: BaseException
 ) -> None:
     report = log.describe(error)
     logger.error("%s: %s", report.type, report.message, exc_info=error)

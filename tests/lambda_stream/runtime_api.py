@@ -94,7 +94,7 @@ class RuntimeApi:
 
     def __init__(self) -> None:
         self.address = ""
-        self._waiting: list[Request] = []
+        self.waiting: list[Request] = []
         self._arrival = asyncio.Condition()
         self._connections: set[asyncio.StreamWriter] = set()
 
@@ -105,13 +105,13 @@ class RuntimeApi:
         try:
             async with asyncio.timeout(DEADLINE), self._arrival:
                 while True:
-                    for request in self._waiting:
+                    for request in self.waiting:
                         if request.line.startswith(start):
-                            self._waiting.remove(request)
+                            self.waiting.remove(request)
                             return request
                     await self._arrival.wait()
         except TimeoutError:
-            lines = [request.line for request in self._waiting]
+            lines = [request.line for request in self.waiting]
             raise AssertionError(f"waited for {start!r}, and only {lines} came") from None
 
     async def hand_out(
@@ -156,7 +156,7 @@ class RuntimeApi:
             return False
         request = Request(head, writer, gone)
         async with self._arrival:
-            self._waiting.append(request)
+            self.waiting.append(request)
             self._arrival.notify_all()
         try:
             while isinstance(event := await _event(parser, reader), h11.Data):
@@ -191,7 +191,6 @@ def invocation_headers(request_id: str = "request-1") -> dict[str, str]:
         "Lambda-Runtime-Aws-Request-Id": request_id,
         "Lambda-Runtime-Deadline-Ms": str(int(time.time() * 1000) + 60_000),
         "Lambda-Runtime-Invoked-Function-Arn": "arn:aws:lambda:eu-west-1:123456789012:function:f",
-        "Lambda-Runtime-Trace-Id": "Root=1-6b02b619-1d2e3f405162738495a6b7c1;Sampled=0",
     }
 
 

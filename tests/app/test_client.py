@@ -5,7 +5,6 @@ Every answer of the server is scripted, down to the byte; EventSource and fetch 
 
 import asyncio
 import json
-import shutil
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,20 +15,13 @@ from urllib.parse import unquote
 
 import anyio
 import pytest
-from playwright.async_api import Page, async_playwright
+from playwright.async_api import Page
+
+from tests.chromium import chromium
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 
 CLIENT = Path(__file__).parents[2] / "src/app/web/client.js"
-CHROMIUM_FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 DEADLINE = 10.0
 
 # Reads stream `s` with the waits cut short, and writes down what the client tells.
@@ -191,11 +183,8 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="module")
 async def page(anyio_backend: str) -> AsyncIterator[Page]:
     assert anyio_backend == "asyncio"
-    async with async_playwright() as playwright:
-        path = shutil.which("chromium")
-        browser = await playwright.chromium.launch(executable_path=path, args=CHROMIUM_FLAGS)
+    async with chromium() as browser:
         yield await browser.new_page()
-        await browser.close()
 
 
 @dataclass(frozen=True)

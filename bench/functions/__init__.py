@@ -1,0 +1,1 @@
+"""Functions that the measurements run, beside the application itself."""

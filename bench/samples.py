@@ -1,0 +1,48 @@
+"""Measuring several things in turns."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Self, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The same thing measured several times, in any unit."""
+
+    values: Sequence[float]
+
+    @classmethod
+    def ratios(cls, numerators: Self, denominators: Self) -> Self:
+        """Round by round: what slowed a whole round down cancels out."""
+        pairs = zip(numerators.values, denominators.values, strict=True)
+        return cls([numerator / denominator for numerator, denominator in pairs])
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    @property
+    def quartiles(self) -> tuple[float, float]:
+        """Half of the values lie between these two."""
+        if len(self.values) == 1:
+            return self.values[0], self.values[0]
+        low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
+        return low, high
+
+
+def in_turns(rounds: int, *measures: Callable[[], T]) -> list[list[T]]:
+    """What each measure gave in each round.
+
+    Taking turns spreads whatever else the machine does over all of them. Every other round runs
+    backwards, so that none always follows the same one.
+    """
+    results: list[list[T]] = [[] for _ in measures]
+    turns = list(zip(measures, results, strict=True))
+    for _ in range(rounds):
+        for measure, found in turns:
+            found.append(measure())
+        turns.reverse()
+    return results

@@ -75,8 +75,8 @@ def _check_bootstrap(options: Options) -> None:
 def _bind(options: Options) -> socket.socket:
     try:
         return socket.create_server((options.host, options.port))
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
+    except (OSError, OverflowError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise CannotStart(
                 f"port {options.port} is in use; stop what listens there, or choose another "
                 "with --port (0 picks any free one)"

@@ -4,8 +4,9 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 
-from local import reports
+from local.exceptions import Refused
 from local.invocation import Invocation
 
 
@@ -42,13 +43,16 @@ class Flight:
         self.delivered_at = time.monotonic()
         self.deadline_ms = int((time.time() + timeout) * 1000)
 
-    def report(self, init_seconds: float | None, memory: int, peak_memory: int | None) -> str:
-        assert self.delivered_at is not None
-        return reports.report(
-            self.request_id,
-            seconds=time.monotonic() - self.delivered_at,
-            init_seconds=init_seconds,
-            memory=memory,
-            peak_memory=peak_memory,
-            failure=self.failure,
-        )
+    def claim(self, invocation_id: str) -> None:
+        """Note that the runtime begins to answer, which it may do once.
+
+        Raises:
+            Refused: it has, or the answer is not to this.
+        """
+        if self.delivered_at is None:
+            raise Refused(HTTPStatus.BAD_REQUEST, "InvalidRequestID", "no such invocation")
+        if invocation_id not in ("", self.invocation.invocation_id):
+            raise Refused(HTTPStatus.GONE, "InvokeTimeout", "the answer is to another attempt")
+        if self.claimed:
+            raise Refused(HTTPStatus.FORBIDDEN, "InvalidStateTransition", "it has been answered")
+        self.claimed = True

@@ -1,7 +1,7 @@
 """What a person may choose about the emulator."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,71 +34,22 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
 
 
 def _parser() -> argparse.ArgumentParser:
-    default = Options()
     parser = argparse.ArgumentParser(
         prog="python -m local",
         description="A Lambda function URL on this machine that streams.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-
-    listening = parser.add_argument_group("where it listens")
-    listening.add_argument("--port", type=int, default=default.port, help="0 picks any free port")
-    listening.add_argument("--host", default=default.host, help="address to listen on")
-
-    limits = parser.add_argument_group("limits of the function")
-    limits.add_argument(
-        "--sandboxes",
-        type=_positive,
-        default=default.sandboxes,
-        metavar="N",
-        help="sandboxes at work at once; beyond them requests are answered 429",
-    )
-    limits.add_argument(
-        "--concurrency",
-        type=_positive,
-        default=default.concurrency,
-        metavar="N",
-        help="invocations at once in one sandbox (AWS_LAMBDA_MAX_CONCURRENCY)",
-    )
-    limits.add_argument(
-        "--timeout",
-        type=float,
-        default=default.timeout,
-        metavar="SECONDS",
-        help="after which an invocation's sandbox is killed",
-    )
-    limits.add_argument(
-        "--memory", type=_positive, default=default.memory, metavar="MB", help="only reported"
-    )
-    limits.add_argument(
-        "--keep-warm",
-        type=float,
-        default=default.keep_warm,
-        metavar="SECONDS",
-        help="how long a sandbox may idle before it is shut down",
-    )
-
-    function = parser.add_argument_group("the function")
-    function.add_argument("--provider", default=default.provider, help="where tokens come from")
-    function.add_argument("--handler", default=default.handler, help="module.attribute to run")
-    function.add_argument(
-        "--task-root", type=Path, default=default.task_root, help="folder that would be deployed"
-    )
-    function.add_argument(
+    for name, kind, metavar, explanation in SETTINGS:
+        default = getattr(Options, name)
+        flag = f"--{name.replace('_', '-')}"
+        parser.add_argument(flag, type=kind, metavar=metavar, default=default, help=explanation)
+    parser.add_argument(
         "--env",
         type=_assignment,
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a variable for the function, besides DEMO_* of this shell; may be repeated",
-    )
-
-    table = parser.add_argument_group("the table")
-    table.add_argument(
-        "--dynamodb-url", metavar="URL", help="use this DynamoDB instead of starting moto's"
-    )
-    table.add_argument(
-        "--template", type=Path, default=default.template, help="where StreamTable is described"
+        help="a variable for the function, besides this shell's DEMO_*; may be repeated",
     )
     return parser
 
@@ -115,3 +66,19 @@ def _assignment(text: str) -> tuple[str, str]:
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     return name, value
+
+
+SETTINGS: tuple[tuple[str, Callable[[str], object], str, str], ...] = (
+    ("port", int, "PORT", "where to listen; 0 picks any free port"),
+    ("host", str, "ADDRESS", "address to listen on"),
+    ("sandboxes", _positive, "N", "sandboxes at work at once; beyond them requests get a 429"),
+    ("concurrency", _positive, "N", "invocations at once in one (AWS_LAMBDA_MAX_CONCURRENCY)"),
+    ("timeout", float, "SECONDS", "after which an invocation's sandbox is killed"),
+    ("memory", _positive, "MB", "the function's memory; only reported"),
+    ("keep_warm", float, "SECONDS", "how long a sandbox may idle before it is shut down"),
+    ("provider", str, "NAME", "where the function takes its tokens from"),
+    ("handler", str, "MODULE.NAME", "what the function runs"),
+    ("task_root", Path, "FOLDER", "what would be deployed"),
+    ("template", Path, "FILE", "where the table StreamTable is described"),
+    ("dynamodb_url", str, "URL", "use this DynamoDB instead of starting moto's"),
+)

@@ -44,7 +44,7 @@ class Pool:
 
     @property
     def sandboxes(self) -> list[Sandbox]:
-        return [*self._dead, *self._living]
+        return sorted([*self._dead, *self._living], key=lambda sandbox: sandbox.created_at)
 
     async def submit(self, invocation: Invocation) -> None:
         """Give an invocation to the sandbox that was used last, or to a new one.

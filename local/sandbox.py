@@ -52,7 +52,7 @@ class Sandbox:
     ) -> None:
         self.name = name
         self.source = source
-        self.used_at = self._created_at = time.monotonic()
+        self.used_at = self.created_at = time.monotonic()
         self._options = options
         self._log = named(log, name)
         self._on_idle = on_idle
@@ -157,7 +157,7 @@ class Sandbox:
             Refused: it has something in hand that it has not answered.
         """
         if self._init_seconds is None:
-            self._init_seconds = time.monotonic() - self._created_at
+            self._init_seconds = time.monotonic() - self.created_at
         if self._one_at_a_time:
             self._close_answered()
         self._settle()
@@ -165,7 +165,7 @@ class Sandbox:
             pass
         flight.deliver(self._options.timeout)
         flight.limit(self._options.timeout, self._expire)
-        self._log(reports.start(flight.request_id))
+        self._log(f"START RequestId: {flight.request_id} Version: $LATEST")
         return flight
 
     def claim(self, request_id: str, invocation_id: str) -> Flight:
@@ -177,13 +177,9 @@ class Sandbox:
         if request_id in self._expired:
             raise Refused(HTTPStatus.GONE, "InvokeTimeout", "the invocation has timed out")
         flight = self._flights.get(request_id)
-        if flight is None or flight.delivered_at is None:
+        if flight is None:
             raise Refused(HTTPStatus.BAD_REQUEST, "InvalidRequestID", "no such invocation")
-        if invocation_id not in ("", flight.invocation.invocation_id):
-            raise Refused(HTTPStatus.GONE, "InvokeTimeout", "the answer is to another attempt")
-        if flight.claimed:
-            raise Refused(HTTPStatus.FORBIDDEN, "InvalidStateTransition", "it has been answered")
-        flight.claimed = True
+        flight.claim(invocation_id)
         return flight
 
     def complete(self, flight: Flight, failure: str | None = None) -> None:
@@ -226,20 +222,25 @@ class Sandbox:
 
     def _close(self, flight: Flight, failure: str | None = None) -> None:
         flight.unlimit()
-        flight.failure = flight.failure or failure
         self.used_at = time.monotonic()
         if self._flights.pop(flight.request_id, None) is None or flight.delivered_at is None:
             return
-        init_seconds = None if self._reported else self._init_seconds
-        peak_memory = self._process.peak_memory_mb if self._process else None
-        self._log(reports.end(flight.request_id))
-        self._log(flight.report(init_seconds, self._options.memory, peak_memory))
+        report = reports.report(
+            flight.request_id,
+            self.used_at - flight.delivered_at,
+            self._options.memory,
+            self._process.peak_memory_mb if self._process else None,
+            None if self._reported else self._init_seconds,
+        )
         self._reported = True
+        self._log(f"END RequestId: {flight.request_id}")
+        self._log(report + reports.status(flight.failure or failure))
 
     def _expire(self, flight: Flight) -> None:
         flight.failure = reports.TIMEOUT
         flight.invocation.fail()
-        self._log(reports.timed_out(flight.request_id, self._options.timeout))
+        seconds = self._options.timeout
+        self._log(f"{flight.request_id} Task timed out after {seconds:.2f} seconds")
         if self._init_seconds is None:
             self._report_init(reports.TIMEOUT)
         if self._one_at_a_time or self._init_seconds is None:
@@ -250,7 +251,7 @@ class Sandbox:
             self._settle()
 
     def _report_init(self, failure: str) -> None:
-        self._log(reports.init_report(time.monotonic() - self._created_at, failure))
+        self._log(reports.init_report(time.monotonic() - self.created_at, failure))
 
     # What a person or the pool does to it
 

@@ -140,9 +140,12 @@ def emulate(dynamodb_url: str, task_root: Path) -> Emulate:
         gate, lines = Gate(), Lines()
         async with gate.open():
             env = {"GATE": gate.address, **changes.pop("env", {})}
-            options = Options(
-                port=0, task_root=task_root, dynamodb_url=dynamodb_url, env=env, **changes
-            )
+            usual: dict[str, Any] = {
+                "port": 0,
+                "task_root": task_root,
+                "dynamodb_url": dynamodb_url,
+            }
+            options = Options(env=env, **(usual | changes))
             async with (
                 serve(options, lines) as running,
                 httpx.AsyncClient(

@@ -84,6 +84,12 @@ def test_a_busy_port_is_one_line_that_says_what_to_do(task_root: Path) -> None:
     )
 
 
+def test_a_port_that_cannot_be_is_named(task_root: Path) -> None:
+    assert "cannot listen on 127.0.0.1:70000" in complaint(
+        "--port", "70000", "--task-root", str(task_root)
+    )
+
+
 def test_a_task_root_without_a_bootstrap_is_named(tmp_path: Path) -> None:
     assert f"{tmp_path}/bootstrap is not an executable file" in complaint(
         "--port", "0", "--task-root", str(tmp_path)

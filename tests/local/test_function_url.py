@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from local.options import PROJECT
 from tests.local.conftest import Emulate
 
 pytestmark = pytest.mark.anyio
@@ -132,3 +133,9 @@ async def test_a_malformed_request_is_answered_400(emulate: Emulate) -> None:
         assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
         writer.close()
         await writer.wait_closed()
+
+
+async def test_the_projects_own_function_runs_in_it(emulate: Emulate) -> None:
+    async with emulate(task_root=PROJECT / "src") as emulated:
+        response = await emulated.client.get("/healthz")
+    assert (response.status_code, response.json()["status"]) == (200, "ok")

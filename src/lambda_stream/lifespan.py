@@ -1,12 +1,16 @@
 """The ASGI lifespan of an application, once per sandbox."""
 
 import asyncio
+import logging
 from typing import TYPE_CHECKING, Any
 
 from lambda_stream.exceptions import InitError, UnexpectedMessage
 
 if TYPE_CHECKING:
     from lambda_stream.adapter import Application, Message
+
+
+logger = logging.getLogger(__name__)
 
 
 class Lifespan:
@@ -33,13 +37,24 @@ class Lifespan:
         }
         self._task = asyncio.ensure_future(self._app(scope, self._to_app.get, self._from_app.put))
         answer = await self._exchange("startup")
-        if answer is not None and answer["type"] == "lifespan.startup.failed":
+        failure = _failure(self._task)
+        if answer is None:
+            logger.info("the application is served without a lifespan: %r", failure)
+            self._task = None
+        elif answer["type"] == "lifespan.startup.failed":
             raise InitError("Runtime.LifespanFailed", answer.get("message", ""))
 
     async def shutdown(self) -> None:
-        """Return when the application has shut down, or has failed to."""
-        if self._task is not None and not self._task.done():
-            await self._exchange("shutdown")
+        """Return when the application has shut down, or has failed to, which is logged."""
+        if self._task is None:
+            return
+        answer = None if self._task.done() else await self._exchange("shutdown")
+        failure = _failure(self._task)
+        if answer is not None and answer["type"] == "lifespan.shutdown.failed":
+            logger.error("the application failed to shut down: %s", answer.get("message", ""))
+        elif failure is not None:
+            logger.error("the application's lifespan failed", exc_info=failure)
+        self._task = None
 
     async def _exchange(self, phase: str) -> "Message | None":
         """Send one message and wait for its answer; None from an application that has ended."""
@@ -54,3 +69,8 @@ class Lifespan:
         if message["type"] not in {f"lifespan.{phase}.complete", f"lifespan.{phase}.failed"}:
             raise UnexpectedMessage(f"Expected lifespan.{phase}.complete, got {message['type']!r}")
         return message
+
+
+def _failure(task: asyncio.Task[None]) -> BaseException | None:
+    """What has ended a task; asyncio does not complain any more that nobody has seen it."""
+    return task.exception() if task.done() and not task.cancelled() else None

@@ -58,6 +58,7 @@ class Adapter:
         self._base_path = base_path
         self._lifespan = Lifespan(app)
         self._mangum: Mangum | None = None
+        self._started = False
         self._stock_loop: asyncio.AbstractEventLoop | None = None
 
     # Under our own runtime
@@ -96,7 +97,7 @@ class Adapter:
         return source(
             {
                 "status": response.prelude.status,
-                "headers": [[n.encode("latin-1"), v.encode("latin-1")] for n, v in headers],
+                "headers": [[name.encode(), value.encode()] for name, value in headers],
                 "body": bytes(response.body),
             }
         )
@@ -112,9 +113,14 @@ class Adapter:
         if self._stock_loop is None:
             self._stock_loop = asyncio.new_event_loop()
             threading.Thread(target=self._stock_loop.run_forever, daemon=True).start()
-            asyncio.run_coroutine_threadsafe(self.startup(), self._stock_loop).result()
-        result = asyncio.run_coroutine_threadsafe(self.respond(event, context), self._stock_loop)
-        return result.result()
+        call = self._start_and_respond(event, context)
+        return asyncio.run_coroutine_threadsafe(call, self._stock_loop).result()
+
+    async def _start_and_respond(self, event: Any, context: LambdaContext) -> dict[str, Any]:
+        if not self._started:
+            await self.startup()
+            self._started = True
+        return await self.respond(event, context)
 
     # One request
 
@@ -127,7 +133,7 @@ class Adapter:
             )
         try:
             return self._mangum.infer(event, cast("Any", context))
-        except (RuntimeError, TypeError) as error:
+        except (RuntimeError, TypeError, LookupError) as error:
             raise UnsupportedEvent(
                 "this event is not an HTTP request from a function URL, API Gateway or a load "
                 "balancer: invoke the function through its URL, or give it another handler"

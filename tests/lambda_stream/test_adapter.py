@@ -1,0 +1,430 @@
+"""Events of every HTTP source through the adapter, to a FastAPI application and back."""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi import FastAPI, Request, Response
+
+from lambda_stream import Adapter
+from lambda_stream.cycle import ResponseBuffer
+from lambda_stream.exceptions import InitError, UnsupportedEvent
+from lambda_stream.invocation import LambdaContext
+from lambda_stream.protocol import Prelude
+from tests.lambda_stream.runtime_api import NEXT, RuntimeApi
+from tests.lambda_stream.sandbox import stock
+
+pytestmark = pytest.mark.anyio
+
+EVENTS = Path(__file__).parents[2] / "events"
+STREAM = "/streams/q3Zt8K1vXw0bYfJ7mR2sNcLhEa5DuG_p/events"
+CURSOR = "q3Zt8K1vXw0bYfJ7mR2sNcLhEa5DuG_p:7"
+ASKED = {"prompt": "Why is the sky blue? Réponds en français.", "max_tokens": 400}
+
+
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Any]]:
+    yield {"database": "open"}
+
+
+app = FastAPI(lifespan=lifespan)
+
+
+@app.get("/answers")
+async def answer(response: Response) -> str:
+    response.set_cookie("first", "1")
+    response.set_cookie("second", "2")
+    response.headers.append("vary", "accept")
+    response.headers.append("vary", "origin")
+    response.headers["x-name"] = "é"
+    return "☃"
+
+
+@app.get("/binary")
+async def binary() -> Response:
+    return Response(b"\x89PNG\x00", media_type="image/png")
+
+
+@app.get("/latin")
+async def latin() -> Response:
+    return Response(b"\xe9", headers={"content-type": "text/plain; charset=latin-1"})
+
+
+@app.api_route("/{path:path}", methods=["GET", "POST"])
+async def echo(request: Request, path: str) -> dict[str, Any]:
+    """All that has arrived of a request."""
+    return {
+        "method": request.method,
+        "path": f"/{path}",
+        "query": request.query_params.multi_items(),
+        "headers": request.headers.items(),
+        "cookies": request.cookies,
+        "body": base64.b64encode(await request.body()).decode(),
+        "client": request.client.host if request.client else None,
+        "url": str(request.url.replace(path="", query="")),
+        "state": request.state.database,
+        **request.scope["extensions"]["lambda_stream"],
+    }
+
+
+@pytest.fixture
+async def adapter() -> AsyncIterator[Adapter]:
+    adapter = Adapter(app)
+    await adapter.startup()
+    yield adapter
+    await adapter.shutdown()
+
+
+def event(name: str, **changes: Any) -> dict[str, Any]:
+    """One of events/, with some members changed."""
+    loaded: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
+    return loaded | changes
+
+
+def to(path: str, name: str) -> dict[str, Any]:
+    """One of events/, made a GET of another path."""
+    loaded = event(name, path=path, rawPath=path, httpMethod="GET", body=None)
+    if "http" in loaded["requestContext"]:
+        loaded["requestContext"]["http"] |= {"path": path, "method": "GET"}
+    return loaded
+
+
+def context(seconds: float = 60) -> LambdaContext:
+    return LambdaContext("r-1", "arn", deadline_ms=int((time.time() + seconds) * 1000))
+
+
+async def streamed(adapter: Adapter, event: dict[str, Any]) -> tuple[Prelude, bytes]:
+    response = ResponseBuffer()
+    await adapter.stream(event, context(), response)
+    return response.prelude, bytes(response.body)
+
+
+async def arrived(adapter: Adapter, event: dict[str, Any]) -> dict[str, Any]:
+    """What the application has seen of an event."""
+    if adapter.streams(event):
+        _, body = await streamed(adapter, event)
+        told: dict[str, Any] = json.loads(body)
+    else:
+        told = json.loads((await adapter.respond(event, context()))["body"])
+    return told
+
+
+# Requests
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "path", "query", "streams"),
+    [
+        ("function-url-create", "POST", "/streams", [], True),
+        ("function-url-read", "GET", STREAM, [], True),
+        ("function-url-resume", "GET", STREAM, [], True),
+        ("http-api-read", "GET", STREAM, [["last_event_id", CURSOR]], False),
+        ("rest-create", "POST", "/streams", [], True),
+        ("alb-read", "GET", STREAM, [["last_event_id", CURSOR]], False),
+    ],
+)
+async def test_an_event_arrives_as_the_request_it_was(
+    adapter: Adapter, name: str, method: str, path: str, query: list[list[str]], *, streams: bool
+) -> None:
+    """And is answered as its source can take it: streamed, or whole."""
+    source = event(name)
+    assert adapter.streams(source) is streams
+
+    told = await arrived(adapter, source)
+
+    assert (told["method"], told["path"], told["query"]) == (method, path, query)
+    sent = {header.lower(): value for header, value in source["headers"].items()}
+    headers = {header: value for header, value in told["headers"] if header != "cookie"}
+    assert headers == sent
+    assert told["url"] == f"https://{sent['host']}"
+    assert told["client"] in sent["x-forwarded-for"]
+    body = base64.b64decode(told["body"])
+    assert (json.loads(body) if body else None) == (ASKED if method == "POST" else None)
+    assert told["state"] == "open"
+    assert told["buffered"] is not streams
+    assert told["deadline"] == pytest.approx(time.time() + 60, abs=5)
+
+
+def test_there_is_no_event_that_is_not_tested() -> None:
+    mark = test_an_event_arrives_as_the_request_it_was.pytestmark[0]  # type: ignore[attr-defined]
+
+    assert {case[0] for case in mark.args[1]} == {path.stem for path in EVENTS.glob("*.json")}
+
+
+BINARY = {"body": base64.b64encode(b"\x00\xff").decode(), "isBase64Encoded": True}
+EVERY_CREATE = pytest.mark.parametrize("name", ["function-url-create", "rest-create"])
+
+
+@EVERY_CREATE
+async def test_a_body_in_base64_arrives_as_the_bytes_it_was(adapter: Adapter, name: str) -> None:
+    told = await arrived(adapter, event(name, **BINARY))
+
+    assert base64.b64decode(told["body"]) == b"\x00\xff"
+
+
+@pytest.mark.parametrize("body", [None, ""])
+@EVERY_CREATE
+async def test_a_request_without_a_body_has_an_empty_one(
+    adapter: Adapter, name: str, body: str | None
+) -> None:
+    assert (await arrived(adapter, event(name, body=body)))["body"] == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("http-api-read", {"cookies": ["a=1", "b=2"]}),
+        ("function-url-read", {"cookies": ["a=1", "b=2"]}),
+        ("rest-create", {"multiValueHeaders": {"Cookie": ["a=1; b=2"]}}),
+        ("alb-read", {"headers": {"cookie": "a=1; b=2"}}),
+        ("alb-read", {"multiValueHeaders": {"cookie": ["a=1; b=2"]}}),
+    ],
+)
+async def test_cookies_arrive_from_where_their_source_puts_them(
+    adapter: Adapter, name: str, changes: dict[str, Any]
+) -> None:
+    assert (await arrived(adapter, event(name, **changes)))["cookies"] == {"a": "1", "b": "2"}
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [("rest-create", [["x-multi", "1, 2"]]), ("alb-read", [["x-multi", "1"], ["x-multi", "2"]])],
+)
+async def test_every_value_of_a_header_arrives(
+    adapter: Adapter, name: str, values: list[list[str]]
+) -> None:
+    told = await arrived(adapter, event(name, multiValueHeaders={"X-Multi": ["1", "2"]}))
+
+    assert [header for header in told["headers"] if header[0] == "x-multi"] == values
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("function-url-read", {"rawQueryString": "a=1&a=2&b=%C3%A9+%26"}),
+        ("rest-create", {"multiValueQueryStringParameters": {"a": ["1", "2"], "b": ["é &"]}}),
+        ("alb-read", {"multiValueQueryStringParameters": {"a": ["1", "2"], "b": ["%C3%A9+%26"]}}),
+    ],
+)
+async def test_every_value_of_the_query_arrives(
+    adapter: Adapter, name: str, changes: dict[str, Any]
+) -> None:
+    told = await arrived(adapter, event(name, **changes))
+
+    assert told["query"] == [["a", "1"], ["a", "2"], ["b", "é &"]]
+
+
+async def test_a_path_arrives_decoded(adapter: Adapter) -> None:
+    assert (await arrived(adapter, to("/caf%C3%A9", "function-url-read")))["path"] == "/café"
+
+
+async def test_a_base_path_is_cut_off() -> None:
+    adapter = Adapter(app, base_path="/api")
+    await adapter.startup()
+
+    assert (await arrived(adapter, to("/api/streams", "function-url-read")))["path"] == "/streams"
+    await adapter.shutdown()
+
+
+# Who gets a stream
+
+
+@pytest.mark.parametrize("variable", ["AWS_SAM_LOCAL", "LAMBDA_STREAM_BUFFERED"])
+@pytest.mark.parametrize(("value", "streams"), [("true", False), ("1", False), ("", True)])
+def test_the_environment_can_ask_for_whole_responses(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, *, streams: bool
+) -> None:
+    monkeypatch.setenv(variable, value)
+
+    assert Adapter(app).streams(event("function-url-read")) is streams
+
+
+@pytest.mark.parametrize("buffered", [True, False])
+@pytest.mark.parametrize("name", ["function-url-read", "http-api-read"])
+def test_the_one_who_makes_the_adapter_has_the_last_word(
+    monkeypatch: pytest.MonkeyPatch, name: str, *, buffered: bool
+) -> None:
+    monkeypatch.setenv("AWS_SAM_LOCAL", "true")
+
+    assert Adapter(app, buffered=buffered).streams(event(name)) is not buffered
+
+
+def test_an_http_api_with_payload_1_0_is_not_taken_for_a_rest_api() -> None:
+    """It cannot stream; the one thing that tells them apart is the version."""
+    assert not Adapter(app).streams(event("rest-create", version="1.0"))
+
+
+NOT_HTTP: list[Any] = [
+    None,
+    3,
+    "requestContext",
+    [],
+    {},
+    {"source": "aws.events", "resources": [], "detail": {}},
+    {"Records": [{"eventSource": "aws:sqs"}]},
+    {"Records": {"kinesis": 1}},
+    {"requestContext": None},
+    {"requestContext": None, "version": "2.0"},
+    {"requestContext": {"routeKey": "$connect", "connectionId": "1"}},
+    {"requestContext": {"http": {"method": "GET"}}, "version": "2.0"},
+    {"requestContext": {}, "resource": "/"},
+    event("function-url-create", body="not base64", isBase64Encoded=True),
+]
+
+
+@pytest.mark.parametrize("other", NOT_HTTP)
+async def test_an_event_that_is_not_http_is_refused_before_the_application(other: Any) -> None:
+    async def never(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise AssertionError("the application was called")
+
+    adapter = Adapter(never)
+    with pytest.raises(UnsupportedEvent):
+        await adapter.respond(other, context())
+    with pytest.raises(UnsupportedEvent):
+        await adapter.stream(other, context(), ResponseBuffer())
+
+
+# Responses
+
+PLAIN = {"content-type": "application/json", "x-name": "é"}
+COOKIES = ["first=1; Path=/; SameSite=lax", "second=2; Path=/; SameSite=lax"]
+
+
+@pytest.mark.parametrize("name", ["function-url-read", "rest-create"])
+async def test_a_streamed_response_has_its_cookies_apart(adapter: Adapter, name: str) -> None:
+    prelude, body = await streamed(adapter, to("/answers", name))
+
+    assert prelude.status == 200
+    assert sorted(prelude.headers) == sorted(
+        [*PLAIN.items(), ("vary", "accept"), ("vary", "origin")]
+    )
+    assert prelude.cookies == COOKIES
+    assert body == '"☃"'.encode()
+
+
+RESULTS = {
+    "function-url-read": {
+        "statusCode": 200,
+        "headers": {**PLAIN, "vary": "accept,origin"},
+        "cookies": COOKIES,
+        "body": '"☃"',
+        "isBase64Encoded": False,
+    },
+    "http-api-read": {
+        "statusCode": 200,
+        "headers": {**PLAIN, "vary": "accept,origin"},
+        "cookies": COOKIES,
+        "body": '"☃"',
+        "isBase64Encoded": False,
+    },
+    "rest-create": {
+        "statusCode": 200,
+        "headers": PLAIN,
+        "multiValueHeaders": {"vary": ["accept", "origin"], "set-cookie": COOKIES},
+        "body": '"☃"',
+        "isBase64Encoded": False,
+    },
+    "alb-read": {
+        "statusCode": 200,
+        "headers": {
+            **PLAIN,
+            "vary": "accept",
+            "Vary": "origin",
+            "set-cookie": COOKIES[0],
+            "Set-cookie": COOKIES[1],
+        },
+        "body": '"☃"',
+        "isBase64Encoded": False,
+    },
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+async def test_a_whole_response_is_the_proxy_result_of_its_source(
+    adapter: Adapter, name: str
+) -> None:
+    assert await adapter.respond(to("/answers", name), context()) == RESULTS[name]
+
+
+async def test_a_load_balancer_that_sends_multi_value_headers_gets_them(adapter: Adapter) -> None:
+    source = to("/answers", "alb-read") | {"multiValueHeaders": {"host": ["example.com"]}}
+
+    result = await adapter.respond(source, context())
+
+    assert "headers" not in result
+    assert result["multiValueHeaders"] == {
+        "content-type": ["application/json"],
+        "x-name": ["é"],
+        "vary": ["accept", "origin"],
+        "set-cookie": COOKIES,
+    }
+
+
+@pytest.mark.parametrize(("path", "data"), [("/binary", b"\x89PNG\x00"), ("/latin", b"\xe9")])
+async def test_a_body_that_is_not_utf_8_is_in_base64(
+    adapter: Adapter, path: str, data: bytes
+) -> None:
+    result = await adapter.respond(to(path, "http-api-read"), context())
+
+    assert result["isBase64Encoded"] is True
+    assert base64.b64decode(result["body"]) == data
+
+
+# Under the stock runtime
+
+
+async def test_the_stock_runtime_can_run_the_same_handler(api: RuntimeApi) -> None:
+    """It gets proxy results; the application starts once, at the first of them."""
+    async with stock(api, "functions.adapter"):
+        told = [await api.invoke(to("/startups", "function-url-read")) for _ in range(2)]
+
+    results = [json.loads(body) for _, body in told]
+    assert results[0] == results[1]
+    assert results[0]["headers"] == {"content-type": "text/plain"}
+    assert results[0]["body"].startswith("1 ")
+
+
+async def test_under_the_stock_runtime_a_task_goes_on_between_invocations(api: RuntimeApi) -> None:
+    async with stock(api, "functions.adapter") as sandbox:
+        await api.invoke(to("/leaves-a-task", "function-url-read"))
+        await api.request(NEXT)
+
+        assert await sandbox.line() == "the task went on\n"
+
+
+async def test_under_the_stock_runtime_a_failure_is_an_error(api: RuntimeApi) -> None:
+    async with stock(api, "functions.adapter"):
+        answer, body = await api.invoke(to("/fails-early", "function-url-read"))
+
+    assert answer.line.endswith("/error")
+    assert json.loads(body)["errorMessage"] == "as é asked"
+
+
+def test_under_the_stock_runtime_a_start_that_failed_is_tried_again() -> None:
+    """No invocation is served by an application that has not started."""
+    starts = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            starts.append(scope)
+            outcome = "failed" if len(starts) == 1 else "complete"
+            await send({"type": f"lifespan.startup.{outcome}"})
+            await asyncio.Event().wait()
+        await send({"type": "http.response.start", "status": 204})
+        await send({"type": "http.response.body"})
+
+    handler = Adapter(app)
+    source = to("/", "function-url-read")
+
+    with pytest.raises(InitError):
+        handler(source, context())
+    assert handler(source, context())["statusCode"] == 204
+    assert handler(source, context())["statusCode"] == 204
+    assert len(starts) == 2

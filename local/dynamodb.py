@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
@@ -35,20 +35,29 @@ async def moto(watchdog: Watchdog, log: Log) -> AsyncIterator[str]:
     """
     command = [sys.executable, "-m", "local.moto_server"]
     process = await Process.start(command, cwd=PROJECT, env=None, watchdog=watchdog)
-    lines = process.lines()
     try:
-        async with asyncio.timeout(START_LIMIT):
-            url = await anext(lines, "")
-        if not url.startswith("http://"):
-            process.kill()
-            said = "\n".join([url, *[line async for line in lines]])
-            raise CannotStart(f"moto's DynamoDB did not start; it said:\n{said}")
+        lines = process.lines()
+        url = await _announced_url(lines)
         copying = asyncio.create_task(_copy(lines, named(log, "dynamodb")))
-        yield url
+        try:
+            yield url
+        finally:
+            process.kill()
+            await copying
     finally:
         process.kill()
         await process.wait()
-    await copying
+
+
+async def _announced_url(lines: AsyncIterator[str]) -> str:
+    said = []
+    with suppress(TimeoutError):
+        async with asyncio.timeout(START_LIMIT):
+            async for line in lines:
+                if line.startswith("http://"):
+                    return line
+                said.append(line)
+    raise CannotStart("\n".join(["moto's DynamoDB did not start; it said:", *said]))
 
 
 async def _copy(lines: AsyncIterator[str], log: Log) -> None:

@@ -11,8 +11,13 @@ COLOURS = (36, 35, 34, 32, 33)
 
 
 def named(log: Log, name: str) -> Log:
-    """Put a name in front of every line."""
-    return lambda line: log(f"{name} | {line}")
+    """Put a name in front of every line, also of those that one record brings along."""
+
+    def put(record: str) -> None:
+        for line in record.splitlines() or [""]:
+            log(f"{name} | {line}")
+
+    return put
 
 
 def terminal(line: str) -> None:

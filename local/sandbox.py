@@ -127,9 +127,7 @@ class Sandbox:
 
     async def _copy_output(self, process: Process) -> None:
         async for line in process.lines():
-            # A carriage return is how a function breaks lines within one log record.
-            for part in line.split("\r"):
-                self._log(part)
+            self._log(line)
 
     async def _pass_on_last_bytes(self) -> None:
         try:

@@ -83,7 +83,7 @@ async def test_an_idle_sandbox_that_is_thawed_stays_stopped_until_it_has_work(
 
 
 async def test_the_deadline_of_a_frozen_sandbox_still_counts(emulate: Emulate) -> None:
-    async with emulate(timeout=0.5) as emulated:
+    async with emulate(timeout=1.0) as emulated:
         async with emulated.client.stream("GET", "/stream") as response:
             chunks = response.aiter_raw()
             assert await anext(chunks) == b"one "

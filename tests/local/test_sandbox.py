@@ -88,7 +88,7 @@ async def test_at_the_deadline_the_sandbox_is_killed(emulate: Emulate) -> None:
 
 
 async def test_at_the_deadline_an_answer_under_way_is_cut(emulate: Emulate) -> None:
-    async with emulate(timeout=0.5) as emulated:
+    async with emulate(timeout=1.0) as emulated:
         response = await emulated.client.send(
             emulated.client.build_request("GET", "/stream"), stream=True
         )

@@ -62,8 +62,8 @@ const DEFAULTS = {
   backoffCapMs: 10_000,
   /** Three heartbeats and some slack. */
   stalledMs: 3_500,
-  /** A dead writer's lease is 4 s; after this it must be the connection that is dead. */
-  silentMs: 6_000,
+  /** Twice a dead writer's lease: by now another would write, so the connection must be dead. */
+  silentMs: 8_000,
   /** Without an answer at all; longer, for the server may have to start first. */
   unansweredMs: 10_000,
   fetch: globalThis.fetch,

@@ -31,7 +31,7 @@ const STATES = {
 const HINTS = {
   stalled: "no word from the server",
   reconnecting: "nothing is lost",
-  "taken-over": "another sandbox goes on",
+  "taken-over": "by another sandbox",
 };
 
 const KINDS = /** @type {const} */ ([

@@ -340,6 +340,21 @@ async def test_a_dead_writers_stream_is_continued_where_it_stopped(sandbox: Sand
     assert claims == [1, 2]
 
 
+async def test_a_dead_writer_is_replaced_as_soon_as_its_lease_is_over(sandbox: Sandbox) -> None:
+    """The lease counts from the last record, not from when a reader came to hear of it."""
+    first = sandbox(ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]]), lease=1.5)
+    stream_id, reading = await begin(first)
+    await read_until(reading, Answer)
+    await die(first)
+    streams = sandbox(ScriptedProvider([answer("b")]), lease=1.5)
+    await asyncio.sleep(1.2)
+
+    records = await read(await streams.read(stream_id, None, NOW))
+
+    (died, claimed) = (r.at for r in records if r.payload in {Answer("a"), Claim(2)})
+    assert 1500 <= claimed - died < 2300
+
+
 async def test_of_many_sandboxes_one_takes_over(sandbox: Sandbox) -> None:
     first = sandbox(ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]]))
     stream_id, reading = await begin(first)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from app.event_log.dynamodb import DynamoDBLog
 from app.event_log.records import Heartbeat, Record
 from app.exceptions import LogError, LogUnavailable
-from app.generation.transcript import is_stale, is_waiting
+from app.generation.transcript import is_waiting
 from app.settings import Settings
 
 if TYPE_CHECKING:
@@ -91,9 +91,9 @@ class Tail:
         if is_waiting(self.newest):
             return 0
         lease = self._settings.lease
-        if is_stale(self.newest, now_ms=time.time() * 1000, lease=lease):
-            return 0
-        return max(0, self._heard_at + lease - self._clock())
+        by_ear = self._heard_at + lease - self._clock()
+        by_clock = self.newest.at / 1000 + lease - time.time()
+        return max(0, min(by_ear, by_clock))
 
     def close(self) -> None:
         """Send the readers away: this process ends, and must not take the stream over again."""

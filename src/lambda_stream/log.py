@@ -19,17 +19,6 @@ from lambda_stream.protocol import Error
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
-_LEVELS = {
-    "TRACE": logging.DEBUG,
-    "DEBUG": logging.DEBUG,
-    "INFO": logging.INFO,
-    "WARN": logging.WARNING,
-    "WARNING": logging.WARNING,
-    "ERROR": logging.ERROR,
-    "FATAL": logging.CRITICAL,
-    "CRITICAL": logging.CRITICAL,
-}
-
 # What every record has; anything else was passed as `extra`.
 _RECORD = vars(logging.makeLogRecord({})).keys() | {"asctime", "message", "aws_request_id"}
 
@@ -49,9 +38,8 @@ def configure(environ: Mapping[str, str]) -> None:
     handler.addFilter(_add_request_id)
     root = logging.getLogger()
     root.handlers[:] = [handler]
-    level = environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper()
-    if level in _LEVELS:
-        root.setLevel(_LEVELS[level])
+    levels = {"TRACE": logging.DEBUG, **logging.getLevelNamesMapping()}
+    root.setLevel(levels.get(environ.get("AWS_LAMBDA_LOG_LEVEL", "").upper(), root.level))
 
 
 def _add_request_id(record: logging.LogRecord) -> bool:

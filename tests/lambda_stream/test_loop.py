@@ -502,6 +502,19 @@ async def test_one_process_has_as_many_invocations_as_it_may(
     assert code == 0
 
 
+async def test_one_process_streams_as_many_responses_as_it_may(api: RuntimeApi) -> None:
+    """Each over its own connection, and all are told of the end."""
+    async with ours(api, "functions.adapter", AWS_LAMBDA_MAX_CONCURRENCY="8") as sandbox:
+        answers = [await begun(api, "/until-shutdown", f"request-{seq}") for seq in range(8)]
+        assert len({answer.peer for answer in answers}) == 8
+
+        sandbox.terminate()
+        for answer in answers:
+            assert await answer.body() == b", ended"
+            answer.answer(202)
+        assert await sandbox.ended() == (0, "the lifespan is over\n")
+
+
 async def tell(api: RuntimeApi, request_id: str) -> dict[str, Any]:
     answer = await api.answer_to(request_id)
     body: dict[str, Any] = json.loads(await answer.body())

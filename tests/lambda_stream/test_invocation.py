@@ -1,0 +1,48 @@
+"""The context that a handler gets, as those read it who read it in every function."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from aws_lambda_powertools import Logger
+
+from lambda_stream.invocation import Invocation, LambdaContext
+
+
+@pytest.fixture
+def context(monkeypatch: pytest.MonkeyPatch) -> LambdaContext:
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_NAME", "f")
+    monkeypatch.setenv("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "1024")
+    deadline_ms = int(time.time() * 1000) + 60_000
+    return LambdaContext.of(Invocation("r-1", deadline_ms, b"{}", function_arn="arn"))
+
+
+def test_powertools_finds_in_the_context_what_it_logs(
+    context: LambdaContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    logger = Logger(service="test")
+
+    @logger.inject_lambda_context
+    def handler(_event: Any, _context: Any) -> None:
+        logger.info("hello")
+
+    handler({}, context)
+
+    line = json.loads(capsys.readouterr().out)
+    assert (line["function_name"], line["function_memory_size"]) == ("f", "1024")
+    assert (line["function_arn"], line["function_request_id"]) == ("arn", "r-1")
+
+
+def test_the_time_left_is_in_milliseconds_and_never_negative(context: LambdaContext) -> None:
+    assert 50_000 < context.get_remaining_time_in_millis() <= 60_000
+    assert LambdaContext("r-1", "arn", deadline_ms=1).get_remaining_time_in_millis() == 0
+
+
+def test_log_writes_what_it_is_given_and_no_more(
+    context: LambdaContext, capsys: pytest.CaptureFixture[str]
+) -> None:
+    context.log("one")
+    context.log(2)
+
+    assert capsys.readouterr().out == "one2"

@@ -148,7 +148,6 @@ def _raise_trailers(connection: Connection) -> None:
 
 def _error_message(body: bytes) -> str:
     try:
-        error = json.loads(body)
-        return f"{error['errorType']}: {error['errorMessage']}"
+        return str(json.loads(body)["errorMessage"])
     except (ValueError, KeyError, TypeError):
         return body.decode(errors="replace")

@@ -44,7 +44,7 @@ async def test_an_error_before_the_first_byte_is_a_502(emulate: Emulate) -> None
     async with emulate() as emulated:
         response = await emulated.client.get("/fail")
         assert (response.status_code, response.text) == (502, "Internal Server Error")
-        await emulated.log.seen("Function.ValueError: ValueError: no")
+        await emulated.log.seen("Function.ValueError: no")
         await emulated.log.seen("REPORT", "Status: error\tError Type: Function.ValueError")
         assert (await emulated.client.get("/pid")).status_code == 200
         assert [each["name"] for each in await emulated.sandboxes()] == ["sandbox-1"]
@@ -54,7 +54,7 @@ async def test_an_error_told_in_the_trailers_cuts_the_connection(emulate: Emulat
     async with emulate() as emulated:
         with pytest.raises(httpx.TransportError):
             await emulated.client.get("/fail-late")
-        await emulated.log.seen("Function.ValueError: ValueError: late")
+        await emulated.log.seen("Function.ValueError: late")
 
 
 async def test_an_answer_that_breaks_off_cuts_the_connection(emulate: Emulate) -> None:

@@ -31,6 +31,7 @@ def create_app(settings: Settings, provider: Provider) -> FastAPI:
         streams = Streams(log, provider, settings)
         yield State(settings=settings, provider=provider, streams=streams)
         await streams.close()
+        await provider.close()
         log.close()
 
     app = FastAPI(

@@ -14,7 +14,10 @@ class Settings:
     connections: int = 16
 
     max_prompt_bytes: int = 100_000
+    # The longest answer that may be asked for, and the one that is where nothing is said.
     max_tokens: int = 16_000
+    default_max_tokens: int = 4_000
+    max_stop_sequences: int = 4
     stream_ttl: int = 24 * 3600
 
     # The writer: it appends at once, then at most every `flush_interval`, and at least every
@@ -25,6 +28,9 @@ class Settings:
     # How long a failing log is borne before the writer, or a reader's response, gives up.
     log_patience: float = 15.0
     create_patience: float = 5.0
+    # How long a provider is asked for a first token, and how often it may break off after one.
+    provider_patience: float = 60.0
+    provider_attempts: int = 3
     # How long before the invocation's deadline the writer hands over, and what must be left on
     # top of that for taking over to be worth it.
     handoff_margin: float = 1.5

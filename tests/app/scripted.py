@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
-from app.providers.base import Delta, Message, Partial, Request
+from app.providers.base import Continuation, Delta, Message, Partial, Request
 
-REQUEST = Request((Message("user", "hello"),), "scripted")
+REQUEST = Request(messages=(Message("user", "hello"),), model="scripted", max_tokens=100)
 
 Step = Delta | asyncio.Event | Exception
 
@@ -19,6 +19,13 @@ class ScriptedProvider:
     models: tuple[str, ...] = ("scripted",)
     asked_to_continue: list[Partial] = field(default_factory=list)
     running: int = 0
+
+    def continuation(self, request: Request) -> Continuation:
+        del request
+        return "prefill"
+
+    async def close(self) -> None:
+        pass
 
     async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
         assert request == REQUEST

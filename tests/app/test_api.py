@@ -87,10 +87,12 @@ def test_creating_tells_where_to_read_look_and_cancel(served: Served) -> None:
 
 def test_a_conversation_may_be_sent_instead_of_a_prompt(served: Served) -> None:
     messages = [
-        {"role": "system", "content": "be brief"},
         {"role": "user", "content": "hello"},
+        {"role": "assistant", "content": "hi"},
+        {"role": "user", "content": "tell me more"},
     ]
     body = {"messages": messages, "model": "demo", "max_tokens": 3, "temperature": 0.5}
+    body |= {"system": "Be brief.", "stop": ["END"]}
     assert served.http.post("/streams", json=body).status_code == 201
 
 
@@ -125,6 +127,10 @@ def test_creating_can_be_answered_with_the_stream_itself(served: Served) -> None
         ({"prompt": "a", "max_tokens": 0}, "greater than or equal to 1"),
         ({"prompt": "a", "max_tokens": "7"}, "integer"),
         ({"prompt": "a", "max_tokens": 10**9}, "at most"),
+        ({"messages": [{"role": "system", "content": "a"}]}, "'assistant'"),
+        ({"prompt": "a", "stop": ["a"] * 5}, "at most 4"),
+        ({"prompt": "a", "stop": [""]}, "at least 1 character"),
+        ({"prompt": "a", "system": 7}, "string"),
         ({"prompt": "a", "temperature": 9}, "less than or equal to 2"),
         ([], "valid"),
         ("text", "valid"),

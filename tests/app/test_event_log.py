@@ -28,7 +28,7 @@ pytestmark = pytest.mark.anyio
 
 PAYLOADS: list[Payload] = [
     Start("demo", '{"messages":[]}', "f00"),
-    Claim(2),
+    Claim(2, "asked"),
     Thinking("hm\n\n"),
     Answer("naïve 日本語 🚀 \ud83d \0 \u2028"),
     Heartbeat(),
@@ -65,6 +65,13 @@ async def test_what_is_read_is_what_was_appended(log: DynamoDBLog, payload: Payl
     assert await log.append(written) is None
 
     assert list((await log.read(written.stream_id, 0, consistent=True)).records) == [written]
+
+
+async def test_token_counts_may_be_unknown(log: DynamoDBLog) -> None:
+    written = record(0, Done("length", None, None))
+    await log.append(written)
+
+    assert await log.newest(written.stream_id) == written
 
 
 async def test_a_taken_position_stays_as_it_is_and_says_who_has_it(log: DynamoDBLog) -> None:

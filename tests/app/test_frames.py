@@ -39,7 +39,7 @@ def parse(raw: bytes) -> list[tuple[str, object, str]]:
     ("payload", "name", "data"),
     [
         (Start("demo", "secret request", "f"), "start", {"stream_id": STREAM, "model": "demo"}),
-        (Claim(2), "claim", {"attempt": 2}),
+        (Claim(2, "asked"), "claim", {"attempt": 2, "continued": "asked"}),
         (Thinking(TEXT), "thinking", {"text": TEXT}),
         (Answer(TEXT), "answer", {"text": TEXT}),
         (Heartbeat(), "heartbeat", {}),

@@ -351,7 +351,7 @@ async def test_a_dead_writer_is_replaced_as_soon_as_its_lease_is_over(sandbox: S
 
     records = await read(await streams.read(stream_id, None, NOW))
 
-    (died, claimed) = (r.at for r in records if r.payload in {Answer("a"), Claim(2)})
+    (died, claimed) = (r.at for r in records if r.payload in {Answer("a"), Claim(2, "prefill")})
     assert 1500 <= claimed - died < 2300
 
 
@@ -417,7 +417,9 @@ async def test_a_silence_heard_counts_though_the_writers_clock_is_ahead(
     """No clock is trusted: a dead writer from the future must not block the stream."""
     streams = sandbox(ScriptedProvider([answer("a")]))
     start = await streams.create(REQUEST, None)
-    ahead = dataclasses.replace(start, seq=1, payload=Claim(1), writer="x", at=start.at + 3_600_000)
+    ahead = dataclasses.replace(
+        start, seq=1, payload=Claim(1, "restarted"), writer="x", at=start.at + 3_600_000
+    )
     await log.append(ahead)
 
     assert_exact(await read(await streams.read(start.stream_id, None, NOW)), "a")
@@ -546,7 +548,7 @@ async def test_nothing_follows_a_terminal_record_however_cancel_and_finish_race(
 
 
 async def test_a_provider_that_ends_without_its_finish_is_never_done(sandbox: Sandbox) -> None:
-    streams = sandbox(ScriptedProvider([[AnswerDelta("half")]]))
+    streams = sandbox(ScriptedProvider([[AnswerDelta("half")]] * 3))
 
     records = await read(await streams.create_and_read(REQUEST, None, NOW))
 
@@ -684,7 +686,7 @@ async def test_one_key_makes_one_generation_also_when_creating_and_reading_in_on
 async def test_a_key_is_for_one_request(sandbox: Sandbox) -> None:
     streams = sandbox(ScriptedProvider([]))
     await streams.create(REQUEST, KEY)
-    other = Request((Message("user", "something else"),), "scripted")
+    other = Request(messages=(Message("user", "something else"),), model="scripted", max_tokens=1)
 
     with pytest.raises(KeyReused):
         await streams.create(other, KEY)

@@ -10,7 +10,7 @@ import os
 from collections.abc import AsyncGenerator
 
 from app.application import create_app
-from app.providers.base import AnswerDelta, Delta, Finish, Partial, Request
+from app.providers.base import AnswerDelta, Continuation, Delta, Finish, Partial, Request
 from app.providers.demo import DemoProvider
 from app.settings import Settings
 from lambda_stream import Adapter
@@ -24,6 +24,13 @@ class GatedProvider:
     def __init__(self, gate: str) -> None:
         self._host, _, port = gate.partition(":")
         self._port = int(port)
+
+    def continuation(self, request: Request) -> Continuation:
+        del request
+        return "prefill"
+
+    async def close(self) -> None:
+        pass
 
     async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
         reader, writer = await asyncio.open_connection(self._host, self._port)

@@ -19,7 +19,7 @@ KILLED_AT_ONCE = 6
 
 
 def expected(prompt: str, tokens: int) -> str:
-    request = Request((Message("user", prompt),), "demo")
+    request = Request(messages=(Message("user", prompt),), model="demo", max_tokens=4_000)
     return "".join(DemoProvider(tokens=tokens).script(request).answer)
 
 

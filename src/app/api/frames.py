@@ -75,8 +75,8 @@ def split_event_id(cursor: str) -> tuple[str, int]:
     return match[1], int(match[2])
 
 
-def usage(payload: Done) -> dict[str, int]:
-    """The token counts of a finished answer."""
+def usage(payload: Done) -> dict[str, int | None]:
+    """The token counts of a finished answer, null where the provider tells none."""
     return {"input_tokens": payload.input_tokens, "output_tokens": payload.output_tokens}
 
 
@@ -95,8 +95,8 @@ def _data(stream_id: str, payload: Payload) -> dict[str, Any]:
             return {"text": text}
         case Start(model=model):
             return {"stream_id": stream_id, "model": model}
-        case Claim(attempt):
-            return {"attempt": attempt}
+        case Claim(attempt, continued):
+            return {"attempt": attempt, "continued": continued}
         case Heartbeat() | Handoff() | Cancelled():
             return {}
         case Done():

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from app.generation.transcript import Status
 
 MaxTokens = Annotated[int, Field(ge=1, description="The longest answer, in tokens.")]
+StopSequence = Annotated[str, Field(min_length=1, max_length=64)]
 Temperature = Annotated[float, Field(ge=0, le=2, description="0 is the least random.")]
 
 
@@ -17,7 +18,7 @@ class _Strict(BaseModel):
 class MessageBody(_Strict):
     """One turn of a conversation."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["user", "assistant"]
     content: str
 
 
@@ -26,6 +27,8 @@ class CreateStream(_Strict):
 
     prompt: str | None = Field(None, description="Short for one user message.")
     messages: list[MessageBody] | None = Field(None, max_length=1000)
+    system: str | None = Field(None, description="Instructions to the model.")
+    stop: list[StopSequence] | None = Field(None, description="What ends the answer early.")
     model: str | None = Field(None, description="One of `/healthz`'s models; by default the first.")
     max_tokens: MaxTokens | None = None
     temperature: Temperature | None = None
@@ -58,10 +61,10 @@ class ErrorAnswer(BaseModel):
 
 
 class Usage(BaseModel):
-    """Token counts as the provider reports them."""
+    """Token counts as the provider reports them, null where it does not."""
 
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
 
 
 class StreamError(BaseModel):

@@ -1,6 +1,7 @@
 """The routes of the wire."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -15,6 +16,7 @@ from app.api.models import (
     Health,
     MaxTokens,
     Snapshot,
+    StopSequence,
     StreamError,
     Temperature,
     Usage,
@@ -175,6 +177,8 @@ async def create_and_read(
     model: Annotated[str | None, Query()] = None,
     max_tokens: Annotated[MaxTokens | None, Query()] = None,
     temperature: Annotated[Temperature | None, Query()] = None,
+    system: Annotated[str | None, Query()] = None,
+    stop: Annotated[list[StopSequence] | None, Query()] = None,
 ) -> Response:
     """Be all that `new EventSource("/sse?prompt=…")` needs.
 
@@ -191,6 +195,8 @@ async def create_and_read(
         model=model,
         max_tokens=max_tokens,
         temperature=temperature,
+        system=system,
+        stop=stop,
     )
     request = _model_request(body, served)
     try:
@@ -221,12 +227,26 @@ async def _resume(stream_id: str, cursor: str | None, served: Served) -> Respons
 
 def _model_request(body: CreateStream, served: Served) -> ModelRequest:
     """What the provider will be asked; refuses what is over a limit before anything happens."""
-    settings, provider = served.settings, served.provider
+    settings, models = served.settings, served.provider.models
     if body.prompt is not None:
         messages: tuple[Message, ...] = (Message("user", body.prompt),)
     else:
         messages = tuple(Message(m.role, m.content) for m in body.messages or ())
-    size = sum(len(message.content.encode("utf-8", "surrogatepass")) for message in messages)
+    request = ModelRequest(
+        messages=messages,
+        model=body.model or models[0],
+        max_tokens=body.max_tokens or min(settings.default_max_tokens, settings.max_tokens),
+        temperature=body.temperature,
+        system=body.system or None,
+        stop=tuple(body.stop or ()),
+    )
+    _check_limits(request, models, settings)
+    return request
+
+
+def _check_limits(request: ModelRequest, models: Sequence[str], settings: Settings) -> None:
+    texts = [request.system or "", *(message.content for message in request.messages)]
+    size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
     if size > settings.max_prompt_bytes:
         raise RequestRefused(
             413,
@@ -234,17 +254,19 @@ def _model_request(body: CreateStream, served: Served) -> ModelRequest:
             f"The prompt has {size} bytes; at most {settings.max_prompt_bytes} are taken: "
             "shorten it.",
         )
-    model = body.model or provider.models[0]
-    if model not in provider.models:
-        known = ", ".join(provider.models)
+    if request.model not in models:
+        known = ", ".join(models)
         raise RequestRefused(
             422, "unknown_model", f"This model is not served. Use one of: {known}."
         )
-    if body.max_tokens is not None and body.max_tokens > settings.max_tokens:
+    if request.max_tokens > settings.max_tokens:
         raise RequestRefused(
             422, "invalid_request", f"max_tokens may be at most {settings.max_tokens}."
         )
-    return ModelRequest(messages, model, body.max_tokens, body.temperature)
+    if len(request.stop) > settings.max_stop_sequences:
+        raise RequestRefused(
+            422, "invalid_request", f"stop may have at most {settings.max_stop_sequences} items."
+        )
 
 
 def _snapshot(transcript: Transcript, settings: Settings) -> Snapshot:

@@ -21,10 +21,15 @@ class Start:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A writer took the stream over; `attempt` counts the writers, from 1."""
+    """The answer goes on in another attempt, `attempt`, counted from 1.
+
+    `continued` tells how the model goes on: in terms of its provider, or `restarted` where
+    nothing of the answer had been delivered.
+    """
 
     kind: ClassVar = "claim"
     attempt: int
+    continued: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +64,12 @@ class Handoff:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The answer is complete."""
+    """The answer is complete. Token counts are None where the provider tells none."""
 
     kind: ClassVar = "done"
     finish_reason: str
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,39 +11,36 @@ log gives many small records, a slow one fewer and larger, and no queue grows ei
 
 import asyncio
 import math
-from collections.abc import Callable
+import traceback
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from app.event_log.records import (
-    Answer,
     Done,
     Failed,
     Handoff,
     Heartbeat,
     Payload,
     Record,
-    Thinking,
 )
-from app.exceptions import LogError, ProviderError
+from app.exceptions import LogError
 from app.generation.buffer import DeltaBuffer
 from app.generation.writer import Superseded, Writer
 from app.log import logger, shortened
-from app.providers.base import AnswerDelta, Delta, Finish, Partial, Provider, Request, ThinkingDelta
 from app.settings import Settings
 
 
 class Generation:
-    """One attempt, in two tasks: the provider fills a buffer, the writer empties it into the log.
+    """One writer, in two tasks: the provider fills a buffer, which is emptied into the log.
 
-    `publish` is called with every record that has become durable, and with the one that took our
-    place. `hand_over_at`, a time of the event loop's clock, is when the writer must stop.
+    `payloads` is what the provider makes of the request, up to the end. `publish` is called with
+    every record that has become durable, and with the one that took our place. `hand_over_at`, a
+    time of the event loop's clock, is when the writer must stop.
     """
 
     def __init__(
         self,
-        provider: Provider,
-        request: Request,
-        continue_from: Partial,
+        payloads: AsyncGenerator[Payload],
         *,
         publish: Callable[[Record], None],
         settings: Settings,
@@ -53,7 +50,7 @@ class Generation:
         self._settings = settings
         self._hand_over_at = hand_over_at
         self._buffer = DeltaBuffer()
-        self._pump = asyncio.create_task(self._fill(provider, request, continue_from))
+        self._pump = asyncio.create_task(self._fill(payloads))
         self._writing: asyncio.Task[None] | None = None
 
     def write(self, writer: Writer, *, on_end: Callable[[], None]) -> None:
@@ -80,21 +77,16 @@ class Generation:
 
     # The provider's side
 
-    async def _fill(self, provider: Provider, request: Request, continue_from: Partial) -> None:
+    async def _fill(self, payloads: AsyncGenerator[Payload]) -> None:
         try:
-            async with aclosing(provider.stream(request, continue_from)) as deltas:
-                async for delta in deltas:
-                    await self._buffer.put(_payload(delta))
-                    if isinstance(delta, Finish):
-                        return
-            await self._buffer.put(_CUT)
-        except ProviderError as error:
-            logger.warning("the provider failed", extra={"code": error.code})
-            await self._buffer.put(Failed(error.code, error.message, error.retryable))
-        except Exception:  # noqa: BLE001 - a provider may raise anything
-            logger.exception("the provider broke")
-            message = "The model's answer failed for a reason the operator finds in the log."
-            await self._buffer.put(Failed("provider_broken", message, retryable=True))
+            async with aclosing(payloads):
+                async for payload in payloads:
+                    await self._buffer.put(payload)
+        except Exception as error:  # noqa: BLE001 - a provider may raise anything
+            # Not its message: a provider's errors may quote the prompt, or a key.
+            trace = traceback.format_tb(error.__traceback__)
+            logger.error("the provider broke", extra={"error": type(error).__name__, "at": trace})
+            await self._buffer.put(_BROKEN)
 
     # The log's side
 
@@ -140,16 +132,9 @@ class Generation:
                 return payloads[-1]
 
 
-# A provider that ends without saying so has been cut, whatever its connection looked like.
-_CUT = Failed("provider_cut", "The model's answer was cut short. Try again.", retryable=True)
+_BROKEN = Failed(
+    "provider_broken",
+    "The model's answer failed for a reason that the operator finds in the log.",
+    retryable=True,
+)
 _ENDS = frozenset({Done.kind, Failed.kind, Handoff.kind})
-
-
-def _payload(delta: Delta) -> Payload:
-    match delta:
-        case ThinkingDelta(text):
-            return Thinking(text)
-        case AnswerDelta(text):
-            return Answer(text)
-        case Finish(reason, input_tokens, output_tokens):
-            return Done(reason, input_tokens, output_tokens)

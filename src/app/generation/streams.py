@@ -13,6 +13,8 @@ from weakref import WeakValueDictionary
 from app.event_log.dynamodb import DynamoDBLog
 from app.event_log.records import Cancelled, Claim, Record, Start
 from app.exceptions import BadCursor, KeyReused, StreamNotFound
+from app.generation.attempts import Endurance, ask
+from app.generation.claims import continued
 from app.generation.generation import Generation
 from app.generation.reading import Reading
 from app.generation.tail import Tail
@@ -21,6 +23,8 @@ from app.generation.writer import Superseded, Writer, append_patiently
 from app.log import logger, shortened
 from app.providers.base import Partial, Provider, Request
 from app.settings import Settings
+
+NOTHING_SAID = Partial()
 
 # 192 bits: unguessable, and 32 characters of base64 without padding.
 _ID_BYTES = 24
@@ -71,7 +75,7 @@ class Streams:
         """
         start = self._start(request, key, writer=self._name)
         tail = self._tail(start.stream_id)
-        generation = None if key else self._generation(tail, request, Partial(), window)
+        generation = None if key else self._generation(tail, request, window)
         try:
             present = await self._put_start(start)
         except BaseException:
@@ -82,7 +86,7 @@ class Streams:
             tail.feed(present)
             return self._reading(tail, 0, window)
         tail.feed(start)
-        generation = generation or self._generation(tail, request, Partial(), window)
+        generation = generation or self._generation(tail, request, window)
         self._let_write(tail, generation, self._writer(start, seq=1))
         return self._reading(tail, 0, window, generation=generation)
 
@@ -200,17 +204,18 @@ class Streams:
             if tail.free_in() > 0:
                 return None
             transcript = Transcript.of(records)
+            request, said = Request.decode(transcript.start.request), transcript.partial
             attempt = transcript.attempts + 1
             writer = self._writer(transcript.newest, seq=transcript.newest.seq + 1)
             try:
-                tail.feed(await writer.append(Claim(attempt)))
+                how = continued(self._provider, request, said)
+                tail.feed(await writer.append(Claim(attempt, how)))
             except Superseded as lost:
                 tail.feed(lost.record)
                 return None
             stream = shortened(tail.stream_id)
             logger.info("claimed", extra={"stream": stream, "attempt": attempt})
-            request = Request.decode(transcript.start.request)
-            generation = self._generation(tail, request, transcript.partial, window)
+            generation = self._generation(tail, request, window, said=said, attempt=attempt)
             self._let_write(tail, generation, writer)
             return generation
 
@@ -225,14 +230,22 @@ class Streams:
         )
 
     def _generation(
-        self, tail: Tail, request: Request, continue_from: Partial, window: Window
+        self,
+        tail: Tail,
+        request: Request,
+        window: Window,
+        *,
+        said: Partial = NOTHING_SAID,
+        attempt: int = 1,
     ) -> Generation:
+        settings = self._settings
+        endurance = Endurance(
+            patience=settings.provider_patience, attempts=settings.provider_attempts
+        )
         return Generation(
-            self._provider,
-            request,
-            continue_from,
+            ask(self._provider, request, said, attempt=attempt, endurance=endurance),
             publish=tail.feed,
-            settings=self._settings,
+            settings=settings,
             hand_over_at=self._hand_over_at(window),
         )
 

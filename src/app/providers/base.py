@@ -4,25 +4,32 @@ import hashlib
 import json
 from collections.abc import AsyncGenerator
 from dataclasses import asdict, dataclass
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
+
+Continuation = Literal["prefill", "asked"]
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a conversation; `role` is `system`, `user` or `assistant`."""
+    """One turn of a conversation; `role` is `user` or `assistant`."""
 
     role: str
     content: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a model is asked. `max_tokens` None leaves the length to the provider's cap."""
+    """What a model is asked.
+
+    `max_tokens` is always sent: Bedrock reserves quota for the model's maximum where it is not.
+    """
 
     messages: tuple[Message, ...]
     model: str
-    max_tokens: int | None = None
+    max_tokens: int
     temperature: float | None = None
+    system: str | None = None
+    stop: tuple[str, ...] = ()
 
     def encode(self) -> str:
         """The request as JSON: the same request always gives the same text."""
@@ -33,7 +40,7 @@ class Request:
         """The inverse of `encode`."""
         members = json.loads(text)
         messages = tuple(Message(**message) for message in members.pop("messages"))
-        return cls(messages=messages, **members)
+        return cls(messages=messages, stop=tuple(members.pop("stop")), **members)
 
     @property
     def fingerprint(self) -> str:
@@ -43,7 +50,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What an earlier attempt has already delivered; the next one goes on right behind it."""
+    """What earlier attempts have already delivered; the next one goes on right behind it."""
 
     thinking: str = ""
     answer: str = ""
@@ -65,24 +72,44 @@ class AnswerDelta:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """The provider's own mark that the answer is complete. Without it, it has been cut."""
+    """The provider's own mark that the answer is complete. Without it, it has been cut.
+
+    `reason` is `stop` or `length`. Token counts are None where the provider tells none.
+    """
 
     reason: str
-    input_tokens: int
-    output_tokens: int
+    input_tokens: int | None
+    output_tokens: int | None
 
 
 Delta = ThinkingDelta | AnswerDelta | Finish
 
 
 class Provider(Protocol):
-    """A source of answers.
+    """A source of answers. One object serves all requests of a process.
 
-    `models` are the names it takes, the default first. `stream` yields deltas, `Finish` last,
-    raises ProviderError, and ends its work when it is closed.
+    `models` are the names it takes, the default first.
     """
 
     @property
     def models(self) -> tuple[str, ...]: ...
 
-    def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]: ...
+    def continuation(self, request: Request) -> Continuation:
+        """How this model goes on with an answer of its own.
+
+        `prefill`: the model takes the partial answer as the beginning of its turn, and goes on at
+        its last character. `asked`: it is shown the partial answer and asked for the rest.
+        """
+        ...
+
+    def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
+        """Yield deltas, `Finish` last; end all work when closed. Raises ProviderError.
+
+        The model is asked when the first delta is. What is yielded continues
+        `continue_from.answer`, seams trimmed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let connections go; the process ends."""
+        ...

@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from itertools import count, islice
 from typing import Self
 
-from app.providers.base import AnswerDelta, Delta, Finish, Partial, Request, ThinkingDelta
+from app.providers.base import (
+    AnswerDelta,
+    Continuation,
+    Delta,
+    Finish,
+    Partial,
+    Request,
+    ThinkingDelta,
+)
 
 _THINKING = """\
 The reader wrote: “{prompt}”. There is no model behind this page yet, so the most useful thing I \
@@ -96,6 +104,14 @@ class DemoProvider:
             answer += islice(_filler(prompt), max(0, self.tokens - len(answer)))
             del answer[self.tokens :]
         return Script(tuple(thinking), tuple(answer))
+
+    def continuation(self, request: Request) -> Continuation:
+        """At the very character, as no model can better."""
+        del request
+        return "prefill"
+
+    async def close(self) -> None:
+        """There is nothing to let go."""
 
     async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
         """Say what has not been said yet."""

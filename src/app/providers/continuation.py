@@ -1,0 +1,79 @@
+"""Going on with an answer that another attempt has begun.
+
+A model that takes a prefill goes on at the last character by itself. One that does not is shown
+what was said and asked for the rest; it tends to repeat a few words at the seam, and what it
+repeats is trimmed.
+"""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+
+from app.providers.base import AnswerDelta, Delta, Message, Request
+
+# What a model repeats at a seam is a few words to a sentence. Less than the lower bound may be
+# chance (one letter of "hel|lo"); more than the upper is no longer a seam.
+SHORTEST_OVERLAP = 12
+LONGEST_OVERLAP = 400
+
+_ASK = """
+
+---
+Your answer to this was cut off by a technical failure. This is all of it that was delivered, \
+between the markers:
+
+<delivered>{answer}</delivered>
+
+Go on exactly where it stops, in the same language, style and format, even in the middle of a \
+word. Send only what is missing: repeat nothing, explain nothing, and do not mention the \
+interruption."""
+
+
+def asked_to_continue(request: Request, answer: str) -> Request:
+    """The request, its last turn quoting what was delivered and asking for the rest.
+
+    It is put into that turn, not behind it: some providers refuse two turns of one role.
+    """
+    *before, last = request.messages
+    last = Message(last.role, last.content + _ASK.format(answer=answer))
+    return replace(request, messages=(*before, last))
+
+
+async def without_overlap(
+    deltas: AsyncGenerator[Delta], answer: str, shortest: int = SHORTEST_OVERLAP
+) -> AsyncGenerator[Delta]:
+    """The deltas, less what their beginning repeats of the end of `answer`.
+
+    Text is held back only as long as it may still turn out to be a repetition. `shortest` is the
+    shortest repetition to believe in, in characters.
+    """
+    tail = answer[-LONGEST_OVERLAP:]
+    held: str | None = ""
+    async with aclosing(deltas):
+        async for delta in deltas:
+            if held is None:
+                yield delta
+            elif isinstance(delta, AnswerDelta):
+                held += delta.text
+                if not _may_grow(tail, held):
+                    if rest := held[overlap(tail, held, shortest) :]:
+                        yield AnswerDelta(rest)
+                    held = None
+            else:
+                if held and (rest := held[overlap(tail, held, shortest) :]):
+                    yield AnswerDelta(rest)
+                    held = None
+                yield delta
+
+
+def overlap(tail: str, text: str, shortest: int = SHORTEST_OVERLAP) -> int:
+    """How many characters at the start of `text` repeat the end of `tail`; 0 if it is chance."""
+    for length in range(min(len(tail), len(text)), max(shortest, 1) - 1, -1):
+        if tail.endswith(text[:length]):
+            return length
+    return 0
+
+
+def _may_grow(tail: str, text: str) -> bool:
+    """Whether `text` occurs in `tail`, so that more of it could make a longer overlap."""
+    return len(text) < len(tail) and text in tail

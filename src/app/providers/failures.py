@@ -1,0 +1,63 @@
+"""Every way in which a provider can fail, and what the reader is told.
+
+Codes are stable: clients may act on them. Messages tell the next step, the reader's or the
+operator's, and nothing of what the provider said: that may hold keys, account ids, or the prompt.
+"""
+
+from typing import Literal, get_args
+
+from app.exceptions import ProviderError
+
+Passing = Literal[
+    "provider_cut",
+    "provider_failed",
+    "provider_garbled",
+    "provider_overloaded",
+    "provider_throttled",
+    "provider_timeout",
+    "provider_unreachable",
+]
+
+Final = Literal[
+    "content_filtered",
+    "context_too_long",
+    "guardrail_intervened",
+    "model_access_denied",
+    "provider_denied",
+    "provider_rejected",
+    "quota_exhausted",
+    "tool_use_unsupported",
+    "unknown_model",
+]
+
+Code = Passing | Final
+
+_MESSAGES: dict[Code, str] = {
+    "provider_cut": "The model's answer was cut short. Try again.",
+    "provider_failed": "The model's service failed. Try again.",
+    "provider_garbled": "The model's service sent something unreadable. Try again.",
+    "provider_overloaded": "The model's service is overloaded. Try again in a minute.",
+    "provider_throttled": "The model's rate limit is reached. Try again in a minute.",
+    "provider_timeout": "The model fell silent. Try again.",
+    "provider_unreachable": "The model's service cannot be reached. Try again; if it stays so, "
+    "the operator checks the provider's address and the network.",
+    "content_filtered": "The provider's content filter stopped the answer. Ask differently.",
+    "context_too_long": "The conversation is too long for this model. Shorten it, or choose a "
+    "model with a larger context.",
+    "guardrail_intervened": "A guardrail stopped the answer. Ask differently.",
+    "model_access_denied": "This account has no access to the model. The operator enables it "
+    "with the provider, or allows it in the function's policy.",
+    "provider_denied": "The provider does not accept our credentials. The operator checks the "
+    "key, and that it has not expired.",
+    "provider_rejected": "The provider does not take this request. The operator finds its "
+    "status and type in the function's log.",
+    "quota_exhausted": "The provider's quota is used up. The operator checks billing and limits.",
+    "tool_use_unsupported": "The model asked for a tool, but none was offered. Ask it to answer "
+    "in text.",
+    "unknown_model": "The provider does not know this model. The operator corrects MODELS.",
+}
+
+
+def failure(code: Code) -> ProviderError:
+    """The error of that code; it is retryable if the same request may succeed later."""
+    return ProviderError(code, _MESSAGES[code], retryable=code in get_args(Passing))

@@ -1,0 +1,121 @@
+"""What is made of a provider that fails, and of one that can be asked again."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+import pytest
+
+from app.event_log.records import Answer, Claim, Done, Failed, Payload, Thinking
+from app.generation.attempts import Endurance, ask
+from app.providers.base import AnswerDelta, Finish, Partial, ThinkingDelta
+from app.providers.failures import Code, failure
+from tests.app.scripted import REQUEST, ScriptedProvider, Step
+
+pytestmark = pytest.mark.anyio
+
+FINISH = Finish("stop", 1, 2)
+ENDURANCE = Endurance(patience=5.0, attempts=3)
+NOTHING = Partial()
+
+
+async def asked(
+    *attempts: Sequence[Step], said: Partial = NOTHING, endurance: Endurance = ENDURANCE
+) -> tuple[list[Payload], ScriptedProvider]:
+    provider = ScriptedProvider(attempts)
+    async with asyncio.timeout(20):
+        payloads = [
+            payload
+            async for payload in ask(provider, REQUEST, said, attempt=1, endurance=endurance)
+        ]
+    return payloads, provider
+
+
+async def test_an_answer_is_passed_on_as_it_comes() -> None:
+    payloads, _ = await asked([ThinkingDelta("hm"), AnswerDelta("a"), AnswerDelta("b"), FINISH])
+
+    assert payloads == [Thinking("hm"), Answer("a"), Answer("b"), Done("stop", 1, 2)]
+
+
+@pytest.mark.parametrize(
+    "code", ["provider_throttled", "provider_overloaded", "provider_unreachable", "provider_cut"]
+)
+async def test_passing_trouble_before_the_first_token_is_waited_out(code: Code) -> None:
+    payloads, provider = await asked([failure(code)], [failure(code)], [AnswerDelta("a"), FINISH])
+
+    assert payloads == [Answer("a"), Done("stop", 1, 2)]
+    assert len(provider.asked_to_continue) == 3
+
+
+async def test_waiting_out_backs_off_and_ends_when_patience_does() -> None:
+    begun = time.monotonic()
+
+    payloads, provider = await asked(
+        *[[failure("provider_throttled")]] * 50,
+        endurance=Endurance(patience=1.0, attempts=3),
+    )
+
+    (failed,) = payloads
+    assert isinstance(failed, Failed)
+    assert (failed.code, failed.retryable) == ("provider_throttled", True)
+    assert time.monotonic() - begun <= 1.1
+    assert 2 <= len(provider.asked_to_continue) <= 4, "0.25 s doubles, less up to half"
+
+
+async def test_a_first_token_gives_new_patience() -> None:
+    throttled = failure("provider_throttled")
+
+    payloads, _ = await asked(
+        [throttled], [AnswerDelta("a"), throttled], [throttled], [AnswerDelta("b"), FINISH]
+    )
+
+    assert payloads == [Answer("a"), Claim(2, "prefill"), Answer("b"), Done("stop", 1, 2)]
+
+
+@pytest.mark.parametrize("end", [[], [failure("provider_cut")], [failure("provider_timeout")]])
+async def test_an_answer_that_breaks_off_is_continued_where_it_broke(end: list[Step]) -> None:
+    payloads, provider = await asked(
+        [ThinkingDelta("hm"), AnswerDelta("ab"), *end], [AnswerDelta("cd"), FINISH]
+    )
+
+    assert payloads == [
+        Thinking("hm"),
+        Answer("ab"),
+        Claim(2, "prefill"),
+        Answer("cd"),
+        Done("stop", 1, 2),
+    ]
+    assert provider.asked_to_continue == [Partial(), Partial("hm", "ab")]
+
+
+async def test_an_answer_that_broke_off_in_thought_is_started_again() -> None:
+    payloads, _ = await asked([ThinkingDelta("hm")], [AnswerDelta("a"), FINISH])
+
+    assert Claim(2, "restarted") in payloads
+
+
+async def test_what_earlier_writers_said_is_continued_too() -> None:
+    _, provider = await asked([AnswerDelta("b")], [FINISH], said=Partial("hm", "a"))
+
+    assert provider.asked_to_continue == [Partial("hm", "a"), Partial("hm", "ab")]
+
+
+async def test_the_third_break_is_the_last() -> None:
+    payloads, provider = await asked(*[[AnswerDelta("a")]] * 5)
+
+    failed = payloads[-1]
+    assert isinstance(failed, Failed)
+    assert (failed.code, failed.retryable) == ("provider_cut", True)
+    assert len(provider.asked_to_continue) == 3
+    assert [p.attempt for p in payloads if isinstance(p, Claim)] == [2, 3]
+
+
+@pytest.mark.parametrize("before", [[], [AnswerDelta("a")]])
+@pytest.mark.parametrize("code", ["provider_denied", "context_too_long", "content_filtered"])
+async def test_a_refusal_for_good_is_told_at_once(code: Code, before: list[Step]) -> None:
+    payloads, provider = await asked([*before, failure(code)])
+
+    failed = payloads[-1]
+    assert isinstance(failed, Failed)
+    assert (failed.code, failed.retryable) == (code, False)
+    assert len(provider.asked_to_continue) == 1

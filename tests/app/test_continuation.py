@@ -1,0 +1,98 @@
+"""Seams: where an answer is continued by another attempt."""
+
+from collections.abc import AsyncGenerator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.providers.base import AnswerDelta, Delta, Finish, Message, Request, ThinkingDelta
+from app.providers.continuation import (
+    SHORTEST_OVERLAP,
+    asked_to_continue,
+    overlap,
+    without_overlap,
+)
+
+pytestmark = pytest.mark.anyio
+
+FINISH = Finish("stop", 1, 2)
+
+
+async def trimmed(answer: str, *texts: str, shortest: int = SHORTEST_OVERLAP) -> list[Delta]:
+    async def deltas() -> AsyncGenerator[Delta]:
+        for text in texts:
+            yield AnswerDelta(text)
+        yield FINISH
+
+    return [delta async for delta in without_overlap(deltas(), answer, shortest)]
+
+
+def said(deltas: list[Delta]) -> str:
+    return "".join(delta.text for delta in deltas if isinstance(delta, AnswerDelta))
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 100])
+async def test_what_a_model_repeats_at_the_seam_is_trimmed(size: int) -> None:
+    text = "the quick brown fox jumps over the lazy dog"
+    pieces = [text[start : start + size] for start in range(0, len(text), size)]
+
+    deltas = await trimmed("Once, the quick brown fox ", *pieces)
+
+    assert said(deltas) == "jumps over the lazy dog"
+    assert deltas[-1] == FINISH
+
+
+async def test_what_is_too_short_to_be_a_repetition_is_kept() -> None:
+    """“hel” + “lo” must not become “helo”."""
+    assert said(await trimmed("hel", "lo there, how are you?")) == "lo there, how are you?"
+
+
+async def test_a_new_beginning_is_not_held_back() -> None:
+    deltas = await trimmed("Once upon a time", "there ", "was")
+
+    assert deltas == [AnswerDelta("there "), AnswerDelta("was"), FINISH]
+
+
+async def test_an_answer_that_is_all_repetition_leaves_nothing() -> None:
+    assert await trimmed("and they lived happily", "they lived", " happily") == [FINISH]
+
+
+async def test_white_space_at_a_prefills_end_is_trimmed_as_far_as_it_comes_again() -> None:
+    """A prefill may not end in white space, so that is cut off, and often comes again."""
+    assert said(await trimmed("word \n", " \nnext", shortest=1)) == "next"
+
+
+async def test_thinking_is_not_touched() -> None:
+    async def deltas() -> AsyncGenerator[Delta]:
+        yield ThinkingDelta("a repeated ending")
+        yield AnswerDelta("a repeated ending, and more")
+        yield FINISH
+
+    result = [delta async for delta in without_overlap(deltas(), "with a repeated ending")]
+
+    assert result == [ThinkingDelta("a repeated ending"), AnswerDelta(", and more"), FINISH]
+
+
+@given(st.text(alphabet="ab ", max_size=40), st.text(alphabet="ab ", max_size=40))
+def test_an_overlap_is_the_longest_end_that_is_also_a_beginning(tail: str, text: str) -> None:
+    length = overlap(tail, text, shortest=1)
+
+    assert tail.endswith(text[:length])
+    assert not any(
+        tail.endswith(text[:longer]) for longer in range(length + 1, min(len(tail), len(text)) + 1)
+    )
+
+
+def test_asking_quotes_the_partial_answer_in_the_last_turn_and_adds_none() -> None:
+    """Bedrock refuses two turns of one role; new models refuse to end with the assistant's."""
+    messages = (Message("user", "a"), Message("assistant", "b"), Message("user", "question"))
+    request = Request(messages=messages, model="m", max_tokens=9)
+
+    asking = asked_to_continue(request, "half an ans")
+
+    assert asking.messages[:2] == messages[:2]
+    (last,) = asking.messages[2:]
+    assert last.role == "user"
+    assert last.content.startswith("question\n")
+    assert "<delivered>half an ans</delivered>" in last.content

@@ -43,9 +43,6 @@ MAY_NOT_IMPORT = {
 # It makes the Lambda handler, so it is the one place of the application that knows the runtime.
 KNOWS_THE_RUNTIME = "app.main"
 
-# Importing either takes a large part of a cold start, which then delays even the page.
-IMPORTED_LATE = {"boto3", "botocore"}
-
 # In two parts, so that this file passes its own test.
 REGISTRIES = tuple(
     ".".join(parts)
@@ -78,17 +75,6 @@ def imports_of(nodes: Iterator[ast.AST]) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def run_at_import(node: ast.AST) -> Iterator[ast.AST]:
-    """The statements that importing a module executes."""
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
-            continue
-        if isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test):
-            continue
-        yield from run_at_import(child)
-
-
 def within(name: str, package: str) -> bool:
     return name == package or name.startswith(f"{package}.")
 
@@ -108,15 +94,6 @@ def test_imports_follow_the_arrow(module: str) -> None:
     against = {name for name in imported for other in forbidden_to(module) if within(name, other)}
 
     assert against == set()
-
-
-@pytest.mark.parametrize("module", [m for m in MODULES if not within(m, "local")])
-def test_importing_what_is_deployed_does_not_import_boto(module: str) -> None:
-    tree = ast.parse(MODULES[module].read_text())
-
-    imported = {name.partition(".")[0] for name in imports_of(run_at_import(tree))}
-
-    assert imported & IMPORTED_LATE == set()
 
 
 def git(*arguments: str) -> str:
@@ -168,7 +145,7 @@ def test_tests_run_on_the_versions_that_are_deployed() -> None:
 
 def test_lambda_brings_boto() -> None:
     """A copy of our own would be the largest part of the package, and slow every cold start."""
-    assert pins_of("src/requirements.txt").keys().isdisjoint(IMPORTED_LATE)
+    assert pins_of("src/requirements.txt").keys().isdisjoint({"boto3", "botocore"})
 
 
 def test_make_help_names_every_target() -> None:

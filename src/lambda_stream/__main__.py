@@ -1,8 +1,8 @@
 """The process that `AWS_LAMBDA_EXEC_WRAPPER` starts in place of the stock runtime.
 
-Imports make a great many objects that live for ever. The garbage collector is off while they are
-made, and afterwards they are frozen out of its sight: it would walk them again and again, at a
-tenth of the time that a cold start takes (`make bench`).
+Starting up makes a hundred thousand objects that live for ever. The garbage collector is off
+while they are made, a twentieth of a cold start, and then they are frozen out of its sight: a
+full collection would walk them all, and stop an answer for as long as that takes.
 """
 
 import asyncio
@@ -18,15 +18,15 @@ from lambda_stream.handler import resolve  # noqa: E402
 def main() -> None:
     """Serve the handler that `_HANDLER` names until Lambda ends this sandbox."""
     log.configure(os.environ)
-    concurrency = int(os.environ.get("AWS_LAMBDA_MAX_CONCURRENCY") or 1)
-    asyncio.run(loop.run(_load, os.environ["AWS_LAMBDA_RUNTIME_API"], concurrency))
+    asyncio.run(_live(os.environ["AWS_LAMBDA_RUNTIME_API"]))
 
 
-def _load() -> loop.Handler:
-    handler = resolve(os.environ["_HANDLER"])
+async def _live(address: str) -> None:
+    handler = await loop.initialise(lambda: resolve(os.environ["_HANDLER"]), address)
     gc.freeze()
     gc.enable()
-    return handler
+    concurrency = int(os.environ.get("AWS_LAMBDA_MAX_CONCURRENCY") or 1)
+    await loop.serve(handler, address, concurrency)
 
 
 if __name__ == "__main__":

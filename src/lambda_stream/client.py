@@ -200,11 +200,7 @@ class _Connection:
         assert self._streams is not None
         reader, writer = self._streams
         try:
-            try:
-                writer.write(data)
-                await writer.drain()
-            except ConnectionError as error:
-                raise _NothingReceived(str(error)) from error
+            writer.write(data)
             response = await _read_response(reader)
         except BaseException:
             self.close()

@@ -48,22 +48,12 @@ _POLL_ATTEMPTS = 5
 _POLL_BACKOFF_SECONDS = 0.1
 
 
-async def run(load: Callable[[], Handler], address: str, concurrency: int = 1) -> None:
-    """Serve invocations until SIGTERM; raises SystemExit when the sandbox cannot go on.
+async def initialise(load: Callable[[], Handler], address: str) -> Handler:
+    """Import the handler and start it up; raises SystemExit when, as reported, it cannot.
 
-    `load` imports the handler. It is called inside the event loop, so that what an application
-    makes at import may already belong to it.
+    `load` is called inside the event loop, so that what an application makes at import may
+    already belong to it.
     """
-    sandbox = Sandbox(await _initialise(load, address), address, concurrency)
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, sandbox.stop)
-    try:
-        await sandbox.serve()
-    except (OSError, LambdaStreamError) as error:
-        logger.critical("the sandbox is over: %s", error)
-        raise SystemExit(1) from error
-
-
-async def _initialise(load: Callable[[], Handler], address: str) -> Handler:
     try:
         handler = load()
         if isinstance(handler, StreamingHandler):
@@ -77,6 +67,17 @@ async def _initialise(load: Callable[[], Handler], address: str) -> Handler:
             logger.warning("the init error could not be reported: %s", refused)
         raise SystemExit(1) from error
     return handler
+
+
+async def serve(handler: Handler, address: str, concurrency: int = 1) -> None:
+    """Serve invocations until SIGTERM; raises SystemExit when the sandbox cannot go on."""
+    sandbox = Sandbox(handler, address, concurrency)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, sandbox.stop)
+    try:
+        await sandbox.serve()
+    except (OSError, LambdaStreamError) as error:
+        logger.critical("the sandbox is over: %s", error)
+        raise SystemExit(1) from error
 
 
 class Sandbox:

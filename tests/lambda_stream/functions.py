@@ -12,6 +12,7 @@ from typing import Any
 from mangum import Mangum
 
 from lambda_stream import Adapter
+from lambda_stream.handler import ResponseSink
 from lambda_stream.invocation import LambdaContext
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ DEEDS: dict[str, Callable[[], Any]] = {
     "bytes inside": lambda: {"body": "é".encode()},
     "bytes that are no text": lambda: [b"\xff"],
     "decimals": lambda: [decimal.Decimal(number) for number in ("1.10", "1E+2", "-0", "Infinity")],
-    "no numbers": lambda: [float("inf"), decimal.Decimal("-Infinity")],
+    "no numbers": lambda: [float("inf"), decimal.Decimal("-Infinity"), decimal.Decimal("sNaN")],
     "an object": object,
     "a set inside": lambda: {"set": {1}},
     "ValueError": raise_value_error,
@@ -228,5 +229,13 @@ async def lifespan(receive: Any, send: Any) -> None:
     print("the lifespan is over")  # noqa: T201 - the tests look for it
 
 
+class Forgetful(Adapter):
+    """Streams nothing, and returns."""
+
+    async def stream(self, event: Any, context: LambdaContext, response: ResponseSink) -> None:
+        pass
+
+
 adapter = Adapter(application)
+forgetful = Forgetful(application)
 mangum = Mangum(application, lifespan="off")

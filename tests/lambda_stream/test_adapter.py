@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request, Response
+from fastapi.responses import StreamingResponse
 
 from lambda_stream import Adapter
 from lambda_stream.cycle import ResponseBuffer
@@ -54,6 +55,11 @@ async def binary() -> Response:
 @app.get("/latin")
 async def latin() -> Response:
     return Response(b"\xe9", headers={"content-type": "text/plain; charset=latin-1"})
+
+
+@app.get("/pieces")
+async def pieces() -> StreamingResponse:
+    return StreamingResponse(iter(["one, ", "two, ", "three"]), media_type="text/plain")
 
 
 @app.api_route("/{path:path}", methods=["GET", "POST"])
@@ -364,6 +370,12 @@ async def test_a_load_balancer_that_sends_multi_value_headers_gets_them(adapter:
         "vary": ["accept", "origin"],
         "set-cookie": COOKIES,
     }
+
+
+async def test_what_comes_in_pieces_is_put_together(adapter: Adapter) -> None:
+    result = await adapter.respond(to("/pieces", "http-api-read"), context())
+
+    assert result["body"] == "one, two, three"
 
 
 @pytest.mark.parametrize(("path", "data"), [("/binary", b"\x89PNG\x00"), ("/latin", b"\xe9")])

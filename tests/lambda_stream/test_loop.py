@@ -95,7 +95,9 @@ def comparable(answer: Request, body: bytes) -> object:
         if not cause["exceptions"][0]["stack"]:  # A fault of ours, and not of the function's.
             cause["exceptions"][0]["type"] = "LambdaValidationError"
         return content_type, error_of(answer, body), cause
-    return content_type, json.loads(body) if content_type == "application/json" else body
+    if content_type != "application/json":
+        return content_type, body
+    return content_type, json.loads(body, parse_constant=str)
 
 
 async def test_a_plain_function_is_answered_for_as_by_the_stock_runtime() -> None:
@@ -322,6 +324,13 @@ async def test_an_application_that_stops_half_way_has_failed(api: RuntimeApi) ->
 
     assert body == PRELUDE + b"begun"
     assert answer.trailers["lambda-runtime-function-error-type"] == "Function.UnexpectedMessage"
+
+
+async def test_a_handler_that_forgets_to_answer_has_failed(api: RuntimeApi) -> None:
+    async with ours(api, "functions.forgetful"):
+        error = error_of(*await api.invoke(read("/startups")))
+
+    assert "returned before its response was complete" in error["errorMessage"]
 
 
 async def test_a_failure_after_the_last_byte_is_only_logged(

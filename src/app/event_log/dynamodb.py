@@ -12,17 +12,21 @@ not exist. Whoever puts it first owns the position, and that is all the locking 
         │── put seq 8, nonce c ──▶│                     │
         │◀─ condition failed, old item: c ─│            │   A's own: it had succeeded
 
-boto3 blocks, so every call crosses into a thread; it is imported, and its client made, by the
-first call, since both cost more than everything else a cold start does.
+boto3 blocks, so every call crosses into a thread. Its client takes long to make, and is made
+with the log, not by the first call: Lambda initialises a sandbox on a whole processor, but a
+function of 512 MB then has a third of one, and somebody waits for a token.
 """
 
 import asyncio
 import contextlib
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import boto3
+from botocore import exceptions
+from botocore.config import Config
 
 from app.event_log.records import Record, decode_payload, encode_payload
 from app.exceptions import LogRefused, LogUnavailable
@@ -72,10 +76,9 @@ class DynamoDBLog:
 
     def __init__(self, table: str, *, connections: int = 16) -> None:
         self._table = table
-        self._connections = connections
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="dynamodb")
-        self._connecting = threading.Lock()
-        self._connected: DynamoDBClient | None = None
+        with _translated():
+            self._client = _connect(connections)
 
     async def append(self, record: Record) -> Record | None:
         """Put a record at its position; None if it is there now, else the one that is instead.
@@ -102,25 +105,23 @@ class DynamoDBLog:
     # In a thread
 
     def _append(self, record: Record) -> Record | None:
-        client = self._client()
         with _translated():
             try:
-                client.put_item(
+                self._client.put_item(
                     TableName=self._table,
                     Item=_encode(record),
                     ConditionExpression=POSITION_IS_FREE,
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
-            except client.exceptions.ConditionalCheckFailedException as failure:
+            except self._client.exceptions.ConditionalCheckFailedException as failure:
                 present = _decode(cast("Any", failure.response)["Item"])
                 is_ours = (present.writer, present.nonce) == (record.writer, record.nonce)
                 return None if is_ours else present
         return None
 
     def _read(self, stream_id: str, start: int, consistent: bool) -> Page:  # noqa: FBT001
-        client = self._client()
         with _translated():
-            answer = client.query(
+            answer = self._client.query(
                 TableName=self._table,
                 KeyConditionExpression="stream_id = :stream AND seq >= :start",
                 ExpressionAttributeValues={
@@ -133,9 +134,8 @@ class DynamoDBLog:
         return Page(_without_gaps(records, start), more="LastEvaluatedKey" in answer)
 
     def _newest(self, stream_id: str) -> Record | None:
-        client = self._client()
         with _translated():
-            answer = client.query(
+            answer = self._client.query(
                 TableName=self._table,
                 KeyConditionExpression="stream_id = :stream",
                 ExpressionAttributeValues={":stream": {"S": stream_id}},
@@ -145,32 +145,24 @@ class DynamoDBLog:
             )
         return next((_decode(item) for item in answer["Items"]), None)
 
-    def _client(self) -> "DynamoDBClient":
-        with self._connecting:
-            if self._connected is None:
-                import boto3
-                from botocore.config import Config
 
-                with _translated():
-                    self._connected = boto3.client(
-                        "dynamodb",
-                        config=Config(
-                            connect_timeout=_CONNECT_SECONDS,
-                            read_timeout=_READ_SECONDS,
-                            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
-                            max_pool_connections=self._connections,
-                            parameter_validation=False,
-                            tcp_keepalive=True,
-                        ),
-                    )
-        return self._connected
+def _connect(connections: int) -> "DynamoDBClient":
+    return boto3.client(
+        "dynamodb",
+        config=Config(
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_READ_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            max_pool_connections=connections,
+            parameter_validation=False,
+            tcp_keepalive=True,
+        ),
+    )
 
 
 @contextlib.contextmanager
 def _translated() -> Iterator[None]:
     """Turn botocore's errors into the log's: the one border they cross."""
-    from botocore import exceptions
-
     try:
         yield
     except exceptions.ClientError as error:

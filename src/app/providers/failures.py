@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from app.exceptions import ProviderError
 
 Passing = Literal[
+    "key_unavailable",
     "provider_cut",
     "provider_failed",
     "provider_garbled",
@@ -22,6 +23,7 @@ Final = Literal[
     "content_filtered",
     "context_too_long",
     "guardrail_intervened",
+    "key_unreadable",
     "model_access_denied",
     "provider_denied",
     "provider_rejected",
@@ -33,6 +35,7 @@ Final = Literal[
 Code = Passing | Final
 
 _MESSAGES: dict[Code, str] = {
+    "key_unavailable": "The key to the model's service cannot be had right now. Try again.",
     "provider_cut": "The model's answer was cut short. Try again.",
     "provider_failed": "The model's service failed. Try again.",
     "provider_garbled": "The model's service sent something unreadable. Try again.",
@@ -45,6 +48,8 @@ _MESSAGES: dict[Code, str] = {
     "context_too_long": "The conversation is too long for this model. Shorten it, or choose a "
     "model with a larger context.",
     "guardrail_intervened": "A guardrail stopped the answer. Ask differently.",
+    "key_unreadable": "The key to the model's service cannot be read. The operator checks where "
+    "the settings say it is, and that the function may read it.",
     "model_access_denied": "This account has no access to the model. The operator enables it "
     "with the provider, or allows it in the function's policy.",
     "provider_denied": "The provider does not accept our credentials. The operator checks the "

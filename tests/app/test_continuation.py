@@ -6,17 +6,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.providers.base import AnswerDelta, Delta, Finish, Message, Request, ThinkingDelta
+from app.providers.base import (
+    AnswerDelta,
+    Continuation,
+    Delta,
+    Finish,
+    Message,
+    Request,
+    ThinkingDelta,
+)
 from app.providers.continuation import (
     SHORTEST_OVERLAP,
     asked_to_continue,
     overlap,
+    seamless,
+    to_continue,
     without_overlap,
 )
 
 pytestmark = pytest.mark.anyio
 
 FINISH = Finish("stop", 1, 2)
+REQUEST = Request(messages=(Message("user", "question"),), model="m", max_tokens=9)
+HOWS: tuple[Continuation, ...] = ("prefill", "asked")
+
+
+async def continued(answer: str, how: Continuation, *texts: str) -> str:
+    async def deltas() -> AsyncGenerator[Delta]:
+        for text in texts:
+            yield AnswerDelta(text)
+        yield FINISH
+
+    return answer + said([delta async for delta in seamless(deltas(), answer, how)])
 
 
 async def trimmed(answer: str, *texts: str, shortest: int = SHORTEST_OVERLAP) -> list[Delta]:
@@ -96,3 +117,49 @@ def test_asking_quotes_the_partial_answer_in_the_last_turn_and_adds_none() -> No
     assert last.role == "user"
     assert last.content.startswith("question\n")
     assert "<delivered>half an ans</delivered>" in last.content
+
+
+def test_a_prefill_is_the_assistants_turn_begun_without_white_space_at_its_end() -> None:
+    (question, begun) = to_continue(REQUEST, "half an \n", "prefill").messages
+
+    assert question == REQUEST.messages[0]
+    assert begun == Message("assistant", "half an")
+
+
+@pytest.mark.parametrize("how", HOWS)
+@pytest.mark.parametrize("answer", ["", " \n"])
+def test_without_text_to_go_on_with_the_request_is_sent_as_it_is(
+    answer: str, how: Continuation
+) -> None:
+    """An assistant's turn of white space is refused, and nothing worth asking about."""
+    assert to_continue(REQUEST, answer, how) is REQUEST
+
+
+@pytest.mark.parametrize("how", HOWS)
+async def test_a_model_that_begins_with_the_white_space_that_was_said_does_not_double_it(
+    how: Continuation,
+) -> None:
+    assert await continued("\n\n", how, "\n", "\nHello") == "\n\nHello"
+
+
+@pytest.mark.parametrize(
+    ("answer", "texts", "whole"),
+    [
+        ("a b \n", [" ", "\nnext"], "a b \nnext"),
+        ("a b \n", ["next"], "a b \nnext"),
+        ("a b\n", ["\n\nnext"], "a b\n\nnext"),
+        ("a long way to go", ["a long way to go"], "a long way to goa long way to go"),
+        ("na", ["na na"], "nana na"),
+        ("a b ", [" b b"], "a b b b"),
+    ],
+)
+async def test_a_prefills_text_is_never_trimmed(answer: str, texts: list[str], whole: str) -> None:
+    assert await continued(answer, "prefill", *texts) == whole
+
+
+async def test_one_that_was_asked_is_trimmed_by_what_it_repeats() -> None:
+    answer = "and they lived happily"
+
+    assert await continued(answer, "asked", "they lived happily", " ever after") == (
+        "and they lived happily ever after"
+    )

@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from app.providers.base import AnswerDelta, Delta, Message, Request
+from app.providers.base import AnswerDelta, Continuation, Delta, Message, Request
 
 # What a model repeats at a seam is a few words to a sentence. Less than the lower bound may be
 # chance (one letter of "hel|lo"); more than the upper is no longer a seam.
@@ -27,6 +27,29 @@ between the markers:
 Go on exactly where it stops, in the same language, style and format, even in the middle of a \
 word. Send only what is missing: repeat nothing, explain nothing, and do not mention the \
 interruption."""
+
+
+def to_continue(request: Request, answer: str, how: Continuation) -> Request:
+    """The request that makes a model go on with `answer`; if that is empty, the request itself."""
+    if not answer.strip():
+        return request
+    if how == "asked":
+        return asked_to_continue(request, answer)
+    # Claude refuses a prefill that ends in white space, and chat templates cut it off unasked.
+    begun = Message("assistant", answer.rstrip())
+    return replace(request, messages=(*request.messages, begun))
+
+
+def seamless(
+    deltas: AsyncGenerator[Delta], answer: str, how: Continuation
+) -> AsyncGenerator[Delta]:
+    """What a model answers to the request of `to_continue`, so that it continues `answer`."""
+    cut_off = answer[len(answer.rstrip()) :]
+    if how == "asked" and answer != cut_off:
+        return without_overlap(deltas, answer)
+    # A prefill is continued exactly: nothing of it comes again but the white space it was sent
+    # without.
+    return without_overlap(deltas, cut_off, shortest=1)
 
 
 def asked_to_continue(request: Request, answer: str) -> Request:

@@ -38,7 +38,8 @@ def summary(options: Options, running: Running) -> str:
             f"page       {running.url}/",
             f"control    {running.control_url}",
             f"dynamodb   {running.dynamodb_url} ({dynamodb}), table {running.table_name}",
-            f"function   {options.handler} in {options.task_root}, provider {options.provider}",
+            f"function   {options.handler} in {options.task_root}",
+            f"provider   {running.provider}",
             f"limits     {options.sandboxes} x {options.concurrency} at once, {options.timeout} s",
             "Ctrl-C stops everything.",
         )

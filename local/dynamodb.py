@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing, suppress
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
@@ -19,11 +19,7 @@ from local.watchdog import Watchdog
 
 START_LIMIT = 30.0
 CALL_LIMIT = 10.0
-# Local DynamoDBs tell regions and accounts apart by what a signature names; none checks it.
-SIGNATURE = (
-    f"AWS4-HMAC-SHA256 Credential={CREDENTIALS['AWS_ACCESS_KEY_ID']}/20000101/{REGION}/dynamodb/"
-    "aws4_request, SignedHeaders=host, Signature=0"
-)
+NOBODY: Mapping[str, str] = {}
 
 
 @asynccontextmanager
@@ -65,8 +61,8 @@ async def _copy(lines: AsyncIterator[str], log: Log) -> None:
         log(line)
 
 
-def create_table(url: str, table: Table) -> None:
-    """Create the table unless it is there. Blocks.
+def create_table(url: str, table: Table, environ: Mapping[str, str] = NOBODY) -> None:
+    """Create the table unless it is there, for a function with this environment. Blocks.
 
     Raises:
         CannotStart: there is no DynamoDB at the URL, or it does not like the table.
@@ -78,24 +74,31 @@ def create_table(url: str, table: Table) -> None:
         "BillingMode": "PAY_PER_REQUEST",
     }
     try:
-        refusal = _call(url, "CreateTable", description)
+        signature = _signature({**CREDENTIALS, "AWS_REGION": REGION, **environ})
+        refusal = _call(url, signature, "CreateTable", description)
         if not refusal and table.ttl_attribute:
             ttl = {"AttributeName": table.ttl_attribute, "Enabled": True}
             change = {"TableName": table.name, "TimeToLiveSpecification": ttl}
-            refusal = _call(url, "UpdateTimeToLive", change)
+            refusal = _call(url, signature, "UpdateTimeToLive", change)
     except (OSError, HTTPException) as error:
         refusal = str(error)
     if refusal and "ResourceInUseException" not in refusal:
         raise CannotStart(f"the table {table.name} cannot be made at {url}: {refusal}")
 
 
-def _call(url: str, operation: str, parameters: object) -> str:
+def _signature(environ: Mapping[str, str]) -> str:
+    """Local DynamoDBs tell regions and accounts apart by what it names; none checks it."""
+    scope = f"{environ['AWS_ACCESS_KEY_ID']}/20000101/{environ['AWS_REGION']}/dynamodb/aws4_request"
+    return f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
+
+
+def _call(url: str, signature: str, operation: str, parameters: object) -> str:
     """Call DynamoDB and give what it says if it refuses.
 
     Not through boto3, which would follow the developer's profile and proxies, and take its time.
     """
     headers = {
-        "Authorization": SIGNATURE,
+        "Authorization": signature,
         "Content-Type": "application/x-amz-json-1.0",
         "X-Amz-Target": f"DynamoDB_20120810.{operation}",
     }

@@ -17,6 +17,7 @@ from local.http1 import Connection, Handler, Request, listen
 from local.log import Log, terminal
 from local.options import Options
 from local.pool import LOOPBACK, Pool
+from local.providers import Choice, choose
 from local.template import read_table
 from local.watchdog import Watchdog
 
@@ -29,6 +30,7 @@ class Running:
     control_url: str
     dynamodb_url: str
     table_name: str
+    provider: Choice
 
 
 @asynccontextmanager
@@ -40,16 +42,21 @@ async def serve(options: Options, log: Log = terminal) -> AsyncIterator[Running]
     """
     _check_bootstrap(options)
     table = read_table(options.template)
+    provider = await choose(options)
     with _bind(options) as listener, Watchdog() as watchdog:
         given = options.dynamodb_url
         async with nullcontext(given) if given else moto(watchdog, log) as dynamodb_url:
-            await asyncio.to_thread(create_table, dynamodb_url, table)
-            backend = {"TABLE_NAME": table.name, "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_url}
+            await asyncio.to_thread(create_table, dynamodb_url, table, provider.variables)
+            backend = {
+                "TABLE_NAME": table.name,
+                "AWS_ENDPOINT_URL_DYNAMODB": dynamodb_url,
+                **provider.variables,
+            }
             pool = Pool(options, backend, watchdog, log)
             try:
                 async with listen(listener, _routes(pool)):
                     url = _url(listener)
-                    yield Running(url, f"{url}{PREFIX}", dynamodb_url, table.name)
+                    yield Running(url, f"{url}{PREFIX}", dynamodb_url, table.name, provider)
             finally:
                 await pool.close()
 

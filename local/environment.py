@@ -1,6 +1,5 @@
 """A sandbox's environment: what Lambda sets, and nothing of the developer's shell."""
 
-import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,14 +15,15 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "local",
     "AWS_SESSION_TOKEN": "local",
 }
-# Settings of the demo provider are handy to set in the shell for one run.
-PASSED_ON = "DEMO_"
 
 
 def sandbox_environment(
-    options: Options, runtime_api: str, table: Mapping[str, str]
+    options: Options, runtime_api: str, backend: Mapping[str, str]
 ) -> dict[str, str]:
-    """The variables of a sandbox whose Runtime API listens at `runtime_api` (host:port)."""
+    """The variables of a sandbox whose Runtime API listens at `runtime_api` (host:port).
+
+    `backend` tells the table and the provider; credentials there take the place of made-up ones.
+    """
     concurrent = options.concurrency > 1
     return {
         **_fixed(),
@@ -37,9 +37,7 @@ def sandbox_environment(
         **({"AWS_LAMBDA_MAX_CONCURRENCY": str(options.concurrency)} if concurrent else {}),
         "LAMBDA_TASK_ROOT": str(options.task_root.resolve()),
         "_HANDLER": options.handler,
-        **table,
-        "PROVIDER": options.provider,
-        **{name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)},
+        **backend,
         **options.env,
     }
 

@@ -19,7 +19,7 @@ class Options:
     timeout: float = 900.0
     memory: int = 512
     keep_warm: float = 600.0
-    provider: str = "demo"
+    provider: str = "auto"
     handler: str = "app.main.handler"
     task_root: Path = PROJECT / "src"
     template: Path = PROJECT / "template.yaml"
@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a variable for the function, besides this shell's DEMO_*; may be repeated",
+        help="a variable for the function, besides its provider's; may be repeated",
     )
     return parser
 
@@ -76,7 +76,7 @@ SETTINGS: tuple[tuple[str, Callable[[str], object], str, str], ...] = (
     ("timeout", float, "SECONDS", "after which an invocation's sandbox is killed"),
     ("memory", _positive, "MB", "the function's memory; only reported"),
     ("keep_warm", float, "SECONDS", "how long a sandbox may idle before it is shut down"),
-    ("provider", str, "NAME", "where the function takes its tokens from"),
+    ("provider", str, "NAME", "auto, demo, bedrock, openai or anthropic: where tokens come from"),
     ("handler", str, "MODULE.NAME", "what the function runs"),
     ("task_root", Path, "FOLDER", "what would be deployed"),
     ("template", Path, "FILE", "where the table StreamTable is described"),

@@ -31,10 +31,10 @@ class Pool:
     """All sandboxes: the living, and those that died lately."""
 
     def __init__(
-        self, options: Options, table: Mapping[str, str], watchdog: Watchdog, log: Log
+        self, options: Options, backend: Mapping[str, str], watchdog: Watchdog, log: Log
     ) -> None:
         self._options = options
-        self._table = table
+        self._backend = backend
         self._watchdog = watchdog
         self._log = log
         self._numbers = count(1)
@@ -108,6 +108,6 @@ class Pool:
         return await Process.start(
             [str(root / "bootstrap"), sys.executable],
             cwd=root,
-            env=sandbox_environment(self._options, runtime_api, self._table),
+            env=sandbox_environment(self._options, runtime_api, self._backend),
             watchdog=self._watchdog,
         )

@@ -6,6 +6,7 @@
 """
 
 import os
+from dataclasses import replace
 
 from app import providers
 from app.application import create_app
@@ -13,5 +14,6 @@ from app.settings import Settings
 from lambda_stream import Adapter
 
 settings = Settings.from_environ(os.environ)
+settings = replace(settings, provider=providers.resolve(settings.provider, os.environ))
 app = create_app(settings, providers.create(settings.provider, os.environ))
 handler = Adapter(app)

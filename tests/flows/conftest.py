@@ -75,12 +75,12 @@ def start(task_root: Path) -> Start:
         env: Mapping[str, str] | None = None, **options: Any
     ) -> AsyncIterator[Function]:
         lines: list[str] = []
+        usual: dict[str, Any] = {"handler": "function.handler", "provider": "demo"}
         chosen = local.Options(
             port=0,
             task_root=task_root,
-            handler="function.handler",
             env={"POWERTOOLS_LOG_LEVEL": "DEBUG", **(env or {})},
-            **options,
+            **(usual | options),
         )
         limits = httpx.Limits(max_connections=None)
         async with (

@@ -142,6 +142,7 @@ def emulate(dynamodb_url: str, task_root: Path) -> Emulate:
             env = {"GATE": gate.address, **changes.pop("env", {})}
             usual: dict[str, Any] = {
                 "port": 0,
+                "provider": "demo",
                 "task_root": task_root,
                 "dynamodb_url": dynamodb_url,
             }

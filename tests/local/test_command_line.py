@@ -15,7 +15,7 @@ from tests.local.processes import PATIENCE, descendants, until_gone
 
 pytestmark = pytest.mark.anyio
 
-COMMAND = [sys.executable, "-m", "local", "--port", "0"]
+COMMAND = [sys.executable, "-m", "local", "--port", "0", "--provider", "demo"]
 
 
 @asynccontextmanager
@@ -55,7 +55,15 @@ async def test_it_says_plainly_what_runs_where(task_root: Path, dynamodb_url: st
     arguments = ["--task-root", str(task_root), "--dynamodb-url", dynamodb_url, "--timeout", "7"]
     async with running(*arguments) as (_, url, said):
         names = [line.split()[0] for line in said.splitlines()]
-        assert names == ["page", "control", "dynamodb", "function", "limits", "Ctrl-C"]
+        assert names == [
+            "page",
+            "control",
+            "dynamodb",
+            "function",
+            "provider",
+            "limits",
+            "Ctrl-C",
+        ]
         assert f"{url}_local" in said
         assert f"{dynamodb_url} (given), table StreamTable" in said
         assert "7.0 s" in said

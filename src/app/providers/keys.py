@@ -85,7 +85,7 @@ class StoredKey:
             text = await asyncio.to_thread(self._read)
         try:
             return _key_in(text, self._member)
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, ValueError):
             # Without its cause: the message of a JSON error comes with the text it is about.
             logger.error("the stored key is not text, nor JSON with a member of its name")
             raise failure("key_unreadable") from None
@@ -94,14 +94,17 @@ class StoredKey:
 
     def _read(self) -> str | bytes:
         from aws_lambda_powertools.utilities.parameters import GetParameterError
+        from botocore.exceptions import BotoCoreError
 
+        how = {"decrypt": True} if self._store == "ssm" else {}
         try:
             if self._reader is None:
                 self._reader = _connect(self._store)
-            how = {"decrypt": True} if self._store == "ssm" else {}
             found = self._reader.get(self._name, max_age=_READ_AGAIN_SECONDS, **how)
-        except GetParameterError as error:
+        except BotoCoreError as error:
             raise _translated(error) from None
+        except GetParameterError as error:
+            raise _translated(error.__context__ or error) from None
         return cast("str | bytes", found)
 
 
@@ -142,16 +145,15 @@ def _connect(store: Store) -> "SecretsProvider | SSMProvider":
     return reader(boto_config=config)
 
 
-def _translated(error: Exception) -> ProviderError:
+def _translated(error: BaseException) -> ProviderError:
     """What to tell of a failed read; the log gets its code, which names no secret."""
     from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError
 
-    cause = error.__context__
-    code = type(cause).__name__
-    if isinstance(cause, ClientError):
-        code = cause.response["Error"]["Code"]
+    code = type(error).__name__
+    if isinstance(error, ClientError):
+        code = error.response["Error"]["Code"]
     logger.error("the key cannot be read", extra={"error": code})
-    if code in _REFUSALS or isinstance(cause, NoCredentialsError | NoRegionError):
+    if code in _REFUSALS or isinstance(error, NoCredentialsError | NoRegionError):
         return failure("key_unreadable")
     return failure("key_unavailable")
 

@@ -1,0 +1,43 @@
+"""What this machine's person is to AWS, for a function that calls Bedrock from here.
+
+boto3 finds them as the AWS CLI does: variables, a profile, single sign-on. The function gets what
+was found and not the way there, so it keeps them until they expire; then restart.
+"""
+
+from collections.abc import Mapping
+
+from local.exceptions import CannotStart
+
+
+def variables(environ: Mapping[str, str]) -> dict[str, str] | None:
+    """The variables of a sandbox that acts as this person; None if nobody is known. Blocks.
+
+    Raises:
+        CannotStart: they are known, but not the region they work in.
+    """
+    # It takes its time, and most functions here do without.
+    import boto3
+    from botocore.exceptions import BotoCoreError
+
+    bearer = environ.get("AWS_BEARER_TOKEN_BEDROCK")
+    try:
+        session = boto3.Session()
+        found = None if bearer else session.get_credentials()
+        frozen = found.get_frozen_credentials() if found else None
+    except BotoCoreError as error:
+        reason = type(error).__name__
+        raise CannotStart(f"the AWS credentials of this shell do not work ({reason})") from None
+    if not (bearer or frozen):
+        return None
+    region = environ.get("AWS_REGION") or session.region_name
+    if not region:
+        raise CannotStart("set AWS_REGION to the region whose Bedrock is to be called")
+    known: dict[str, str] = {"AWS_REGION": region, "AWS_DEFAULT_REGION": region}
+    if frozen:
+        known |= {
+            "AWS_ACCESS_KEY_ID": frozen.access_key or "",
+            "AWS_SECRET_ACCESS_KEY": frozen.secret_key or "",
+            # Empty, where there is none: a sandbox has one of its own otherwise.
+            "AWS_SESSION_TOKEN": frozen.token or "",
+        }
+    return known

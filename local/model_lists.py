@@ -1,0 +1,59 @@
+"""Which models a service has: asked on this machine, to have a default where MODELS names none."""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import httpx
+
+from local.exceptions import CannotStart
+
+# A service far away, and a server on this machine that may be busy with its model.
+LIMIT = 10.0
+# Parts of the names of models that do not chat; hosted OpenAI lists them among the others.
+_OTHER_TRADES = (
+    "audio",
+    "babbage",
+    "codex",
+    "dall-e",
+    "davinci",
+    "embed",
+    "image",
+    "instruct",
+    "moderation",
+    "realtime",
+    "rerank",
+    "research",
+    "search",
+    "sora",
+    "transcribe",
+    "tts",
+    "whisper",
+)
+
+
+async def listed(url: str, headers: Mapping[str, str], *, limit: float = LIMIT) -> list[str]:
+    """The names of the models that chat, the newest first where the server tells their age.
+
+    Raises:
+        CannotStart: the server does not answer, or not with a list.
+    """
+    on_this_machine = urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}
+    try:
+        # A proxy is for the world outside.
+        async with httpx.AsyncClient(timeout=limit, trust_env=not on_this_machine) as client:
+            answer = await client.get(url, headers=dict(headers))
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
+        raise CannotStart(f"{url} does not answer ({type(error).__name__})") from None
+    if answer.status_code != httpx.codes.OK:
+        raise CannotStart(f"{url} answers {answer.status_code}")
+    try:
+        models = sorted(answer.json()["data"], key=_created, reverse=True)
+        names = [str(model["id"]) for model in models]
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise CannotStart(f"{url} answers with something that is no list of models") from None
+    return [name for name in names if not any(trade in name.lower() for trade in _OTHER_TRADES)]
+
+
+def _created(model: Mapping[str, object]) -> int:
+    created = model.get("created")
+    return created if isinstance(created, int) else 0

@@ -1,0 +1,197 @@
+"""Where keys come from: the environment, Secrets Manager, SSM; against moto's server."""
+
+import asyncio
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import boto3
+import httpx
+import pytest
+
+from app.exceptions import ProviderError
+from app.providers import keys
+from app.providers.keys import GivenKey, Key
+from tests.store import CREDENTIALS
+
+pytestmark = pytest.mark.anyio
+
+NAME = "ANTHROPIC_API_KEY"
+KEY = "sk-ant-naïve-0123456789"
+# moto.server prints where it listens only in a log line of its web server.
+SERVE = """
+from werkzeug.serving import make_server
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+print(f"http://127.0.0.1:{server.server_port}", flush=True)
+server.serve_forever()
+"""
+
+
+@pytest.fixture(scope="module")
+def moto_url() -> Iterator[str]:
+    command = [sys.executable, "-c", SERVE]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.kill()
+
+
+@pytest.fixture
+def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An AWS account with no secrets in it; its URL."""
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": moto_url}.items():
+        monkeypatch.setenv(name, value)
+    httpx.post(f"{moto_url}/moto-api/reset", trust_env=False).raise_for_status()
+    return moto_url
+
+
+def stored(place: str) -> Key:
+    key = keys.from_environ({f"{NAME}_FROM": place}, NAME)
+    assert key is not None
+    return key
+
+
+def keep_secret(text: str) -> str:
+    """The ARN of a new secret."""
+    secret = boto3.client("secretsmanager").create_secret(Name="model-key", SecretString=text)
+    return str(secret["ARN"])
+
+
+def count_calls(url: str) -> None:
+    httpx.post(f"{url}/moto-api/recorder/start-recording", trust_env=False).raise_for_status()
+
+
+def calls(url: str) -> int:
+    recorded = httpx.get(f"{url}/moto-api/recorder/download-recording", trust_env=False).text
+    return len(recorded.splitlines())
+
+
+async def test_a_key_in_the_environment_is_taken_as_it_is() -> None:
+    key = keys.from_environ({NAME: f"{KEY}\n", f"{NAME}_FROM": "ssm:elsewhere"}, NAME)
+
+    assert key == GivenKey(KEY)
+    assert await key.value() == KEY
+    assert KEY not in repr(key)
+
+
+def test_without_a_key_there_is_none() -> None:
+    assert keys.from_environ({NAME: ""}, NAME) is None
+
+
+@pytest.mark.parametrize("place", ["vault:a", "secretsmanager:", "ssm", KEY])
+def test_a_place_that_is_not_understood_is_refused_without_being_repeated(place: str) -> None:
+    """Somebody will put the key itself there."""
+    with pytest.raises(ValueError, match=f"{NAME}_FROM must be") as refused:
+        keys.from_environ({f"{NAME}_FROM": place}, NAME)
+
+    assert KEY not in str(refused.value)
+
+
+@pytest.mark.usefixtures("aws")
+async def test_a_key_is_read_from_secrets_manager_by_name_and_by_arn() -> None:
+    arn = keep_secret(f"{KEY}\n")
+
+    assert await stored("secretsmanager:model-key").value() == KEY
+    assert await stored(f"secretsmanager:{arn}").value() == KEY
+
+
+@pytest.mark.usefixtures("aws")
+async def test_a_key_may_be_one_member_of_a_secret() -> None:
+    """The console of Secrets Manager makes secrets like this."""
+    keep_secret(json.dumps({"other": "x", NAME: KEY}))
+
+    assert await stored("secretsmanager:model-key").value() == KEY
+
+
+@pytest.mark.usefixtures("aws")
+async def test_a_key_is_read_and_decrypted_from_ssm() -> None:
+    ssm = boto3.client("ssm")
+    ssm.put_parameter(Name="/models/key", Value=KEY, Type="SecureString")
+
+    assert await stored("ssm:/models/key").value() == KEY
+
+
+async def test_a_hundred_requests_read_a_key_once(aws: str) -> None:
+    keep_secret(KEY)
+    key = stored("secretsmanager:model-key")
+    count_calls(aws)
+
+    values = await asyncio.gather(*(key.value() for _ in range(100)))
+
+    assert set(values) == {KEY}
+    assert calls(aws) == 1
+
+
+@pytest.mark.usefixtures("aws")
+async def test_the_event_loop_goes_on_while_a_key_is_read() -> None:
+    keep_secret(KEY)
+    reading = asyncio.create_task(stored("secretsmanager:model-key").value())
+    turns = 0
+    while not reading.done():
+        await asyncio.sleep(0)
+        turns += 1
+
+    assert await reading == KEY
+    assert turns > 10
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize("place", ["secretsmanager:nowhere", "ssm:/nowhere"])
+async def test_a_key_that_is_not_there_is_for_the_operator(place: str) -> None:
+    with pytest.raises(ProviderError) as failed:
+        await stored(place).value()
+
+    assert (failed.value.code, failed.value.retryable) == ("key_unreadable", False)
+    assert "nowhere" not in failed.value.message
+
+
+@pytest.mark.usefixtures("aws")
+@pytest.mark.parametrize("text", ['{"OTHER": "x"}', "{broken", f'{{"{NAME}": 7}}'])
+async def test_a_secret_without_the_key_in_it_is_for_the_operator(
+    text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    keep_secret(text)
+
+    with pytest.raises(ProviderError) as failed:
+        await stored("secretsmanager:model-key").value()
+
+    assert failed.value.code == "key_unreadable"
+    assert failed.value.__cause__ is None
+    assert "OTHER" not in caplog.text
+
+
+async def test_a_store_that_does_not_answer_may_be_asked_again(
+    aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep_secret(KEY)
+    key = stored("secretsmanager:model-key")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", nobody)
+
+    with pytest.raises(ProviderError) as failed:
+        await key.value()
+
+    assert (failed.value.code, failed.value.retryable) == ("key_unavailable", True)
+    assert aws not in failed.value.message
+
+
+async def test_a_function_without_credentials_is_for_the_operator(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+
+    with pytest.raises(ProviderError) as failed:
+        await stored("ssm:/models/key").value()
+
+    assert failed.value.code == "key_unreadable"

@@ -8,7 +8,7 @@ LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock bench sam validate build clean
+.PHONY: help run test check format lock bench sam peers validate build clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,11 +33,14 @@ lock: .venv/.installed ## Pin the dependencies; ARGS=--upgrade takes newer ones
 	@$(LOCK) pyproject.toml --group dev --constraints src/requirements.txt \
 		--output-file requirements-dev.txt
 	@$(LOCK) --group sam --output-file requirements-sam.txt
+	@$(LOCK) --group peers --output-file requirements-peers.txt
 
 bench: .venv/.installed ## Measure speed, as ratios within one run
 	@$(PYTHON) -m bench $(ARGS)
 
 sam: .venv-sam/.installed ## Install the SAM CLI into .venv-sam
+
+peers: .venv-peers/.installed ## Install other people's servers, for tests, into .venv-peers
 
 validate: .venv-sam/.installed ## Check template.yaml as SAM and CloudFormation see it
 	@$(SAM) validate --lint $(ARGS)
@@ -46,11 +49,12 @@ build: .venv-sam/.installed ## Build what `sam deploy` uploads
 	@$(SAM) build $(ARGS)
 
 clean: ## Remove environments, builds and caches
-	@rm -rf .venv .venv-sam .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-sam .venv-peers .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/.installed: requirements-dev.txt
 .venv-sam/.installed: requirements-sam.txt
-.venv/.installed .venv-sam/.installed:
+.venv-peers/.installed: requirements-peers.txt
+.venv/.installed .venv-sam/.installed .venv-peers/.installed:
 	@for python in $(PYTHONS) none; do \
 		$$python -c '$(USABLE)' >/dev/null 2>&1 && break; \
 	done; \

@@ -1,8 +1,8 @@
 """What every test shares: the event loop, what a marker needs, and no silent skips in CI.
 
-A test that needs more than Python carries a marker (`chromium`, `docker`, `sam`) and is skipped
-where that is missing. With `CI=true` a skip is a failure: CI installs everything, so a skip there
-means that a rule went unproven.
+A test that needs more than Python carries a marker (`chromium`, `docker`, `peers`, `sam`) and is
+skipped where that is missing. With `CI=true` a skip is a failure: CI installs everything, so a skip
+there means that a rule went unproven.
 """
 
 import os
@@ -29,6 +29,7 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
         "chromium on PATH (Debian: apt-get install chromium)",
     ),
     "docker": (_docker_runs, "a Docker engine that answers"),
+    "peers": ((ROOT / ".venv-peers/.installed").exists, "other people's servers (make peers)"),
     "sam": ((ROOT / ".venv-sam/.installed").exists, "the SAM CLI (make sam)"),
 }
 

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from mangum.types import LambdaConfig, LambdaContext
 
 ROOT = Path(__file__).parents[1]
-LOCKS = ("src/requirements.txt", "requirements-dev.txt", "requirements-sam.txt")
+LOCKS = (
+    "src/requirements.txt",
+    "requirements-dev.txt",
+    "requirements-peers.txt",
+    "requirements-sam.txt",
+)
 EVENTS = sorted(ROOT.glob("events/*.json"))
 EVENT_SOURCES = {
     "alb": ALB,

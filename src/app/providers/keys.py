@@ -13,18 +13,16 @@ that a rotated key comes into use without a deployment.
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, cast
+from functools import partial
+from typing import Literal, Protocol, TypeAlias
 
 from app.exceptions import ProviderError
 from app.log import logger
 from app.providers.failures import failure
 
-if TYPE_CHECKING:
-    from aws_lambda_powertools.utilities.parameters import SecretsProvider, SSMProvider
-
-Store = Literal["secretsmanager", "ssm"]
+Store: TypeAlias = Literal["secretsmanager", "ssm"]
 
 _STORES: tuple[Store, ...] = ("secretsmanager", "ssm")
 _READ_AGAIN_SECONDS = 300
@@ -76,15 +74,15 @@ class StoredKey:
         self._name = name
         self._member = member
         self._reading = asyncio.Lock()
-        self._reader: SecretsProvider | SSMProvider | None = None
+        self._get: Callable[[str], object] | None = None
 
     async def value(self) -> str:
         """The key, read now or in the last minutes."""
         # One at a time: after a cold start, many requests would ask the store for the same.
         async with self._reading:
-            text = await asyncio.to_thread(self._read)
+            kept = await asyncio.to_thread(self._read)
         try:
-            return _key_in(text, self._member)
+            return _key_in(kept, self._member)
         except (AttributeError, KeyError, ValueError):
             # Without its cause: the message of a JSON error comes with the text it is about.
             logger.error("the stored key is not text, nor JSON with a member of its name")
@@ -92,20 +90,18 @@ class StoredKey:
 
     # In a thread
 
-    def _read(self) -> str | bytes:
+    def _read(self) -> object:
         from aws_lambda_powertools.utilities.parameters import GetParameterError
         from botocore.exceptions import BotoCoreError
 
-        how = {"decrypt": True} if self._store == "ssm" else {}
         try:
-            if self._reader is None:
-                self._reader = _connect(self._store)
-            found = self._reader.get(self._name, max_age=_READ_AGAIN_SECONDS, **how)
+            if self._get is None:
+                self._get = _getter(self._store)
+            return self._get(self._name)
         except BotoCoreError as error:
             raise _translated(error) from None
         except GetParameterError as error:
             raise _translated(error.__context__ or error) from None
-        return cast("str | bytes", found)
 
 
 def from_environ(environ: Mapping[str, str], name: str) -> Key | None:
@@ -132,7 +128,8 @@ def is_set(environ: Mapping[str, str], name: str) -> bool:
     return any(environ.get(variable, "").strip() for variable in (name, f"{name}_FROM"))
 
 
-def _connect(store: Store) -> "SecretsProvider | SSMProvider":
+def _getter(store: Store) -> Callable[[str], object]:
+    """Powertools' cached way to read from a store."""
     from aws_lambda_powertools.utilities.parameters import SecretsProvider, SSMProvider
     from botocore.config import Config
 
@@ -141,8 +138,11 @@ def _connect(store: Store) -> "SecretsProvider | SSMProvider":
         read_timeout=_READ_SECONDS,
         retries={"mode": "standard", "total_max_attempts": 2},
     )
-    reader = SSMProvider if store == "ssm" else SecretsProvider
-    return reader(boto_config=config)
+    if store == "ssm":
+        parameters = SSMProvider(boto_config=config)
+        return partial(parameters.get, max_age=_READ_AGAIN_SECONDS, decrypt=True)
+    secrets = SecretsProvider(boto_config=config)
+    return partial(secrets.get, max_age=_READ_AGAIN_SECONDS)
 
 
 def _translated(error: BaseException) -> ProviderError:
@@ -158,12 +158,11 @@ def _translated(error: BaseException) -> ProviderError:
     return failure("key_unavailable")
 
 
-def _key_in(text: str | bytes, member: str) -> str:
-    if isinstance(text, bytes):
-        text = text.decode()
-    text = text.strip()
-    if text.startswith("{"):
-        text = json.loads(text)[member].strip()
-    if not text:
-        raise ValueError
-    return text
+def _key_in(kept: object, member: str) -> str:
+    text = kept.decode() if isinstance(kept, bytes) else str(kept)
+    key = text.strip()
+    if key.startswith("{"):
+        key = json.loads(key)[member].strip()
+    if not key:
+        raise ValueError("empty")
+    return key

@@ -17,7 +17,8 @@ from lambda_stream.exceptions import (
     RuntimeApiError,
 )
 from lambda_stream.invocation import Invocation
-from lambda_stream.protocol import Error, Prelude, Response, StreamState
+from lambda_stream.protocol import Error, Prelude, StreamState
+from lambda_stream.response import Response, ResponseDecoder
 
 _READ_SIZE = 64 * 1024
 
@@ -220,7 +221,7 @@ async def _open(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 
 async def _read_response(reader: asyncio.StreamReader) -> Response:
-    decoder = protocol.ResponseDecoder()
+    decoder = ResponseDecoder()
     while True:
         try:
             data = await reader.read(_READ_SIZE)
@@ -233,7 +234,7 @@ async def _read_response(reader: asyncio.StreamReader) -> Response:
             return response
 
 
-def _broken(decoder: protocol.ResponseDecoder, reason: str) -> ConnectionError:
+def _broken(decoder: ResponseDecoder, reason: str) -> ConnectionError:
     return ConnectionError(reason) if decoder.started else _NothingReceived(reason)
 
 

@@ -19,7 +19,7 @@ def python(tmp_path: Path) -> Path:
 
 def called(python: Path, **environ: str) -> list[str]:
     """Working directory, path and arguments that this Python gets."""
-    command = [BOOTSTRAP, python, "/var/runtime/bootstrap.py"]
+    command = [str(BOOTSTRAP), str(python), "/var/runtime/bootstrap.py"]
     environ = {"PATH": "/usr/bin:/bin", **environ}
     ran = subprocess.run(command, env=environ, capture_output=True, check=True, text=True)
     return ran.stdout.splitlines()

@@ -27,7 +27,7 @@ from app.event_log.records import (
 from app.exceptions import LogError, ProviderError
 from app.generation.buffer import DeltaBuffer
 from app.generation.writer import Superseded, Writer
-from app.log import logger, shortened
+from app.log import described, logger, shortened
 from app.providers.base import AnswerDelta, Delta, Finish, Partial, Provider, Request, ThinkingDelta
 from app.settings import Settings
 
@@ -70,7 +70,7 @@ class Generation:
 
     def hand_over(self) -> None:
         """Append what there is and a handoff, soon; then stop."""
-        self._hand_over_at = -math.inf
+        self._hand_over_at = min(self._hand_over_at, asyncio.get_running_loop().time())
         self._buffer.wake()
 
     async def over(self) -> None:
@@ -81,20 +81,23 @@ class Generation:
     # The provider's side
 
     async def _fill(self, provider: Provider, request: Request, continue_from: Partial) -> None:
+        end: Payload = _CUT
         try:
             async with aclosing(provider.stream(request, continue_from)) as deltas:
                 async for delta in deltas:
-                    await self._buffer.put(_payload(delta))
                     if isinstance(delta, Finish):
-                        return
-            await self._buffer.put(_CUT)
+                        end = _payload(delta)
+                        break
+                    await self._buffer.put(_payload(delta))
         except ProviderError as error:
             logger.warning("the provider failed", extra={"code": error.code})
-            await self._buffer.put(Failed(error.code, error.message, error.retryable))
-        except Exception:  # noqa: BLE001 - a provider may raise anything
-            logger.exception("the provider broke")
-            message = "The model's answer failed for a reason the operator finds in the log."
-            await self._buffer.put(Failed("provider_broken", message, retryable=True))
+            end = Failed(error.code, error.message, error.retryable)
+        except Exception as error:  # noqa: BLE001 - a provider may raise anything
+            # Not its message: a provider's errors may quote the prompt, or a key.
+            logger.error("the provider broke", extra=described(error))
+            # A provider that breaks while it is closed has said its last word already.
+            end = end if isinstance(end, Done) else _BROKEN
+        await self._buffer.put(end)
 
     # The log's side
 
@@ -108,6 +111,8 @@ class Generation:
             self._publish(lost.record)
         except LogError:
             logger.exception("the log failed; the stream is left to another writer", extra=stream)
+        except Exception as error:  # noqa: BLE001 - no writer may die unheard
+            logger.error("the writer broke", extra={**stream, **described(error)})
         finally:
             self._pump.cancel()
             await asyncio.wait([self._pump])
@@ -115,34 +120,47 @@ class Generation:
     async def _commit(self, writer: Writer) -> Payload:
         """Append until there is an end to append, and return it."""
         clock = asyncio.get_running_loop().time
-        last_text, last = -math.inf, clock()
+        flush_at, last = -math.inf, clock()
         while True:
             now = clock()
-            flush_at = last_text + self._settings.flush_interval
             beat_at = last + self._settings.heartbeat
             if now >= self._hand_over_at:
-                payloads = self._buffer.take()
-                if not (payloads and payloads[-1].kind in _ENDS):
-                    payloads.append(Handoff())
+                payloads = [*self._buffer.take(), Handoff()]
             elif self._buffer and (now >= flush_at or self._buffer.complete):
                 payloads = self._buffer.take()
-                last_text = now
             elif not self._buffer and now >= beat_at:
                 payloads = [Heartbeat()]
             else:
                 wake_at = flush_at if self._buffer else beat_at
                 await self._buffer.changed(min(wake_at, self._hand_over_at) - now)
                 continue
+            last = now
             for payload in payloads:
-                last = clock()
-                self._publish(await writer.append(payload))
-            if payloads[-1].kind in _ENDS:
-                return payloads[-1]
+                self._publish(await writer.append(payload, self._patience()))
+                if isinstance(payload, _ENDS):
+                    return payload
+            # From the acknowledgement: a canceller competes for the next position, and must have
+            # a moment in which it is free, however slow the log is.
+            flush_at = clock() + self._settings.flush_interval
+
+    def _patience(self) -> float:
+        """How long the log may fail before this writer gives up.
+
+        Whoever has not been acknowledged for a lease must assume that somebody has taken over.
+        And the invocation must not be held beyond its deadline.
+        """
+        left = self._hand_over_at + self._settings.handoff_margin / 2
+        return min(self._settings.lease, left - asyncio.get_running_loop().time())
 
 
+_BROKEN = Failed(
+    "provider_broken",
+    "The model's answer failed for a reason that the operator finds in the log.",
+    retryable=True,
+)
 # A provider that ends without saying so has been cut, whatever its connection looked like.
 _CUT = Failed("provider_cut", "The model's answer was cut short. Try again.", retryable=True)
-_ENDS = frozenset({Done.kind, Failed.kind, Handoff.kind})
+_ENDS = Done | Failed | Handoff
 
 
 def _payload(delta: Delta) -> Payload:

@@ -144,8 +144,13 @@ class ResponseStream:
         """Close the connection, whatever state the response is in."""
         if self._reply is not None and not self._reply.cancel() and not self._reply.cancelled():
             self._reply.exception()  # Seen, so that asyncio does not report it as forgotten.
-        if self._writer is not None:
+        if self._writer is None:
+            return
+        if self.state is StreamState.DONE:
             self._writer.close()
+        else:
+            # Closing would first send what is still buffered, to whoever does not read it.
+            self._writer.transport.abort()
 
     async def _send(self, data: bytes) -> None:
         assert self._writer is not None

@@ -24,7 +24,7 @@ HEADERS = {
     "X-Accel-Buffering": "no",
 }
 
-_LAST_WORDS_SECONDS = 0.25
+_LAST_WORDS_SECONDS = 0.1
 
 
 def window(scope: Scope) -> Window:

@@ -1,4 +1,4 @@
-"""A DynamoDB that only answers Query, for one stream, from text made beforehand.
+"""A DynamoDB that can only be read, and holds one stream, as text made beforehand.
 
 moto takes milliseconds for every item it returns: with it, a replay would measure nothing else.
 """
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
     from bench.dynamodb import Item
 
 _PAGE = 1024 * 1024  # what DynamoDB returns at most, counted as it stores items
-_START = re.compile(rb'":start":\s*\{"N":\s*"(\d+)"\}')
+_POSITION = re.compile(rb'"(?::start|seq)":\s*\{"N":\s*"(\d+)"\}')
 
 
 @contextmanager
 def serving(items: Sequence["Item"]) -> Iterator[str]:
     """The URL of a DynamoDB whose every stream is this one, for as long as the block runs.
 
-    A query may say from which `seq` on, as `:start`; everything else in it is taken as given.
+    Query gives a page from the position named `:start` on, GetItem the item at a `seq`; whatever
+    else they say is taken as given.
     """
     with _Server(items) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -41,6 +42,10 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Conversation)
         self._items = items
         self._pages: dict[int, bytes] = {}
+
+    def item(self, position: int) -> bytes:
+        found = self._items[position : position + 1]
+        return json.dumps({"Item": found[0]} if found else {}).encode()
 
     def page(self, start: int) -> bytes:
         if start not in self._pages:
@@ -65,14 +70,15 @@ class _Conversation(BaseHTTPRequestHandler):
     server: _Server
 
     def do_POST(self) -> None:
-        query = self.rfile.read(int(self.headers["Content-Length"]))
-        start = _START.search(query)
-        page = self.server.page(int(start[1]) if start else 0)
+        asked = _POSITION.search(self.rfile.read(int(self.headers["Content-Length"])))
+        position = int(asked[1]) if asked else 0
+        is_query = self.headers["X-Amz-Target"].endswith(".Query")
+        answer = self.server.page(position) if is_query else self.server.item(position)
         self.send_response(200)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
-        self.send_header("Content-Length", str(len(page)))
+        self.send_header("Content-Length", str(len(answer)))
         self.end_headers()
-        self.wfile.write(page)
+        self.wfile.write(answer)
 
     def log_message(self, *_: Any) -> None:
         """Nobody reads an access log here."""

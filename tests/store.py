@@ -9,8 +9,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import boto3
+
+from app.event_log.records import Record
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -31,17 +37,37 @@ def moto() -> Iterator[str]:
             process.terminate()
 
 
-def create_table(url: str) -> str:
-    """The name of a new table like the template's."""
-    name = f"streams-{secrets.token_hex(4)}"
-    client = boto3.client(
+def client(url: str) -> "DynamoDBClient":
+    """A way to the table that no application knows of."""
+    return boto3.client(
         "dynamodb",
         endpoint_url=url,
         region_name="us-east-1",
         aws_access_key_id="testing",
         aws_secret_access_key="testing",
     )
-    client.create_table(
+
+
+def update_item(url: str, table: str, record: Record, *, kind: str) -> None:
+    """Make a record one of another kind, behind the application's back."""
+    client(url).update_item(
+        TableName=table,
+        Key={"stream_id": {"S": record.stream_id}, "seq": {"N": str(record.seq)}},
+        UpdateExpression="SET kind = :kind",
+        ExpressionAttributeValues={":kind": {"S": kind}},
+    )
+
+
+def delete_item(url: str, table: str, record: Record) -> None:
+    """Do what DynamoDB's TTL does to a record."""
+    key = {"stream_id": {"S": record.stream_id}, "seq": {"N": str(record.seq)}}
+    client(url).delete_item(TableName=table, Key=key)
+
+
+def create_table(url: str) -> str:
+    """The name of a new table like the template's."""
+    name = f"streams-{secrets.token_hex(4)}"
+    client(url).create_table(
         TableName=name,
         BillingMode="PAY_PER_REQUEST",
         KeySchema=[

@@ -6,6 +6,7 @@ StreamError
 │   └── LogRefused          refuses: no table, no permission; trying again changes nothing
 ├── ProviderError           the model's side
 ├── StreamNotFound          no such stream, or it has expired
+├── RequestTooLarge         a request that does not fit into a record
 ├── BadCursor               a position that this stream does not have
 └── KeyReused               an idempotency key that came with another request before
 """
@@ -42,6 +43,10 @@ class ProviderError(StreamError):
 
 class StreamNotFound(StreamError):
     """Raised when a stream does not exist or has expired."""
+
+
+class RequestTooLarge(StreamError):
+    """Raised when a request, as the log stores it, exceeds a record."""
 
 
 class BadCursor(StreamError):

@@ -3,6 +3,8 @@
 Prompts, answers and whole stream ids never go in: who knows a stream's id can read the stream.
 """
 
+import traceback
+
 from aws_lambda_powertools import Logger
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -12,6 +14,11 @@ logger = Logger(service="llm-stream")
 def shortened(stream_id: str) -> str:
     """Enough of a stream id to find its lines, too little to read the stream with."""
     return stream_id[:8]
+
+
+def described(error: BaseException) -> dict[str, object]:
+    """What kind of error it is and where it came from, without its message."""
+    return {"error": type(error).__name__, "frames": traceback.format_tb(error.__traceback__)}
 
 
 class RequestIdInLog:

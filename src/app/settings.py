@@ -25,7 +25,10 @@ class Settings:
     flush_interval: float = 0.04
     heartbeat: float = 1.0
     lease: float = 4.0
-    # How long a failing log is borne before the writer, or a reader's response, gives up.
+    # So many writers in a row may end without a word; then the stream is given up.
+    fruitless_attempts: int = 5
+    # How long a failing log is borne before a reader's response, or a creation, gives up. A
+    # writer gives up after its lease: others may have taken over by then.
     log_patience: float = 15.0
     create_patience: float = 5.0
     # How long a provider is asked for a first token, and how often it may break off after one.

@@ -17,7 +17,8 @@ from lambda_stream.exceptions import (
     RuntimeApiError,
 )
 from lambda_stream.invocation import Invocation
-from lambda_stream.protocol import Error, Prelude, Response, StreamState
+from lambda_stream.protocol import Error, Prelude, StreamState
+from lambda_stream.response import Response, ResponseDecoder
 
 _READ_SIZE = 64 * 1024
 
@@ -143,8 +144,13 @@ class ResponseStream:
         """Close the connection, whatever state the response is in."""
         if self._reply is not None and not self._reply.cancel() and not self._reply.cancelled():
             self._reply.exception()  # Seen, so that asyncio does not report it as forgotten.
-        if self._writer is not None:
+        if self._writer is None:
+            return
+        if self.state is StreamState.DONE:
             self._writer.close()
+        else:
+            # Closing would first send what is still buffered, to whoever does not read it.
+            self._writer.transport.abort()
 
     async def _send(self, data: bytes) -> None:
         assert self._writer is not None
@@ -220,7 +226,7 @@ async def _open(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWrite
 
 
 async def _read_response(reader: asyncio.StreamReader) -> Response:
-    decoder = protocol.ResponseDecoder()
+    decoder = ResponseDecoder()
     while True:
         try:
             data = await reader.read(_READ_SIZE)
@@ -233,7 +239,7 @@ async def _read_response(reader: asyncio.StreamReader) -> Response:
             return response
 
 
-def _broken(decoder: protocol.ResponseDecoder, reason: str) -> ConnectionError:
+def _broken(decoder: ResponseDecoder, reason: str) -> ConnectionError:
     return ConnectionError(reason) if decoder.started else _NothingReceived(reason)
 
 

@@ -43,6 +43,9 @@ Handler = StreamingHandler | FunctionHandler
 # lambda-runtime-environment): what takes longer would not be finished anyway.
 SHUTDOWN_SECONDS = 2.0
 
+# A reader that has stopped reading blocks error trailers too, and the sandbox must not wait for it.
+REPORT_SECONDS = 0.5
+
 # As the stock runtime: where several workers poll, a refused poll is tried again a few times.
 _POLL_ATTEMPTS = 5
 _POLL_BACKOFF_SECONDS = 0.1
@@ -226,10 +229,11 @@ async def _report(
     report = log.describe(error)
     logger.error("%s: %s", report.type, report.message, exc_info=error)
     try:
-        if response.state is StreamState.IDLE:
-            await client.respond_error(invocation, report)
-        elif response.state is StreamState.BODY:
-            await response.fail(report)
+        async with asyncio.timeout(REPORT_SECONDS):
+            if response.state is StreamState.IDLE:
+                await client.respond_error(invocation, report)
+            elif response.state is StreamState.BODY:
+                await response.fail(report)
     except (OSError, LambdaStreamError) as refused:
         logger.warning("the error could not be reported: %s", refused)
 

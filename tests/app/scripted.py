@@ -13,12 +13,17 @@ Step = Delta | asyncio.Event | Exception
 
 @dataclass
 class ScriptedProvider:
-    """Goes through the steps of each attempt: says a delta, waits for an event, or raises."""
+    """Goes through the steps of each attempt: says a delta, waits for an event, or raises.
+
+    `pace` is the seconds before each step.
+    """
 
     attempts: Sequence[Sequence[Step]]
     models: tuple[str, ...] = ("scripted",)
     asked_to_continue: list[Partial] = field(default_factory=list)
     running: int = 0
+    pace: float = 0
+    breaks_when_closed: bool = False
 
     def continuation(self, request: Request) -> Continuation:
         del request
@@ -34,6 +39,7 @@ class ScriptedProvider:
         self.running += 1
         try:
             for step in steps:
+                await asyncio.sleep(self.pace)
                 if isinstance(step, asyncio.Event):
                     await step.wait()
                 elif isinstance(step, Exception):
@@ -42,3 +48,5 @@ class ScriptedProvider:
                     yield step
         finally:
             self.running -= 1
+            if self.breaks_when_closed:
+                raise RuntimeError("broken while closing")

@@ -22,7 +22,7 @@ from app.event_log.records import (
     Thinking,
 )
 from app.exceptions import LogRefused, LogUnavailable
-from tests.store import Fault, FaultyStore
+from tests.store import Fault, FaultyStore, update_item
 
 pytestmark = pytest.mark.anyio
 
@@ -171,6 +171,36 @@ async def test_a_stream_of_more_than_a_megabyte_is_read_in_pages(log: DynamoDBLo
 
     assert seqs == [0, 1, 2, 3, 4]
     assert pages > 1
+
+
+async def test_a_page_cut_at_a_gap_promises_nothing_more(log: DynamoDBLog) -> None:
+    """What DynamoDB has deleted of an expired stream, no further read brings back."""
+    for seq in (0, 2, 3, 4, 5):
+        await log.append(record(seq, Answer("x" * 300_000)))
+
+    page = await log.read("s" * 32, 0, consistent=True)
+
+    assert [each.seq for each in page.records] == [0]
+    assert not page.more
+
+
+async def test_a_page_that_ends_with_the_stream_promises_nothing_more(log: DynamoDBLog) -> None:
+    """Moto ends a page at 1 MB and sends LastEvaluatedKey also where nothing follows."""
+    for count in range(1, 6):
+        await log.append(record(count - 1, Answer("x" * 300_000)))
+        page = await log.read("s" * 32, 0, consistent=True)
+        assert page.more == (len(page.records) < count)
+
+
+async def test_a_record_of_a_newer_version_is_trouble_that_passes(
+    log: DynamoDBLog, dynamodb_url: str
+) -> None:
+    """While a deployment rolls, both versions read the log; the reader should come back."""
+    await log.append(record(0))
+    update_item(dynamodb_url, log._table, record(0), kind="from the future")
+
+    with pytest.raises(LogUnavailable, match="newer version"):
+        await log.read("s" * 32, 0, consistent=True)
 
 
 async def test_streams_do_not_mix(log: DynamoDBLog) -> None:

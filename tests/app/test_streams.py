@@ -36,7 +36,7 @@ from app.generation.streams import Streams, Window
 from app.providers.base import AnswerDelta, Finish, Message, Partial, Request, ThinkingDelta
 from app.settings import Settings
 from tests.app.scripted import REQUEST, ScriptedProvider, Step
-from tests.store import Fault, FaultyStore
+from tests.store import Fault, FaultyStore, delete_item
 
 pytestmark = pytest.mark.anyio
 
@@ -468,6 +468,30 @@ async def test_a_process_that_ends_hands_over_and_does_not_take_back(sandbox: Sa
     assert isinstance((await streams.transcript(stream_id)).newest.payload, Handoff)
 
 
+async def test_a_hand_over_inside_one_process_is_taken_up_at_once(sandbox: Sandbox) -> None:
+    """Many invocations in one process: the others must not sleep through it."""
+    provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()], answer("b")])
+    streams = sandbox(provider)
+    stream_id, short = await begin(streams, Window(deadline=time.time() + 1.0))
+    first = asyncio.create_task(read(short))
+    records = await read(await _read_once_there(streams, stream_id))
+    await first
+
+    assert_exact(records, "ab")
+    (left, taken) = (r.at for r in records if r.payload in {Handoff(), Claim(2, "prefill")})
+    assert taken - left < 500
+
+
+async def test_a_process_that_has_ended_takes_nothing_over(sandbox: Sandbox) -> None:
+    provider = ScriptedProvider([])
+    streams = sandbox(provider)
+    stream_id, _ = await begin(streams)
+    await streams.close()
+
+    assert await read(await streams.read(stream_id, None, NOW))
+    assert provider.asked_to_continue == []
+
+
 async def test_a_buffered_response_ends_after_its_window_and_the_generation_goes_on(
     sandbox: Sandbox,
 ) -> None:
@@ -530,6 +554,23 @@ async def test_cancelling_what_nobody_has_started_needs_no_provider(sandbox: San
     assert kinds == [Start, Cancelled]
 
 
+@pytest.mark.parametrize("delay", [0.0, 0.04, 0.1])
+async def test_cancelling_overtakes_a_writer_that_never_pauses(
+    sandbox: Sandbox, store: FaultyStore, delay: float
+) -> None:
+    """Whoever cancels competes for the next position: it must be free for a moment."""
+    provider = ScriptedProvider([[AnswerDelta("x ")] * 4_000 + [asyncio.Event()]], pace=0.005)
+    streams = sandbox(provider, flush_interval=0.04)
+    stream_id, reading = await begin(streams)
+    await read_until(reading, Answer)
+    store.delay = delay
+
+    async with asyncio.timeout(3):
+        transcript = await sandbox(ScriptedProvider([])).cancel(stream_id)
+
+    assert isinstance(transcript.newest.payload, Cancelled)
+
+
 async def test_nothing_follows_a_terminal_record_however_cancel_and_finish_race(
     sandbox: Sandbox, log: DynamoDBLog
 ) -> None:
@@ -567,13 +608,81 @@ async def test_a_providers_failure_is_told_with_its_code(sandbox: Sandbox) -> No
     assert said(records) == "a"
 
 
-async def test_an_unexpected_failure_of_the_provider_leaks_nothing(sandbox: Sandbox) -> None:
+async def test_an_unexpected_failure_of_the_provider_leaks_nothing(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture
+) -> None:
     streams = sandbox(ScriptedProvider([[RuntimeError("key sk-123 is wrong")]]))
 
     failure = (await read(await streams.create_and_read(REQUEST, None, NOW)))[-1].payload
 
     assert isinstance(failure, Failed)
-    assert "sk-123" not in failure.message
+    logged = str([record.__dict__ for record in caplog.records])
+    assert "RuntimeError" in logged
+    assert "sk-123" not in failure.message + logged
+
+
+async def test_an_empty_delta_is_nothing_to_append(sandbox: Sandbox) -> None:
+    """The first chunk of an OpenAI-style stream usually is one."""
+    steps: list[Step] = [AnswerDelta(""), ThinkingDelta(""), *answer("a", "", "b")]
+    provider = ScriptedProvider([steps])
+
+    records = await read(await sandbox(provider).create_and_read(REQUEST, None, NOW))
+
+    assert_exact(records, "ab")
+    assert len(provider.asked_to_continue) == 1
+
+
+async def test_a_provider_that_breaks_behind_its_finish_has_finished(
+    sandbox: Sandbox, log: DynamoDBLog
+) -> None:
+    """An HTTP client may fail while it closes; nothing may follow the terminal record."""
+    provider = ScriptedProvider([answer("a")], breaks_when_closed=True)
+
+    records = await read(await sandbox(provider).create_and_read(REQUEST, None, NOW))
+
+    assert_exact(records, "a")
+    assert list((await log.read(records[0].stream_id, 0, consistent=True)).records) == records
+
+
+async def test_half_characters_come_back_whole_in_the_transcript(sandbox: Sandbox) -> None:
+    """A model's JSON may split a surrogate pair between two deltas, or hold a lone half."""
+    go_on = asyncio.Event()
+    steps: list[Step] = [AnswerDelta("\ud83d"), go_on, AnswerDelta("\ude80 \ud83d"), FINISH]
+    streams = sandbox(ScriptedProvider([steps]))
+    stream_id, reading = await begin(streams)
+    asyncio.get_running_loop().call_later(0.3, go_on.set)
+    await read(reading)
+
+    assert (await streams.transcript(stream_id)).partial.answer == "🚀 \ufffd"
+
+
+async def test_attempts_without_a_word_come_to_an_end(sandbox: Sandbox) -> None:
+    """A prompt that kills its sandbox must not buy one attempt after the other for ever."""
+    stream_id = ""
+    for attempt in range(3):
+        provider = ScriptedProvider([[asyncio.Event()]])
+        streams = sandbox(provider, lease=0.3, heartbeat=0.05, fruitless_attempts=3)
+        stream_id = stream_id or (await streams.create(REQUEST, None)).stream_id
+        reading = await streams.read(stream_id, None, NOW)
+        assert reading is not None
+        await _claimed(reading, attempt + 1)
+        await die(streams)
+    provider = ScriptedProvider([])
+    streams = sandbox(provider, lease=0.3, fruitless_attempts=3)
+
+    records = await read(await streams.read(stream_id, None, NOW))
+
+    failure = records[-1].payload
+    assert isinstance(failure, Failed)
+    assert failure.code == "given_up"
+    assert provider.asked_to_continue == []
+
+
+async def _claimed(reading: Reading, attempt: int) -> None:
+    async with asyncio.timeout(10):
+        async for batch in reading.batches():
+            if any(record.payload == Claim(attempt, "restarted") for record in batch):
+                return
 
 
 # The log fails
@@ -636,6 +745,62 @@ async def _collect(batches: AsyncIterator[Sequence[Record]]) -> None:
         assert not any(record.terminal for record in batch)
 
 
+async def test_a_writer_that_cannot_write_gives_up_within_its_lease(
+    sandbox: Sandbox, store: FaultyStore
+) -> None:
+    """By then another may have taken over: two providers must not run for longer."""
+    steps: list[Step] = [AnswerDelta("a"), go_on := asyncio.Event(), *answer("b")]
+    provider = ScriptedProvider([steps])
+    reading = await sandbox(provider).create_and_read(REQUEST, None, NOW)
+    await read_until(reading, Answer)
+    store.choose = lambda operation: Fault.FAIL if operation == "PutItem" else Fault.NONE
+    begun = time.monotonic()
+    go_on.set()
+
+    await reading.settled()
+
+    assert time.monotonic() - begun < SETTINGS.lease + 0.3
+    assert provider.running == 0
+
+
+async def test_a_failing_log_holds_no_invocation_beyond_its_deadline(
+    sandbox: Sandbox, store: FaultyStore
+) -> None:
+    streams = sandbox(ScriptedProvider([]), log_patience=30.0, lease=30.0)
+    start = await streams.create(REQUEST, None)
+    begun = time.monotonic()
+    window = Window(deadline=time.time() + 1.5)
+    readings = [await streams.read(start.stream_id, None, window) for _ in range(4)]
+    store.choose = lambda operation: Fault.REFUSE if operation == "PutItem" else Fault.NONE
+
+    for records in await asyncio.gather(*map(read, readings)):
+        assert [type(record.payload) for record in records] == [Start]
+    assert time.monotonic() - begun < 1.5
+
+
+async def test_old_trouble_does_not_turn_new_readers_away(
+    sandbox: Sandbox, store: FaultyStore
+) -> None:
+    writing = sandbox(
+        ScriptedProvider([[AnswerDelta("a"), go_on := asyncio.Event(), *answer("b")]])
+    )
+    stream_id, own = await begin(writing)
+    following = asyncio.create_task(read(own))
+    streams = sandbox(ScriptedProvider([]))
+    stalled = (await _read_once_there(streams, stream_id)).batches()
+    await anext(stalled)
+    store.choose = lambda operation: Fault.REFUSE if operation == "Query" else Fault.NONE
+    async with asyncio.timeout(10):
+        while streams._tails[stream_id].trouble is None:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    store.choose = lambda _: Fault.NONE
+
+    late = asyncio.create_task(read(await streams.read(stream_id, None, NOW)))
+    go_on.set()
+
+    assert await following == await late
+
+
 async def test_creating_fails_when_the_log_is_down_and_the_provider_is_let_go(
     sandbox: Sandbox, store: FaultyStore
 ) -> None:
@@ -690,6 +855,41 @@ async def test_a_key_is_for_one_request(sandbox: Sandbox) -> None:
 
     with pytest.raises(KeyReused):
         await streams.create(other, KEY)
+
+
+async def test_leftovers_of_an_expired_stream_are_never_another_requests_answer(
+    sandbox: Sandbox, log: DynamoDBLog, dynamodb_url: str
+) -> None:
+    """DynamoDB deletes expired records in any order, position 0 perhaps first."""
+    old = sandbox(ScriptedProvider([answer("somebody else's")]), stream_ttl=1)
+    records = await read(await old.create_and_read(REQUEST, KEY, NOW))
+    await asyncio.sleep(1.1)
+    delete_item(dynamodb_url, log._table, records[0])
+    streams = sandbox(ScriptedProvider([]))
+
+    with pytest.raises(KeyReused, match="expired"):
+        await streams.create(REQUEST, KEY)
+    with pytest.raises(KeyReused, match="expired"):
+        await streams.create_and_read(REQUEST, KEY, NOW)
+
+
+async def test_a_stream_that_vanishes_while_it_is_read_ends_the_reading(
+    sandbox: Sandbox, log: DynamoDBLog, dynamodb_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.generation.tail._WINDOW", 1)
+    streams = sandbox(ScriptedProvider([answer("a")]))
+    stream_id, reading = await begin(streams)
+    batches = reading.batches()
+    (start,) = await anext(batches)
+    other = await read(await streams.read(stream_id, None, NOW))
+    for record in other:
+        delete_item(dynamodb_url, log._table, record)
+
+    async with asyncio.timeout(3):
+        rest = [record async for batch in batches for record in batch]
+
+    assert start.seq == 0
+    assert not any(record.terminal for record in rest)
 
 
 async def test_stream_ids_cannot_be_guessed(sandbox: Sandbox) -> None:

@@ -1,6 +1,7 @@
 """Sandboxes that are killed, frozen, timed out; connections that break. Nobody must notice."""
 
 import asyncio
+import contextlib
 import random
 from itertools import pairwise
 from urllib.parse import quote
@@ -10,7 +11,7 @@ import pytest
 from app.providers.base import Message, Request
 from app.providers.demo import DemoProvider
 from tests.event_source import Event, EventSource, assert_each_once, text
-from tests.flows.conftest import Function, Gate, Start, log_entries
+from tests.flows.conftest import Conversation, Function, Gate, Start, log_entries
 
 pytestmark = pytest.mark.anyio
 
@@ -148,6 +149,34 @@ async def test_an_answer_longer_than_the_functions_timeout_is_handed_over(start:
     assert sum(event.name == "handoff" for event in events) >= 3
     assert not [line for line in function.lines if "timed out" in line]
     assert _largest_gap(tokens) < 1.5
+
+
+async def test_a_reader_that_stops_reading_does_not_keep_the_answer_from_being_handed_over(
+    start: Start, gate: tuple[Gate, dict[str, str]]
+) -> None:
+    """Its socket fills up, and every write to it waits; nothing else may wait with it."""
+    model, env = gate
+    async with (
+        start(env, sandboxes=1, timeout=5) as function,
+        function.http.stream("GET", "/sse?prompt=hi"),
+    ):
+        conversation = await model.next()
+        talking = asyncio.create_task(_talk_for_ever(conversation))
+        async with asyncio.timeout(10):
+            while not any("the reader left" in line for line in function.lines):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        await conversation.hung_up()
+        talking.cancel()
+
+        (ended,) = [e for e in log_entries(function.lines) if e["message"] == "ended"]
+        assert ended["kind"] == "handoff"
+        assert not [line for line in function.lines if "timed out" in line]
+
+
+async def _talk_for_ever(conversation: Conversation) -> None:
+    with contextlib.suppress(ConnectionError):
+        while True:
+            await conversation.say("x" * 60_000)
 
 
 async def test_a_connection_that_breaks_ten_times_costs_nothing(start: Start) -> None:

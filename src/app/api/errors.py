@@ -1,17 +1,29 @@
 """How errors look: a status, a stable code, and a message that says what to do.
 
-What the client sent is never repeated, neither in an answer nor in the log.
+The values a client sent are never repeated, neither in an answer nor in the log.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from app.exceptions import BadCursor, KeyReused, LogError, LogUnavailable, StreamNotFound
+from app.exceptions import (
+    BadCursor,
+    KeyReused,
+    LogError,
+    LogUnavailable,
+    RequestTooLarge,
+    StreamNotFound,
+)
 from app.log import logger
+
+# FastAPI's answer to a body that json.loads cannot take for another reason than its syntax:
+# not UTF-8, nested too deep, an endless number.
+_UNPARSABLE = 400
 
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
@@ -41,6 +53,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(StreamNotFound, _not_found)
     app.add_exception_handler(BadCursor, _bad_cursor)
     app.add_exception_handler(KeyReused, _key_reused)
+    app.add_exception_handler(RequestTooLarge, _too_large)
     app.add_exception_handler(LogError, _log_failed)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
@@ -53,17 +66,29 @@ async def _refused(_: Request, error: Exception) -> JSONResponse:
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
-    if any(problem["type"] == "json_invalid" for problem in error.errors()):
-        return answer(
-            422,
-            "invalid_json",
-            "The body is not JSON: send an object such as "
-            '{"prompt": "…"} with Content-Type: application/json.',
-        )
+    if any(_is_of_the_body_as_a_whole(problem) for problem in error.errors()):
+        return _not_json()
     problems = "; ".join(
         f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
     )
     return answer(422, "invalid_request", f"The request is invalid. {problems}.")
+
+
+def _is_of_the_body_as_a_whole(problem: Mapping[str, Any]) -> bool:
+    """Whether the body is not an object at all, rather than one with a wrong member."""
+    is_object = problem["type"] in {"value_error", "extra_forbidden", "missing"}
+    return problem["type"] == "json_invalid" or (problem["loc"] == ("body",) and not is_object)
+
+
+def _not_json() -> JSONResponse:
+    message = "The body is not a JSON object: send one such as"
+    example = '{"prompt": "…"} with Content-Type: application/json.'
+    return answer(422, "invalid_json", f"{message} {example}")
+
+
+async def _too_large(_request: Request, _: Exception) -> JSONResponse:
+    message = "The prompt is too large to be stored: control characters and quotes count manifold."
+    return answer(413, "prompt_too_large", f"{message} Shorten it.")
 
 
 async def _not_found(_request: Request, _: Exception) -> JSONResponse:
@@ -90,6 +115,8 @@ async def _log_failed(_: Request, error: Exception) -> JSONResponse:
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
+    if error.status_code == _UNPARSABLE:
+        return _not_json()
     code = _CODES.get(error.status_code, "http_error")
     message = f"{error.detail}. GET /openapi.json lists what there is."
     return answer(error.status_code, code, message, error.headers)

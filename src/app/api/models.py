@@ -34,6 +34,15 @@ class CreateStream(_Strict):
     temperature: Temperature | None = None
 
     @model_validator(mode="after")
+    def _text_has_a_utf8_form(self) -> Self:
+        for text in (self.prompt or "", *(message.content for message in self.messages or ())):
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                raise ValueError("the text holds half a surrogate pair, which is no text") from None
+        return self
+
+    @model_validator(mode="after")
     def _one_question(self) -> Self:
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("send either `prompt` or `messages`")
@@ -67,7 +76,7 @@ class Usage(BaseModel):
     output_tokens: int | None
 
 
-class StreamError(BaseModel):
+class Failure(BaseModel):
     """Why a stream ended without an answer."""
 
     code: str
@@ -95,7 +104,7 @@ class Snapshot(BaseModel):
     answer: str
     finish_reason: str | None
     usage: Usage | None
-    error: StreamError | None
+    error: Failure | None
     last_event_id: str
     expires_at: int = Field(description="Unix time in seconds.")
 

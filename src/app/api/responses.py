@@ -1,11 +1,13 @@
 """The SSE response: a reading, frame by frame."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Any
 
 from fastapi.sse import EventSourceResponse
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app.api.frames import KEEP_ALIVE, frame, retry
@@ -22,6 +24,8 @@ HEADERS = {
     "X-Accel-Buffering": "no",
 }
 
+_LAST_WORDS_SECONDS = 0.1
+
 
 def window(scope: Scope) -> Window:
     """How long a response to this request may last, as whoever serves us says in the scope."""
@@ -33,17 +37,21 @@ class ReadingResponse(EventSourceResponse):
     """Streams a reading, and holds the invocation until what it started is over."""
 
     def __init__(self, reading: Reading, window: Window, settings: Settings) -> None:
-        super().__init__(_frames(reading, window, settings), headers=HEADERS)
+        self._body = _frames(reading, window, settings)
+        super().__init__(self._body, headers=HEADERS)
         self._reading = reading
         self._holds = window.deadline is not None and not window.buffered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the frames; a client that leaves ends the sending, not the generating."""
         try:
-            await super().__call__(scope, receive, send)
-        except ClientDisconnect:
+            # A reader that stops reading blocks the sending, and nothing else would end it.
+            async with asyncio.timeout_at(self._reading.until + _LAST_WORDS_SECONDS):
+                await super().__call__(scope, receive, send)
+        except (ClientDisconnect, TimeoutError):
             logger.info("the reader left", extra={"stream": shortened(self._reading.stream_id)})
         finally:
+            await self._body.aclose()
             if self._holds:
                 await self._reading.settled()
 
@@ -64,8 +72,7 @@ def _chunk(records: Sequence[Record]) -> bytes:
     return b"".join(map(frame, records)) or KEEP_ALIVE
 
 
-class ComeBackResponse(EventSourceResponse):
-    """An answer to an EventSource when the log fails: any status but 200 it would take as final."""
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(iter([retry(settings.retry_trouble_ms)]), headers=HEADERS)
+def come_back(settings: Settings) -> Response:
+    """The answer to an EventSource when the log fails: it takes any status but 200 for final."""
+    content = retry(settings.retry_trouble_ms)
+    return Response(content, media_type=EventSourceResponse.media_type, headers=HEADERS)

@@ -13,15 +13,15 @@ from app.api.models import (
     CreatedStream,
     CreateStream,
     ErrorAnswer,
+    Failure,
     Health,
     MaxTokens,
     Snapshot,
     StopSequence,
-    StreamError,
     Temperature,
     Usage,
 )
-from app.api.responses import ComeBackResponse, ReadingResponse, window
+from app.api.responses import ReadingResponse, come_back, window
 from app.event_log.records import Done, Failed
 from app.exceptions import LogUnavailable
 from app.generation.streams import Streams, Window
@@ -30,7 +30,9 @@ from app.providers.base import Message, Provider
 from app.providers.base import Request as ModelRequest
 from app.settings import Settings
 
-router = APIRouter()
+router = APIRouter(
+    responses={500: {"model": ErrorAnswer, "description": "Something is broken or not set up."}}
+)
 
 Refusals = dict[int | str, dict[str, Any]]
 
@@ -202,7 +204,7 @@ async def create_and_read(
     try:
         reading = await served.streams.create_and_read(request, None, served.window)
     except LogUnavailable:
-        return ComeBackResponse(served.settings)
+        return come_back(served.settings)
     return ReadingResponse(reading, served.window, served.settings)
 
 
@@ -219,7 +221,7 @@ async def _resume(stream_id: str, cursor: str | None, served: Served) -> Respons
     try:
         reading = await served.streams.read(stream_id, after, served.window)
     except LogUnavailable:
-        return ComeBackResponse(served.settings)
+        return come_back(served.settings)
     if reading is None:
         return Response(status_code=204)
     return ReadingResponse(reading, served.window, served.settings)
@@ -234,7 +236,7 @@ def _model_request(body: CreateStream, served: Served) -> ModelRequest:
         messages = tuple(Message(m.role, m.content) for m in body.messages or ())
     request = ModelRequest(
         messages=messages,
-        model=body.model or models[0],
+        model=models[0] if body.model is None else body.model,
         max_tokens=body.max_tokens or min(settings.default_max_tokens, settings.max_tokens),
         temperature=body.temperature,
         system=body.system or None,
@@ -280,7 +282,7 @@ def _snapshot(transcript: Transcript, settings: Settings) -> Snapshot:
         answer=transcript.partial.answer,
         finish_reason=end.finish_reason if isinstance(end, Done) else None,
         usage=Usage(**frames.usage(end)) if isinstance(end, Done) else None,
-        error=StreamError(**frames.error(end)) if isinstance(end, Failed) else None,
+        error=Failure(**frames.error(end)) if isinstance(end, Failed) else None,
         last_event_id=frames.event_id(newest.stream_id, newest.seq),
         expires_at=newest.expires_at,
     )

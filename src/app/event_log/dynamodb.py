@@ -28,7 +28,7 @@ import boto3
 from botocore import exceptions
 from botocore.config import Config
 
-from app.event_log.records import Record, decode_payload, encode_payload
+from app.event_log.records import Payload, Record, decode_payload, encode_payload
 from app.exceptions import LogRefused, LogUnavailable
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ T = TypeVar("T")
 
 # One call may take this long; the layers above decide how often to try again.
 _CONNECT_SECONDS = 1
-_READ_SECONDS = 2
+_READ_SECONDS = 1.5
 _ATTEMPTS = 2
 
 POSITION_IS_FREE = "attribute_not_exists(stream_id)"
@@ -62,7 +62,7 @@ _TRANSIENT = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Consecutive records of one stream. `more` says that the log holds further ones."""
+    """Consecutive records of one stream. `more` says that the log holds the next one too."""
 
     records: Sequence[Record]
     more: bool
@@ -131,7 +131,21 @@ class DynamoDBLog:
                 ConsistentRead=consistent,
             )
         records = [_decode(item) for item in answer["Items"]]
-        return Page(_without_gaps(records, start), more="LastEvaluatedKey" in answer)
+        consecutive = _without_gaps(records, start)
+        cut_short = "LastEvaluatedKey" in answer and len(consecutive) == len(records)
+        more = cut_short and self._exists(stream_id, start + len(records), consistent)
+        return Page(consecutive, more)
+
+    def _exists(self, stream_id: str, seq: int, consistent: bool) -> bool:  # noqa: FBT001
+        """Whether a position is taken: "LastEvaluatedKey not empty" need not mean more data."""
+        with _translated():
+            answer = self._client.get_item(
+                TableName=self._table,
+                Key={"stream_id": {"S": stream_id}, "seq": {"N": str(seq)}},
+                ProjectionExpression="seq",
+                ConsistentRead=consistent,
+            )
+        return "Item" in answer
 
     def _newest(self, stream_id: str) -> Record | None:
         with _translated():
@@ -178,7 +192,11 @@ def _translated() -> Iterator[None]:
 
 
 def _without_gaps(records: list[Record], start: int) -> list[Record]:
-    """The records up to the first gap: an eventually consistent read may have one."""
+    """The records up to the first gap.
+
+    An eventually consistent read may have one, which the next read fills. So may an expired
+    stream, whose records DynamoDB deletes in any order; that gap stays.
+    """
     for index, record in enumerate(records):
         if record.seq != start + index:
             return records[:index]
@@ -202,9 +220,20 @@ def _decode(item: "Item") -> Record:
     return Record(
         stream_id=item["stream_id"]["S"],
         seq=int(item["seq"]["N"]),
-        payload=decode_payload(item["kind"]["S"], item["data"]["S"]),
+        payload=_decode_payload(item),
         writer=item["writer"]["S"],
         nonce=item["nonce"]["S"],
         at=int(item["at"]["N"]),
         expires_at=int(item["expires_at"]["N"]),
     )
+
+
+def _decode_payload(item: "Item") -> Payload:
+    kind = item["kind"]["S"]
+    try:
+        return decode_payload(kind, item["data"]["S"])
+    except (KeyError, TypeError) as error:
+        # The log outlives the code: while a deployment rolls, sandboxes of both versions read it.
+        raise LogUnavailable(
+            f"a newer version than this wrote {kind!r} at {item['seq']['N']}"
+        ) from error

@@ -57,7 +57,7 @@ async def ask(
                     yield _payload(delta)
                     if isinstance(delta, Finish):
                         return
-                    said, spoken = _joined(said, delta), True
+                    said, spoken = _joined(said, delta), spoken or bool(delta.text)
             raise failure("provider_cut")
         except ProviderError as error:
             logger.warning("the provider failed", extra={"code": error.code, "attempt": attempt})

@@ -32,13 +32,15 @@ class DeltaBuffer:
         return bool(self._waiting) and isinstance(self._waiting[-1], TERMINAL)
 
     async def put(self, payload: Payload) -> None:
-        """Add one payload; waits while there is too much."""
-        await self._room.wait()
-        self._waiting.append(payload)
+        """Add one payload; text waits while there is too much, and is left out if it is empty."""
         if isinstance(payload, Thinking | Answer):
+            if not payload.text:
+                return
+            await self._room.wait()
             self._characters += len(payload.text)
             if self._characters > MAX_WAITING:
                 self._room.clear()
+        self._waiting.append(payload)
         self.wake()
 
     def wake(self) -> None:

@@ -11,11 +11,11 @@ log gives many small records, a slow one fewer and larger, and no queue grows ei
 
 import asyncio
 import math
-import traceback
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from app.event_log.records import (
+    TERMINAL,
     Done,
     Failed,
     Handoff,
@@ -26,7 +26,7 @@ from app.event_log.records import (
 from app.exceptions import LogError
 from app.generation.buffer import DeltaBuffer
 from app.generation.writer import Superseded, Writer
-from app.log import logger, shortened
+from app.log import described, logger, shortened
 from app.settings import Settings
 
 
@@ -67,7 +67,7 @@ class Generation:
 
     def hand_over(self) -> None:
         """Append what there is and a handoff, soon; then stop."""
-        self._hand_over_at = -math.inf
+        self._hand_over_at = min(self._hand_over_at, asyncio.get_running_loop().time())
         self._buffer.wake()
 
     async def over(self) -> None:
@@ -78,15 +78,19 @@ class Generation:
     # The provider's side
 
     async def _fill(self, payloads: AsyncGenerator[Payload]) -> None:
+        end: Payload = _BROKEN
         try:
             async with aclosing(payloads):
                 async for payload in payloads:
+                    if isinstance(payload, TERMINAL):
+                        # If something breaks while it is closed, it has said its last word.
+                        end = payload
+                        break
                     await self._buffer.put(payload)
         except Exception as error:  # noqa: BLE001 - a provider may raise anything
             # Not its message: a provider's errors may quote the prompt, or a key.
-            trace = traceback.format_tb(error.__traceback__)
-            logger.error("the provider broke", extra={"error": type(error).__name__, "at": trace})
-            await self._buffer.put(_BROKEN)
+            logger.error("the provider broke", extra=described(error))
+        await self._buffer.put(end)
 
     # The log's side
 
@@ -100,6 +104,8 @@ class Generation:
             self._publish(lost.record)
         except LogError:
             logger.exception("the log failed; the stream is left to another writer", extra=stream)
+        except Exception as error:  # noqa: BLE001 - no writer may die unheard
+            logger.error("the writer broke", extra={**stream, **described(error)})
         finally:
             self._pump.cancel()
             await asyncio.wait([self._pump])
@@ -107,29 +113,37 @@ class Generation:
     async def _commit(self, writer: Writer) -> Payload:
         """Append until there is an end to append, and return it."""
         clock = asyncio.get_running_loop().time
-        last_text, last = -math.inf, clock()
+        flush_at, last = -math.inf, clock()
         while True:
             now = clock()
-            flush_at = last_text + self._settings.flush_interval
             beat_at = last + self._settings.heartbeat
             if now >= self._hand_over_at:
-                payloads = self._buffer.take()
-                if not (payloads and payloads[-1].kind in _ENDS):
-                    payloads.append(Handoff())
+                payloads = [*self._buffer.take(), Handoff()]
             elif self._buffer and (now >= flush_at or self._buffer.complete):
                 payloads = self._buffer.take()
-                last_text = now
             elif not self._buffer and now >= beat_at:
                 payloads = [Heartbeat()]
             else:
                 wake_at = flush_at if self._buffer else beat_at
                 await self._buffer.changed(min(wake_at, self._hand_over_at) - now)
                 continue
+            last = now
             for payload in payloads:
-                last = clock()
-                self._publish(await writer.append(payload))
-            if payloads[-1].kind in _ENDS:
-                return payloads[-1]
+                self._publish(await writer.append(payload, self._patience()))
+                if isinstance(payload, _ENDS):
+                    return payload
+            # From the acknowledgement: a canceller competes for the next position, and must have
+            # a moment in which it is free, however slow the log is.
+            flush_at = clock() + self._settings.flush_interval
+
+    def _patience(self) -> float:
+        """How long the log may fail before this writer gives up.
+
+        Whoever has not been acknowledged for a lease must assume that somebody has taken over.
+        And the invocation must not be held beyond its deadline.
+        """
+        left = self._hand_over_at + self._settings.handoff_margin / 2
+        return min(self._settings.lease, left - asyncio.get_running_loop().time())
 
 
 _BROKEN = Failed(
@@ -137,4 +151,4 @@ _BROKEN = Failed(
     "The model's answer failed for a reason that the operator finds in the log.",
     retryable=True,
 )
-_ENDS = frozenset({Done.kind, Failed.kind, Handoff.kind})
+_ENDS = Done | Failed | Handoff

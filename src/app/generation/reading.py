@@ -11,7 +11,7 @@ from app.generation.generation import Generation
 from app.generation.tail import Tail
 from app.settings import Settings
 
-Claim = Callable[[Tail], Awaitable[Generation | None]]
+TakeOver = Callable[[Tail], Awaitable[Generation | None]]
 
 
 class Reading:
@@ -30,7 +30,7 @@ class Reading:
         start: int,
         *,
         first: Sequence[Record] = (),
-        claim: Claim,
+        take_over: TakeOver,
         settings: Settings,
         until: float = math.inf,
         claim_until: float = math.inf,
@@ -41,9 +41,9 @@ class Reading:
         self._tail = tail
         self._seq = start
         self._first = first
-        self._claim = claim
+        self._take_over = take_over
         self._settings = settings
-        self._until = until
+        self.until = until
         self._claim_until = claim_until
         self._generation = generation
         self._clock = asyncio.get_running_loop().time
@@ -63,15 +63,13 @@ class Reading:
                     yield records
                     if records[-1].terminal or self._must_leave(records[-1]):
                         return
-                if self._tail.closed or self._clock() >= self._until:
+                if self._tail.closed or self._clock() >= self.until:
                     return
                 if records:
                     continue
-                if self._tail.trouble is not None:
-                    raise self._tail.trouble
-                elif self._tail.free_in() <= 0 and self._clock() < self._claim_until:
-                    await self._take_over()
-                elif not await self._tail.changed(self._seq, self._patience()):
+                if self._tail.since(self._seq) is None:
+                    return  # The log has lost what the tail has seen: the stream has expired.
+                if not await self._has_news():
                     yield ()
 
     async def settled(self) -> None:
@@ -95,17 +93,40 @@ class Reading:
                 self._tail.feed(record)
         return page.records
 
+    async def _has_news(self) -> bool:
+        """Wait for news, or make some by taking over; False when it is time for a keep-alive."""
+        if self._tail.trouble is not None:
+            raise self._tail.trouble
+        if self._may_take_over():
+            return await self._try_to_take_over()
+        return await self._tail.changed(self._seq, self._patience())
+
     def _must_leave(self, record: Record) -> bool:
         return isinstance(record.payload, Handoff) and self._clock() >= self._claim_until
 
     def _patience(self) -> float:
         """How long to wait for news before looking at the clock again."""
         free_in = self._tail.free_in() if self._clock() < self._claim_until else math.inf
-        return min(self._settings.keep_alive, free_in, self._until - self._clock())
+        if self._tail.claiming.locked():
+            free_in = math.inf
+        return min(self._settings.keep_alive, free_in, self.until - self._clock())
 
-    async def _take_over(self) -> None:
+    def _may_take_over(self) -> bool:
+        return (
+            self._tail.free_in() <= 0
+            and self._clock() < self._claim_until
+            and not self._tail.claiming.locked()
+        )
+
+    async def _try_to_take_over(self) -> bool:
+        """Whether the log has answered, whoever won; it may be tried again otherwise."""
         try:
-            self._generation = await self._claim(self._tail) or self._generation
-        except LogUnavailable:
+            # Up to the claim's own limit: a hanging log must not hold the invocation.
+            async with asyncio.timeout_at(self._claim_until):
+                self._generation = await self._take_over(self._tail) or self._generation
+        except (LogUnavailable, TimeoutError):
             # The tail polls the same log, and reports it when its patience is over.
-            await asyncio.sleep(self._settings.poll_interval_idle)
+            pause = min(self._settings.poll_interval_idle, self.until - self._clock())
+            await asyncio.sleep(pause)
+            return False
+        return True

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
 from app.event_log.dynamodb import DynamoDBLog
-from app.event_log.records import Cancelled, Claim, Record, Start
-from app.exceptions import BadCursor, KeyReused, StreamNotFound
+from app.event_log.records import Cancelled, Claim, Failed, Record, Start, encode_payload
+from app.exceptions import BadCursor, KeyReused, RequestTooLarge, StreamNotFound
 from app.generation.attempts import Endurance, ask
 from app.generation.claims import continued
 from app.generation.generation import Generation
@@ -26,8 +26,20 @@ from app.settings import Settings
 
 NOTHING_SAID = Partial()
 
+_EXPIRED_KEY = "this Idempotency-Key made a stream that has expired: use a new key"
+
+# DynamoDB's limit is 400 KB for the whole item.
+_LARGEST_START = 390_000
+
 # 192 bits: unguessable, and 32 characters of base64 without padding.
 _ID_BYTES = 24
+
+
+_GIVEN_UP = Failed(
+    "given_up",
+    "Several attempts at this answer ended without a word. Ask differently, or try again later.",
+    retryable=True,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +67,7 @@ class Streams:
         self._name = secrets.token_urlsafe(6)
         self._tails: WeakValueDictionary[str, Tail] = WeakValueDictionary()
         self._written: set[Tail] = set()
+        self._closed = False
         self._clock = asyncio.get_running_loop().time
 
     # Creating
@@ -65,6 +78,8 @@ class Streams:
         Nobody writes it yet: its first reader will. Raises KeyReused.
         """
         start = self._start(request, key, writer="")
+        if key:
+            await self._refuse_leftovers(start)
         return await self._put_start(start) or start
 
     async def create_and_read(self, request: Request, key: str | None, window: Window) -> Reading:
@@ -74,6 +89,8 @@ class Streams:
         the start is still on its way to the log: the first token is one append away, not two.
         """
         start = self._start(request, key, writer=self._name)
+        if key:
+            await self._refuse_leftovers(start)
         tail = self._tail(start.stream_id)
         generation = None if key else self._generation(tail, request, window)
         try:
@@ -92,15 +109,28 @@ class Streams:
 
     def _start(self, request: Request, key: str | None, *, writer: str) -> Record:
         now = time.time()
+        payload = Start(request.model, request.encode(), request.fingerprint)
+        if len(encode_payload(payload)) > _LARGEST_START:
+            raise RequestTooLarge
         return Record(
             stream_id=_derived_id(key) if key else secrets.token_urlsafe(_ID_BYTES),
             seq=0,
-            payload=Start(request.model, request.encode(), request.fingerprint),
+            payload=payload,
             writer=writer,
             nonce=secrets.token_urlsafe(9),
             at=int(now * 1000),
             expires_at=int(now) + self._settings.stream_ttl,
         )
+
+    async def _refuse_leftovers(self, start: Record) -> None:
+        """Raise KeyReused while anything is left of an expired stream of the same key.
+
+        DynamoDB deletes expired records in any order: position 0 may be free, and what follows
+        it another request's answer.
+        """
+        newest = await self._log.newest(start.stream_id)
+        if newest is not None and _expired(newest):
+            raise KeyReused(_EXPIRED_KEY)
 
     async def _put_start(self, start: Record) -> Record | None:
         """None if the stream is new; the start that this key has made before otherwise."""
@@ -110,7 +140,7 @@ class Streams:
         assert isinstance(start.payload, Start)
         assert isinstance(present.payload, Start)
         if _expired(present):
-            raise KeyReused("this Idempotency-Key made a stream that has expired: use a new key")
+            raise KeyReused(_EXPIRED_KEY)
         if present.payload.fingerprint != start.payload.fingerprint:
             raise KeyReused(
                 "this Idempotency-Key came with another request before: use a new key for a new "
@@ -178,7 +208,7 @@ class Streams:
             tail,
             start,
             first=first,
-            claim=lambda tail: self._claim(tail, window),
+            take_over=lambda tail: self._claim(tail, window),
             settings=self._settings,
             until=until,
             claim_until=hand_over_at - self._settings.claim_margin,
@@ -206,15 +236,19 @@ class Streams:
             transcript = Transcript.of(records)
             request, said = Request.decode(transcript.start.request), transcript.partial
             attempt = transcript.attempts + 1
+            hopeless = transcript.fruitless >= self._settings.fruitless_attempts
             writer = self._writer(transcript.newest, seq=transcript.newest.seq + 1)
             try:
                 how = continued(self._provider, request, said)
-                tail.feed(await writer.append(Claim(attempt, how)))
+                first_word = _GIVEN_UP if hopeless else Claim(attempt, how)
+                tail.feed(await writer.append(first_word, self._settings.lease))
             except Superseded as lost:
                 tail.feed(lost.record)
                 return None
             stream = shortened(tail.stream_id)
-            logger.info("claimed", extra={"stream": stream, "attempt": attempt})
+            logger.info(first_word.kind, extra={"stream": stream, "attempt": attempt})
+            if hopeless:
+                return None
             generation = self._generation(tail, request, window, said=said, attempt=attempt)
             self._let_write(tail, generation, writer)
             return generation
@@ -225,7 +259,6 @@ class Streams:
             stream_id=record.stream_id,
             name=self._name,
             expires_at=record.expires_at,
-            patience=self._settings.log_patience,
             seq=seq,
         )
 
@@ -253,9 +286,11 @@ class Streams:
         tail.generation = generation
         self._written.add(tail)
         generation.write(writer, on_end=lambda: self._let_go(tail))
+        if self._closed:
+            generation.hand_over()
 
     def _let_go(self, tail: Tail) -> None:
-        tail.generation = None
+        tail.let_go()
         self._written.discard(tail)
 
     # Cancelling
@@ -268,7 +303,7 @@ class Streams:
         while not newest.terminal:
             writer = self._writer(newest, seq=newest.seq + 1)
             try:
-                newest = await writer.append(Cancelled())
+                newest = await writer.append(Cancelled(), self._settings.create_patience)
             except Superseded as lost:
                 newest = lost.record
         tail = self._tails.get(stream_id)
@@ -282,6 +317,7 @@ class Streams:
 
     async def close(self) -> None:
         """Hand over whatever is being written here, so that others go on at once."""
+        self._closed = True
         for tail in list(self._tails.values()):
             tail.close()
         generations = [tail.generation for tail in self._written if tail.generation is not None]
@@ -294,6 +330,7 @@ class Streams:
         tail = self._tails.get(stream_id)
         if tail is None:
             tail = self._tails[stream_id] = Tail(self._log, stream_id, self._settings)
+            tail.closed = self._closed
         return tail
 
 

@@ -86,7 +86,9 @@ class Tail:
         The writer's clock and ours may disagree, so a long silence heard with our own ears also
         counts. Neither decides anything but when to try: the log decides who wins.
         """
-        if self.newest is None or self.newest.terminal or self.generation is not None:
+        if self.closed or self.generation is not None:
+            return float("inf")
+        if self.newest is None or self.newest.terminal:
             return float("inf")
         if is_waiting(self.newest):
             return 0
@@ -94,6 +96,11 @@ class Tail:
         by_ear = self._heard_at + lease - self._clock()
         by_clock = self.newest.at / 1000 + lease - time.time()
         return max(0, min(by_ear, by_clock))
+
+    def let_go(self) -> None:
+        """The local writer is gone: whoever waits must look at the lease again."""
+        self.generation = None
+        self._announce()
 
     def close(self) -> None:
         """Send the readers away: this process ends, and must not take the stream over again."""
@@ -106,14 +113,14 @@ class Tail:
     def attached(self) -> Iterator[None]:
         """Keep this tail up to date while the block runs."""
         self._readers += 1
-        if self._polling is None:
+        if self._polling is None or self._polling.done():
             self.trouble = None
             self._polling = asyncio.create_task(self._poll())
         try:
             yield
         finally:
             self._readers -= 1
-            if self._readers == 0:
+            if self._readers == 0 and self._polling is not None:
                 self._polling.cancel()
                 self._polling = None
 
@@ -136,6 +143,7 @@ class Tail:
             await asyncio.sleep(pause)
             if self.generation is not None:
                 await self.generation.over()
+                answered_at = self._clock()
                 continue
             if self.newest is None:
                 continue

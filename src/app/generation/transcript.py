@@ -1,6 +1,6 @@
 """What a stream's records add up to."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -11,6 +11,7 @@ from app.event_log.records import (
     Done,
     Failed,
     Handoff,
+    Payload,
     Record,
     Start,
     Thinking,
@@ -22,12 +23,16 @@ Status = Literal["waiting", "streaming", "interrupted", "done", "error", "cancel
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """A stream as far as it has come. `attempts` counts the writers it has had."""
+    """A stream as far as it has come.
+
+    `attempts` counts the writers it has had, `fruitless` the last of them that said nothing.
+    """
 
     start: Start
     newest: Record
     partial: Partial
     attempts: int
+    fruitless: int
 
     @classmethod
     def of(cls, records: Sequence[Record]) -> Self:
@@ -40,11 +45,30 @@ class Transcript:
             start=start,
             newest=records[-1],
             partial=Partial(
-                thinking="".join(p.text for p in payloads if isinstance(p, Thinking)),
-                answer="".join(p.text for p in payloads if isinstance(p, Answer)),
+                thinking=_text(p.text for p in payloads if isinstance(p, Thinking)),
+                answer=_text(p.text for p in payloads if isinstance(p, Answer)),
             ),
             attempts=sum(isinstance(p, Claim) for p in payloads) + bool(records[0].writer),
+            fruitless=_fruitless(payloads),
         )
+
+
+def _text(pieces: Iterable[str]) -> str:
+    """The pieces in one, as text that has a UTF-8 form.
+
+    A model's JSON may hold half a surrogate pair, and the other half in its next piece.
+    """
+    joined = "".join(pieces)
+    return joined.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _fruitless(payloads: Sequence[Payload]) -> int:
+    claims = 0
+    for payload in reversed(payloads):
+        if isinstance(payload, Thinking | Answer):
+            break
+        claims += isinstance(payload, Claim)
+    return claims
 
 
 def is_waiting(record: Record) -> bool:

@@ -26,18 +26,16 @@ class Superseded(StreamError):
 class Writer:
     """Appends records one after another; one call at a time, so one record is in flight.
 
-    `seq` is the next position. `patience` is how long, in seconds, a log that does not answer is
-    asked again before LogUnavailable is raised.
+    `seq` is the next position.
     """
 
     log: DynamoDBLog
     stream_id: str
     name: str
     expires_at: int
-    patience: float
     seq: int = 0
 
-    async def append(self, payload: Payload) -> Record:
+    async def append(self, payload: Payload, patience: float) -> Record:
         """The record once it is durable; raises Superseded, LogUnavailable or LogRefused."""
         record = Record(
             stream_id=self.stream_id,
@@ -48,7 +46,7 @@ class Writer:
             at=int(time.time() * 1000),
             expires_at=self.expires_at,
         )
-        present = await append_patiently(self.log, record, self.patience)
+        present = await append_patiently(self.log, record, patience)
         if present is not None:
             raise Superseded(present)
         self.seq += 1
@@ -56,20 +54,19 @@ class Writer:
 
 
 async def append_patiently(log: DynamoDBLog, record: Record, patience: float) -> Record | None:
-    """Append as `DynamoDBLog.append`, again and again while the log does not answer.
+    """Append as `DynamoDBLog.append`, again and again for `patience` seconds if need be.
 
     It is the same record every time, so a write that had happened after all counts as ours.
     """
-    loop = asyncio.get_running_loop()
-    give_up = loop.time() + patience
     backoff = _BACKOFF_FIRST
-    while True:
-        try:
-            return await log.append(record)
-        except LogUnavailable:
-            # Jitter, so that writers throttled together do not come back together.
-            pause = backoff * random.uniform(0.5, 1)  # noqa: S311
-            if loop.time() + pause > give_up:
-                raise
-            await asyncio.sleep(pause)
-            backoff = min(backoff * 2, _BACKOFF_MOST)
+    try:
+        async with asyncio.timeout(patience):
+            while True:
+                try:
+                    return await log.append(record)
+                except LogUnavailable:
+                    # Jitter, so that writers throttled together do not come back together.
+                    await asyncio.sleep(backoff * random.uniform(0.5, 1))  # noqa: S311
+                    backoff = min(backoff * 2, _BACKOFF_MOST)
+    except TimeoutError as error:
+        raise LogUnavailable(f"the log did not take a record within {patience:.1f} s") from error

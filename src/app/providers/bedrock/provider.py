@@ -1,0 +1,150 @@
+"""Bedrock as a provider: requests to ConverseStream, and its events as deltas."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from itertools import groupby
+from typing import Any, Self
+
+from app.exceptions import ProviderError
+from app.providers.base import (
+    AnswerDelta,
+    Continuation,
+    Delta,
+    Finish,
+    Partial,
+    Request,
+    ThinkingDelta,
+)
+from app.providers.bedrock.connections import Client, Event, EventStream, connect
+from app.providers.bedrock.reading import events_of
+from app.providers.bedrock.refusals import finish_reason, refusal
+from app.providers.claude import takes_prefill
+from app.providers.continuation import seamless, to_continue
+from app.providers.deadlines import Deadlines, Watch
+from app.providers.failures import failure
+
+# The token counts come right behind the end of an answer, or the answer does without them.
+_USAGE_SECONDS = 1.0
+
+
+class BedrockProvider:
+    """Models on Amazon Bedrock; `models` are model ids, inference profile ids or ARNs.
+
+    Region and credentials are those that any AWS client finds.
+    """
+
+    def __init__(self, models: tuple[str, ...], deadlines: Deadlines) -> None:
+        self.models = models
+        self._deadlines = deadlines
+        self._client: Client | None = None
+        self._connecting = threading.Lock()
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read `MODELS` and the deadlines; raises ValueError with what to set."""
+        models = tuple(filter(None, map(str.strip, environ.get("MODELS", "").split(","))))
+        if not models:
+            raise ValueError(
+                "MODELS is not set: name the Bedrock models to offer, the default first, as "
+                "model ids or inference profile ids, with commas between"
+            )
+        return cls(models, Deadlines.from_environ(environ))
+
+    def continuation(self, request: Request) -> Continuation:
+        """Claude up to 4.5 goes on by itself; all others are asked to."""
+        return "prefill" if takes_prefill(request.model) else "asked"
+
+    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
+        """Ask once, and pass on what the model says."""
+        how, answer = self.continuation(request), continue_from.answer
+        deltas = self._deltas(to_continue(request, answer, how))
+        async with aclosing(seamless(deltas, answer, how)) as seamless_deltas:
+            async for delta in seamless_deltas:
+                yield delta
+
+    async def close(self) -> None:
+        """Let idle connections go; those that are read from end with their streams."""
+        if self._client is not None:
+            self._client.close()
+
+    def _converse(self, request: Request) -> EventStream:
+        """Blocks: in a thread. The first call makes the client."""
+        with self._connecting:
+            if self._client is None:
+                self._client = connect(self._deadlines)
+        return self._client.converse_stream(**_arguments(request))["stream"]
+
+    async def _deltas(self, request: Request) -> AsyncGenerator[Delta]:
+        watch = Watch(self._deadlines)
+        events = _translated(events_of(lambda: self._converse(request)))
+        async with aclosing(watch.over(_interpreted(events, watch))) as deltas:
+            async for delta in deltas:
+                yield delta
+
+
+def _arguments(request: Request) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        "modelId": request.model,
+        "messages": [
+            {"role": role, "content": [{"text": message.content} for message in messages]}
+            # Bedrock wants the roles to alternate: turns of one role in a row become one.
+            for role, messages in groupby(request.messages, lambda message: message.role)
+        ],
+        "inferenceConfig": {"maxTokens": request.max_tokens},
+    }
+    if request.temperature is not None:
+        arguments["inferenceConfig"]["temperature"] = request.temperature
+    if request.stop:
+        arguments["inferenceConfig"]["stopSequences"] = list(request.stop)
+    if request.system:
+        arguments["system"] = [{"text": request.system}]
+    return arguments
+
+
+async def _translated(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
+    """The events; what botocore raises, as a ProviderError: the one border it crosses."""
+    async with aclosing(events):
+        try:
+            async for event in events:
+                yield event
+        except Exception as error:
+            raise refusal(error) from error
+
+
+async def _interpreted(events: AsyncGenerator[Event], watch: Watch) -> AsyncGenerator[Delta]:
+    """The events as deltas. Patterns, for not even types are certain in what comes."""
+    async with aclosing(events):
+        async for event in events:
+            match event:
+                case {"contentBlockDelta": {"delta": {"text": str(text)}}} if text:
+                    yield AnswerDelta(text)
+                case {
+                    "contentBlockDelta": {"delta": {"reasoningContent": {"text": str(text)}}}
+                } if text:
+                    yield ThinkingDelta(text)
+                case {"messageStop": {"stopReason": reason}}:
+                    yield Finish(finish_reason(reason), *await _usage(events))
+                    return
+                case _:
+                    watch.alive()
+    raise failure("provider_cut")
+
+
+async def _usage(events: AsyncGenerator[Event]) -> tuple[int | None, int | None]:
+    """The token counts. Nothing that goes wrong behind the end can undo the answer.
+
+    Read to the end of the stream: only then does the connection serve the next request.
+    """
+    usage: tuple[int | None, int | None] = None, None
+    with contextlib.suppress(ProviderError, TimeoutError):
+        async with asyncio.timeout(_USAGE_SECONDS):
+            async for event in events:
+                match event:
+                    case {"metadata": {"usage": {"inputTokens": int(i), "outputTokens": int(o)}}}:
+                        usage = i, o
+                    case _:
+                        pass
+    return usage

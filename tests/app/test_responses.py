@@ -1,0 +1,72 @@
+"""The SSE response, towards readers that stop reading or are gone."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+import pytest
+from starlette.types import Message
+
+from app.api.responses import ReadingResponse
+from app.event_log.dynamodb import DynamoDBLog
+from app.generation.streams import Streams, Window
+from app.providers.base import AnswerDelta, Finish
+from tests.app.scripted import REQUEST, ScriptedProvider
+from tests.app.test_streams import SETTINGS
+
+pytestmark = pytest.mark.anyio
+
+SCOPE = {"type": "http", "method": "GET", "asgi": {"version": "3.0", "spec_version": "2.4"}}
+
+
+async def never() -> Message:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
+async def serve(
+    log: DynamoDBLog,
+    provider: ScriptedProvider,
+    window: Window,
+    send: Callable[[Message], Awaitable[None]],
+) -> Streams:
+    """Answer one request for a stream, and return when the invocation may end."""
+    streams = Streams(log, provider, SETTINGS)
+    start = await streams.create(REQUEST, None)
+    reading = await streams.read(start.stream_id, None, window)
+    assert reading is not None
+    async with asyncio.timeout(10):
+        await ReadingResponse(reading, window, SETTINGS)(SCOPE, never, send)
+    return streams
+
+
+async def test_a_reader_that_stops_reading_holds_no_invocation_beyond_its_deadline(
+    log: DynamoDBLog,
+) -> None:
+    async def blocked(message: Message) -> None:
+        if b"answer" in message.get("body", b""):
+            await asyncio.Event().wait()
+
+    provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]])
+    begun = time.monotonic()
+
+    await serve(log, provider, Window(deadline=time.time() + 1.5), blocked)
+
+    assert time.monotonic() - begun < 1.7
+    assert provider.running == 0
+
+
+async def test_the_generation_is_waited_for_when_its_reader_has_gone(log: DynamoDBLog) -> None:
+    """Lambda would freeze the sandbox in mid-sentence; and nobody polls for the reader's sake."""
+    gone = asyncio.Event()
+    provider = ScriptedProvider([[AnswerDelta("a"), gone, AnswerDelta("b"), Finish("stop", 1, 2)]])
+
+    async def leave(message: Message) -> None:
+        if b"answer" in message.get("body", b""):
+            gone.set()
+            raise OSError("the reader is gone")
+
+    streams = await serve(log, provider, Window(deadline=time.time() + 60), leave)
+
+    assert provider.running == 0
+    assert not streams._tails, "no tail is left, and none that waits for the garbage collector"

@@ -1,0 +1,52 @@
+"""`src/bootstrap`, with a Python in its place that only tells how it was called."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+BOOTSTRAP = Path(__file__).parents[2] / "src/bootstrap"
+
+
+@pytest.fixture
+def python(tmp_path: Path) -> Path:
+    python = tmp_path / "lang/python3.13"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\nprintf "%s\\n" "$PWD" "$PYTHONPATH" "$*"\n')
+    python.chmod(0o755)
+    return python
+
+
+def called(python: Path, **environ: str) -> list[str]:
+    """Working directory, path and arguments that this Python gets."""
+    command = [str(BOOTSTRAP), str(python), "/var/runtime/bootstrap.py"]
+    environ = {"PATH": "/usr/bin:/bin", **environ}
+    ran = subprocess.run(command, env=environ, capture_output=True, check=True, text=True)
+    return ran.stdout.splitlines()
+
+
+def test_the_functions_packages_come_before_the_layers_and_those_before_the_runtimes(
+    python: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "my task"
+    root.mkdir()
+
+    directory, path, arguments = called(python, LAMBDA_TASK_ROOT=str(root))
+
+    assert directory == str(root)
+    layers = "/opt/python/lib/python3.13/site-packages:/opt/python"
+    assert path == f"{root}:{layers}:/var/runtime"
+    assert arguments == "-m lambda_stream"
+
+
+def test_a_path_that_is_set_already_comes_last(python: Path, tmp_path: Path) -> None:
+    _, path, _ = called(python, LAMBDA_TASK_ROOT=str(tmp_path), PYTHONPATH="/mine")
+
+    assert path.endswith(":/var/runtime:/mine")
+
+
+def test_without_a_task_root_the_bootstraps_own_directory_is_it(python: Path) -> None:
+    directory, path, _ = called(python)
+
+    assert directory == str(BOOTSTRAP.parent)
+    assert path.startswith(f"{BOOTSTRAP.parent}:")

@@ -35,6 +35,12 @@ print(json.dumps(transform(template, {}, ManagedPolicies())))
 
 Resource = dict[str, Any]
 
+SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:model-key-AbCdEf"
+PROFILE = "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.amazon.nova-lite-v1:0"
+MODEL = "arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-lite-v1:0"
+
+_NOTHING = object()
+
 pytestmark = pytest.mark.sam
 
 
@@ -50,6 +56,82 @@ def run(*command: str | Path, text: str = "") -> str:
 @pytest.fixture(scope="session")
 def transformed() -> str:
     return run(SAM / "python", "-c", TRANSFORM, text=(ROOT / "template.yaml").read_text())
+
+
+class Stack:
+    """The transformed template as CloudFormation would deploy it with these parameters."""
+
+    def __init__(self, template: dict[str, Any], parameters: dict[str, Any]) -> None:
+        self.template = template
+        self._parameters = parameters
+
+    def with_parameters(self, **parameters: Any) -> "Stack":
+        defaults = {name: each["Default"] for name, each in self.template["Parameters"].items()}
+        assert parameters.keys() <= defaults.keys()
+        return Stack(self.template, {**defaults, **parameters, "AWS::NoValue": _NOTHING})
+
+    def statements(self) -> list[Any]:
+        """What the function's role allows."""
+        [role] = properties_of(self.template["Resources"], "AWS::IAM::Role")
+        [policy] = role["Policies"]
+        statements: list[Any] = self._resolved(policy["PolicyDocument"]["Statement"])
+        return statements
+
+    def others(self) -> list[Any]:
+        """What it allows besides the table."""
+        return [each for each in self.statements() if each["Sid"] != "AppendAndReadStreams"]
+
+    def variables(self) -> dict[str, Any]:
+        function = self.template["Resources"]["StreamFunction"]["Properties"]
+        variables: dict[str, Any] = self._resolved(function["Environment"]["Variables"])
+        return variables
+
+    def refusals(self) -> list[str]:
+        """What the rules say against the parameters."""
+        return [
+            assertion["AssertDescription"]
+            for rule in self.template["Rules"].values()
+            if self._holds(rule["RuleCondition"])
+            for assertion in rule["Assertions"]
+            if not self._holds(assertion["Assert"])
+        ]
+
+    def _resolved(self, node: Any) -> Any:
+        match node:
+            case {"Fn::If": [condition, then, otherwise]}:
+                return self._resolved(then if self._holds({"Condition": condition}) else otherwise)
+            case {"Fn::Split": [separator, text]}:
+                return self._resolved(text).split(separator)
+            case {"Ref": name} if name in self._parameters:
+                return self._parameters[name]
+            case dict():
+                members = {name: self._resolved(value) for name, value in node.items()}
+                return {name: value for name, value in members.items() if value is not _NOTHING}
+            case list():
+                items = [self._resolved(each) for each in node]
+                return [each for each in items if each is not _NOTHING]
+            case _:
+                return node
+
+    def _holds(self, condition: Any) -> bool:
+        match condition:
+            case {"Condition": name}:
+                return self._holds(self.template["Conditions"][name])
+            case {"Fn::Not": [other]}:
+                return not self._holds(other)
+            case {"Fn::And": others}:
+                return all(map(self._holds, others))
+            case {"Fn::Or": others}:
+                return any(map(self._holds, others))
+            case {"Fn::Equals": [left, right]}:
+                return bool(self._resolved(left) == self._resolved(right))
+            case _:
+                raise NotImplementedError(condition)
+
+
+@pytest.fixture(scope="session")
+def stack(transformed: str) -> Stack:
+    return Stack(json.loads(transformed), {})
 
 
 @pytest.fixture(scope="session")
@@ -120,12 +202,8 @@ def test_the_function_starts_our_runtime(resources: dict[str, Resource]) -> None
     assert function["Handler"] == "app.main.handler"
 
 
-def test_the_function_may_append_to_and_read_its_table_and_nothing_else(
-    resources: dict[str, Resource],
-) -> None:
-    [role] = properties_of(resources, "AWS::IAM::Role")
-    [policy] = role["Policies"]
-    [statement] = policy["PolicyDocument"]["Statement"]
+def test_the_function_may_append_to_and_read_its_table_and_nothing_else(stack: Stack) -> None:
+    [statement] = stack.with_parameters().statements()
 
     assert statement["Effect"] == "Allow"
     assert statement["Resource"] == {"Fn::GetAtt": ["StreamTable", "Arn"]}
@@ -134,6 +212,79 @@ def test_the_function_may_append_to_and_read_its_table_and_nothing_else(
         "dynamodb:PutItem",
         "dynamodb:Query",
     }
+
+
+def test_with_bedrock_it_may_also_ask_the_models_that_are_named(stack: Stack) -> None:
+    deployed = stack.with_parameters(
+        Provider="bedrock", Models="eu.amazon.nova-lite-v1:0", BedrockModelArns=f"{PROFILE},{MODEL}"
+    )
+
+    [_, statement] = deployed.statements()
+
+    assert statement["Effect"] == "Allow"
+    assert statement["Action"] == "bedrock:InvokeModelWithResponseStream"
+    assert statement["Resource"] == [PROFILE, MODEL]
+    assert deployed.variables()["MODELS"] == "eu.amazon.nova-lite-v1:0"
+
+
+@pytest.mark.parametrize(
+    ("provider", "variable"),
+    [("anthropic", "ANTHROPIC_API_KEY_FROM"), ("openai", "OPENAI_API_KEY_FROM")],
+)
+def test_with_a_key_it_may_also_read_that_secret_and_is_told_only_where_it_is(
+    stack: Stack, provider: str, variable: str
+) -> None:
+    deployed = stack.with_parameters(Provider=provider, Models="m", ProviderSecret=SECRET)
+
+    [_, statement] = deployed.statements()
+
+    assert statement["Effect"] == "Allow"
+    assert statement["Action"] == "secretsmanager:GetSecretValue"
+    assert statement["Resource"] == SECRET
+    keys = {name: value for name, value in deployed.variables().items() if "KEY" in name}
+    assert keys == {variable: {"Fn::Sub": "secretsmanager:${ProviderSecret}"}}
+
+
+@pytest.mark.parametrize("provider", ["demo", "bedrock"])
+def test_a_secret_that_the_provider_does_not_need_may_not_be_read(
+    stack: Stack, provider: str
+) -> None:
+    deployed = stack.with_parameters(Provider=provider, ProviderSecret=SECRET)
+
+    assert "secretsmanager:GetSecretValue" not in {each["Action"] for each in deployed.others()}
+    assert not [name for name in deployed.variables() if "KEY" in name]
+
+
+def test_a_server_of_ones_own_needs_no_key(stack: Stack) -> None:
+    url = "https://models.example.com/v1"
+    deployed = stack.with_parameters(Provider="openai", Models="m", OpenAIBaseUrl=url)
+
+    assert deployed.variables()["OPENAI_BASE_URL"] == url
+    assert not deployed.refusals()
+    assert not deployed.others()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "missing"),
+    [
+        ({"Provider": "demo"}, []),
+        ({"Provider": "openai"}, ["Models"]),
+        ({"Provider": "anthropic", "Models": "m"}, ["ProviderSecret"]),
+        ({"Provider": "bedrock", "Models": "m"}, ["BedrockModelArns"]),
+        ({"Provider": "bedrock", "Models": "m", "BedrockModelArns": MODEL}, []),
+    ],
+)
+def test_a_deployment_that_lacks_a_setting_is_refused_before_anything_is_made(
+    stack: Stack, parameters: dict[str, Any], missing: list[str]
+) -> None:
+    refusals = stack.with_parameters(**parameters).refusals()
+
+    assert [refusal.partition(" ")[0] for refusal in refusals] == missing
+
+
+def test_no_parameter_asks_for_a_key(stack: Stack) -> None:
+    """CloudFormation keeps parameters, and shows those of no-echo type to who knows how."""
+    assert not [name for name in stack.template["Parameters"] if "Key" in name]
 
 
 def test_no_policy_names_every_resource(resources: dict[str, Resource]) -> None:

@@ -25,7 +25,7 @@
  *   | "finished" | "cancelled" | "failed" | "lost"} State
  *
  * @typedef {{code: string, message: string, retryable: boolean}} Failure
- * @typedef {{input_tokens: number, output_tokens: number}} Usage
+ * @typedef {{input_tokens: number | null, output_tokens: number | null}} Usage
  * @typedef {{id: string, status: string, model: string}} Created
  * @typedef {Created & {thinking: string, answer: string, last_event_id: string,
  *   finish_reason: string | null, usage: Usage | null, error: Failure | null, expires_at: number
@@ -39,7 +39,7 @@
  * transport trouble, which this module deals with.
  * @typedef {{
  *   start: MessageEvent<{stream_id: string, model: string}>,
- *   claim: MessageEvent<{attempt: number}>,
+ *   claim: MessageEvent<{attempt: number, continued: "prefill" | "asked" | "restarted"}>,
  *   thinking: MessageEvent<{text: string}>,
  *   answer: MessageEvent<{text: string}>,
  *   heartbeat: MessageEvent<{}>,

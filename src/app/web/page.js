@@ -31,7 +31,17 @@ const STATES = {
 const HINTS = {
   stalled: "no word from the server",
   reconnecting: "nothing is lost",
-  "taken-over": "by another sandbox",
+  "taken-over": "the answer goes on",
+};
+
+/**
+ * How an attempt takes up the answer: the model gets it as the beginning of its own turn, or is
+ * asked for the rest, or nothing was there yet.
+ */
+const CONTINUED = {
+  prefill: "at the last character",
+  asked: "asked to continue",
+  restarted: "from the start",
 };
 
 const KINDS = /** @type {const} */ ([
@@ -119,9 +129,9 @@ class Meter {
     this.#show(this.#words, "words/s", "White-space separated words, since the first came");
   }
 
-  /** @param {Usage} usage of one writer that was seen from its first token to its last */
-  showTokenRate(usage) {
-    this.#show(usage.output_tokens, "tokens/s", "Tokens by the model's count, first to last");
+  /** @param {number} tokens of one writer that was seen from its first token to its last */
+  showTokenRate(tokens) {
+    this.#show(tokens, "tokens/s", "Tokens by the model's count, first to last");
   }
 
   /** @param {number} ms */
@@ -285,7 +295,7 @@ class Reading {
     for (const kind of KINDS) stream.addEventListener(kind, () => this.#count(kind));
     stream.addEventListener("state", ({ detail }) => this.#enter(detail.state, detail.failure));
     stream.addEventListener("start", ({ data }) => this.#note(`The log begins (${data.model})`));
-    stream.addEventListener("claim", ({ data }) => this.#claimed(data.attempt));
+    stream.addEventListener("claim", ({ data }) => this.#claimed(data));
     stream.addEventListener("handoff", () => this.#handOver());
     stream.addEventListener("thinking", ({ data }) => this.#text(this.#thinking, data.text));
     stream.addEventListener("answer", ({ data }) => this.#text(this.#answer, data.text));
@@ -338,12 +348,14 @@ class Reading {
     if (!this.#replaying) this.#meter.add(words);
   }
 
-  /** @param {number} attempt */
-  #claimed(attempt) {
+  /** @param {{attempt: number, continued: keyof typeof CONTINUED}} claim */
+  #claimed({ attempt, continued }) {
     this.#attempt = attempt;
+    const how = `attempt ${attempt}, ${CONTINUED[continued]}`;
     if (attempt === 1) this.#note("A sandbox begins to write");
-    else if (this.#handedOver) this.#note(`The next sandbox goes on (attempt ${attempt})`);
-    else this.#note(`Another sandbox took over (attempt ${attempt})`);
+    else if (this.#handedOver) this.#note(`The next sandbox goes on (${how})`);
+    else if (this.#interrupted) this.#note(`Another sandbox took over (${how})`);
+    else this.#note(`The answer is taken up again (${how})`);
     this.#handedOver = false;
   }
 
@@ -355,8 +367,12 @@ class Reading {
   /** @param {string} reason @param {Usage} usage */
   #done(reason, usage) {
     // A later writer counts its own tokens only, and a tab that came later missed some of the time.
-    if (this.#meter.fromSend && this.#attempt === 1) this.#meter.showTokenRate(usage);
-    ui.summary.textContent = `${usage.output_tokens.toLocaleString("en")} tokens (${reason})`;
+    const tokens = usage.output_tokens;
+    if (tokens !== null && this.#meter.fromSend && this.#attempt === 1) {
+      this.#meter.showTokenRate(tokens);
+    }
+    const counted = tokens === null ? "" : `${tokens.toLocaleString("en")} tokens `;
+    ui.summary.textContent = `${counted}(${reason})`;
   }
 
   /** @param {State} state @param {Failure} [failure] */
@@ -380,7 +396,7 @@ class Reading {
     this.#interrupted = false;
     if (this.#replaying) return;
     this.#show("taken-over");
-    this.#say("Another sandbox goes on with the answer.");
+    this.#say("The answer goes on.");
   }
 
   /** @param {"stalled" | "reconnecting"} state */

@@ -75,6 +75,11 @@ class Call:
             if self.is_cut:
                 _shut_down(sock)
 
+    def ended(self) -> None:
+        """Let go of the connection: it is back in the pool, or closed."""
+        with _lock:
+            self._connection = None
+
 
 current_call: ContextVar[Call] = ContextVar("current_call")
 

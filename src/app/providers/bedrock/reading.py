@@ -35,16 +35,17 @@ async def events_of(converse: Callable[[], EventStream]) -> AsyncGenerator[Event
 
     def read() -> None:
         current_call.set(call)
+        failed: Exception | None = None
         try:
             with contextlib.closing(converse()) as stream:
                 for event in stream:
                     if call.is_cut:
-                        return
+                        break
                     tell(event)
         except Exception as error:  # noqa: BLE001 - it is raised on the other side
-            tell(error)
-        else:
-            tell(None)
+            failed = error
+        call.ended()
+        tell(failed)
 
     # In a copy of the context, so that what is logged there carries the request's id.
     context = contextvars.copy_context()

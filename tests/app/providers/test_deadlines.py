@@ -87,7 +87,7 @@ async def test_signs_of_life_alone_are_not_enough_for_ever() -> None:
     watch = Watch(Deadlines(first=0.3, idle=0.2))
 
     async def alive() -> AsyncGenerator[int]:
-        while True:
+        for _ in range(100):
             await asyncio.sleep(0.05)
             watch.alive()
         yield 1

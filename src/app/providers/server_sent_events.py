@@ -67,12 +67,14 @@ def credential(key: str) -> str:
 class EventClient:
     """Asks one address again and again, over connections that it keeps.
 
-    It is made without a connection; the HTTP client comes with the first request.
+    It is made without a connection; the HTTP client comes with the first request. Only the trust
+    store is read at once: that takes long, and a sandbox that starts has the CPU for it.
     """
 
     def __init__(self, url: httpx.URL, *, connect_seconds: float) -> None:
         self._url = url
         self._connect_seconds = connect_seconds
+        self._trust = httpx.create_ssl_context() if url.scheme == "https" else False
         self._made: httpx.AsyncClient | None = None
 
     async def post(
@@ -113,6 +115,7 @@ class EventClient:
             self._made = httpx.AsyncClient(
                 # Compression would hold tokens back.
                 headers={"Accept": "text/event-stream", "Accept-Encoding": "identity"},
+                verify=self._trust,
                 timeout=httpx.Timeout(None, connect=self._connect_seconds),
                 # How many streams there are at once is decided elsewhere.
                 limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS),

@@ -20,7 +20,7 @@ from app.providers.base import (
 )
 from app.providers.bedrock.connections import Client, Event, EventStream, connect
 from app.providers.bedrock.reading import events_of
-from app.providers.bedrock.refusals import finish_reason, refusal
+from app.providers.bedrock.refusals import finish_reason, translated
 from app.providers.claude import takes_prefill
 from app.providers.continuation import seamless, to_continue
 from app.providers.deadlines import Deadlines, Watch
@@ -60,9 +60,11 @@ class BedrockProvider:
     async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
         """Ask once, and pass on what the model says."""
         how, answer = self.continuation(request), continue_from.answer
-        deltas = self._deltas(to_continue(request, answer, how))
-        async with aclosing(seamless(deltas, answer, how)) as seamless_deltas:
-            async for delta in seamless_deltas:
+        asked, watch = to_continue(request, answer, how), Watch(self._deadlines)
+        events = events_of(lambda: self._converse(asked))
+        deltas = seamless(watch.over(_deltas(events, watch)), answer, how)
+        async with aclosing(deltas):
+            async for delta in deltas:
                 yield delta
 
     async def close(self) -> None:
@@ -76,13 +78,6 @@ class BedrockProvider:
             if self._client is None:
                 self._client = connect(self._deadlines)
         return self._client.converse_stream(**_arguments(request))["stream"]
-
-    async def _deltas(self, request: Request) -> AsyncGenerator[Delta]:
-        watch = Watch(self._deadlines)
-        events = _translated(events_of(lambda: self._converse(request)))
-        async with aclosing(watch.over(_interpreted(events, watch))) as deltas:
-            async for delta in deltas:
-                yield delta
 
 
 def _arguments(request: Request) -> dict[str, Any]:
@@ -104,32 +99,26 @@ def _arguments(request: Request) -> dict[str, Any]:
     return arguments
 
 
-async def _translated(events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
-    """The events; what botocore raises, as a ProviderError: the one border it crosses."""
+async def _deltas(events: AsyncGenerator[Event], watch: Watch) -> AsyncGenerator[Delta]:
+    """The events as deltas, and what botocore raises as a ProviderError.
+
+    By patterns, for not even types are certain in what comes.
+    """
     async with aclosing(events):
-        try:
+        with translated():
             async for event in events:
-                yield event
-        except Exception as error:
-            raise refusal(error) from error
-
-
-async def _interpreted(events: AsyncGenerator[Event], watch: Watch) -> AsyncGenerator[Delta]:
-    """The events as deltas. Patterns, for not even types are certain in what comes."""
-    async with aclosing(events):
-        async for event in events:
-            match event:
-                case {"contentBlockDelta": {"delta": {"text": str(text)}}} if text:
-                    yield AnswerDelta(text)
-                case {
-                    "contentBlockDelta": {"delta": {"reasoningContent": {"text": str(text)}}}
-                } if text:
-                    yield ThinkingDelta(text)
-                case {"messageStop": {"stopReason": reason}}:
-                    yield Finish(finish_reason(reason), *await _usage(events))
-                    return
-                case _:
-                    watch.alive()
+                match event:
+                    case {"contentBlockDelta": {"delta": {"text": str(text)}}} if text:
+                        yield AnswerDelta(text)
+                    case {
+                        "contentBlockDelta": {"delta": {"reasoningContent": {"text": str(text)}}}
+                    } if text:
+                        yield ThinkingDelta(text)
+                    case {"messageStop": {"stopReason": reason}}:
+                        yield Finish(finish_reason(reason), *await _usage(events))
+                        return
+                    case _:
+                        watch.alive()
     raise failure("provider_cut")
 
 
@@ -141,10 +130,15 @@ async def _usage(events: AsyncGenerator[Event]) -> tuple[int | None, int | None]
     usage: tuple[int | None, int | None] = None, None
     with contextlib.suppress(ProviderError, TimeoutError):
         async with asyncio.timeout(_USAGE_SECONDS):
-            async for event in events:
-                match event:
-                    case {"metadata": {"usage": {"inputTokens": int(i), "outputTokens": int(o)}}}:
-                        usage = i, o
-                    case _:
-                        pass
+            with translated():
+                async for event in events:
+                    match event:
+                        case {
+                            "metadata": {
+                                "usage": {"inputTokens": int(asked), "outputTokens": int(said)}
+                            }
+                        }:
+                            usage = asked, said
+                        case _:
+                            pass
     return usage

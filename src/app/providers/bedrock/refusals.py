@@ -5,6 +5,9 @@ errors, and https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting
 what is behind them. Some say which of two things went wrong in their message only.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 import urllib3
 from botocore import exceptions
 
@@ -112,12 +115,15 @@ _NO_CREDENTIALS = (
 )
 
 
-def refusal(error: Exception) -> ProviderError:
-    """What an exception of botocore's means; its name, never its message, goes into the log."""
-    if isinstance(error, exceptions.ClientError):
-        return _answered(error)
-    logger.warning("bedrock failed", extra={"type": type(error).__name__})
-    return failure(_unanswered(error))
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn what botocore raises into a ProviderError: the one border that it crosses."""
+    try:
+        yield
+    except ProviderError:
+        raise
+    except Exception as error:
+        raise _refusal(error) from error
 
 
 def finish_reason(stop_reason: object) -> str:
@@ -126,6 +132,14 @@ def finish_reason(stop_reason: object) -> str:
         return reason
     logger.warning("bedrock stopped", extra={"reason": stop_reason})
     raise failure(_STOPS.get(str(stop_reason), "provider_rejected"))
+
+
+def _refusal(error: Exception) -> ProviderError:
+    if isinstance(error, exceptions.ClientError):
+        return _answered(error)
+    # Its name, never its message: that may quote the prompt.
+    logger.warning("bedrock failed", extra={"type": type(error).__name__})
+    return failure(_unanswered(error))
 
 
 def _answered(error: exceptions.ClientError) -> ProviderError:

@@ -41,12 +41,29 @@ _CREDENTIALS = (
     "AWS_WEB_IDENTITY_TOKEN_FILE",
 )
 
-# What of the shell is a provider's own, by how it begins.
+# What of the shell is a provider's own. Exactly: a developer's shell holds other tokens, too.
+_COMMON = (
+    "MODELS",
+    "PROVIDER_CONNECT_SECONDS",
+    "PROVIDER_FIRST_SECONDS",
+    "PROVIDER_IDLE_SECONDS",
+)
 _SETTINGS: dict[Name, tuple[str, ...]] = {
-    "demo": ("DEMO_",),
-    "bedrock": ("MODELS", "BEDROCK_", "AWS_BEARER_TOKEN_BEDROCK", "AWS_ENDPOINT_URL_BEDROCK"),
-    "openai": ("MODELS", "OPENAI_"),
-    "anthropic": ("MODELS", "ANTHROPIC_"),
+    "demo": ("DEMO_TOKENS", "DEMO_TOKENS_PER_SECOND", "DEMO_FIRST_TOKEN_MS"),
+    "bedrock": (*_COMMON, "AWS_BEARER_TOKEN_BEDROCK", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
+    "openai": (
+        *_COMMON,
+        "OPENAI_API_KEY",
+        "OPENAI_API_KEY_FROM",
+        "OPENAI_BASE_URL",
+        "OPENAI_PREFILL",
+    ),
+    "anthropic": (
+        *_COMMON,
+        "ANTHROPIC_API_KEY",
+        "ANTHROPIC_API_KEY_FROM",
+        "ANTHROPIC_BASE_URL",
+    ),
 }
 
 
@@ -144,7 +161,7 @@ async def _answers(address: str) -> bool:
 async def _completed(choice: Choice, environ: Mapping[str, str]) -> Choice:
     own = _SETTINGS[choice.provider]
     variables = {
-        **{name: value for name, value in environ.items() if name.startswith(own)},
+        **{name: environ[name] for name in own if name in environ},
         **choice.variables,
         "PROVIDER": choice.provider,
     }

@@ -3,12 +3,17 @@
 Prompts, answers and whole stream ids never go in: who knows a stream's id can read the stream.
 """
 
+import logging
 import traceback
 
 from aws_lambda_powertools import Logger
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 logger = Logger(service="llm-stream")
+
+# At debug level these quote whole requests and answers: prompts, tokens, keys.
+for _quotes in ("boto3", "botocore", "httpcore", "urllib3"):
+    logging.getLogger(_quotes).setLevel(logging.INFO)
 
 
 def shortened(stream_id: str) -> str:

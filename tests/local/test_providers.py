@@ -164,6 +164,8 @@ async def test_a_sandbox_gets_the_settings_of_its_provider_and_of_no_other() -> 
     env = {
         "ANTHROPIC_API_KEY": SECRET,
         "MODELS": "claude-x",
+        "ANTHROPIC_AUTH_TOKEN": "another program's",
+        "PROVIDER_IDLE_SECONDS": "9",
         "OPENAI_API_KEY": "other",
         "DEMO_TOKENS": "3",
         "AWS_SECRET_ACCESS_KEY": "aws",
@@ -174,6 +176,7 @@ async def test_a_sandbox_gets_the_settings_of_its_provider_and_of_no_other() -> 
         "ANTHROPIC_API_KEY": SECRET,
         "MODELS": "claude-x",
         "PROVIDER": "anthropic",
+        "PROVIDER_IDLE_SECONDS": "9",
     }
 
 

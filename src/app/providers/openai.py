@@ -151,7 +151,7 @@ class OpenAIProvider:
         if self._key is not None:
             headers["Authorization"] = f"Bearer {credential(await self._key.value())}"
         answer = _Answer()
-        async with aclosing(self._client.post(self._body(request), headers, watch)) as events:
+        async with aclosing(self._client.post(self.body(request), headers, watch)) as events:
             async for data in events:
                 for delta in answer.take(data):
                     yield delta
@@ -163,7 +163,7 @@ class OpenAIProvider:
                 yield delta
         yield answer.finish()
 
-    def _body(self, request: Request) -> dict[str, Any]:
+    def body(self, request: Request) -> dict[str, Any]:
         messages = [{"role": each.role, "content": each.content} for each in request.messages]
         if request.system is not None:
             messages.insert(0, {"role": "system", "content": request.system})

@@ -5,14 +5,14 @@ Each test runs against a real server of the tests' own, once for each wire.
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.providers.base import AnswerDelta, Finish, Provider
+from app.providers.base import AnswerDelta, Finish
 from tests.app.providers.model_server import (
     EVENTS,
     EVENTS_UNTIL_CLOSE,
@@ -22,33 +22,21 @@ from tests.app.providers.model_server import (
     model_server,
     refusing,
 )
-from tests.app.providers.wires import DELTAS, KEY, NOTHING, PROMPT, REQUEST, WIRES, Wire, asked
+from tests.app.providers.wires import (
+    DELTAS,
+    KEY,
+    NOTHING,
+    PROMPT,
+    REQUEST,
+    WIRES,
+    Connect,
+    Wire,
+    asked,
+)
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("wire", WIRES, ids=lambda w: w.name)]
 
 SOON = 1.0
-
-Connect = Callable[..., Provider]
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[ModelServer]:
-    async with model_server() as served, asyncio.timeout(30):
-        yield served
-
-
-@pytest.fixture
-async def connect(wire: Wire, server: ModelServer) -> AsyncIterator[Connect]:
-    """A way to make providers, of the server unless another is named; they are closed."""
-    made: list[Provider] = []
-
-    def connect(url: str | None = None, **environ: str) -> Provider:
-        made.append(wire.provider(url or server.url, **environ))
-        return made[-1]
-
-    yield connect
-    for provider in made:
-        await provider.close()
 
 
 # Answers

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from app.exceptions import ProviderError
@@ -19,6 +19,8 @@ from app.providers.base import (
     ThinkingDelta,
 )
 from app.providers.openai import OpenAIProvider
+
+Connect = Callable[..., Provider]
 
 KEY = "sk-not-to-be-told"
 PROMPT = "a prompt that is not to be told"
@@ -51,7 +53,6 @@ class Wire:
     create: Callable[..., Provider]
     frames: Sequence[bytes]
     completing: int
-    settings: dict[str, str] = field(default_factory=dict)
 
     def provider(self, url: str, **environ: str) -> Provider:
         address = {f"{self.name.upper()}_BASE_URL": url, f"{self.name.upper()}_API_KEY": KEY}

@@ -5,6 +5,7 @@ test here wait for itself.
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -198,6 +199,22 @@ async def test_closing_a_stream_late_spares_the_one_that_has_its_connection_now(
 
     assert (await second)[1] is None
     assert server.connections == 1
+
+
+def test_a_call_never_cuts_a_connection_that_serves_another_by_now() -> None:
+    """A connection is back in the pool a moment before its call lets go of it."""
+    first, second, connection = connections.Call(), connections.Call(), connections._Held()
+    ours, bedrocks = socket.socketpair()
+    with ours, bedrocks:
+        first.uses(connection, ours)
+        second.uses(connection, ours)
+
+        first.cut()
+        ours.send(b"second")
+        assert bedrocks.recv(100) == b"second"
+
+        second.cut()
+        assert bedrocks.recv(100) == b""
 
 
 async def test_a_refusal_leaves_its_connection_to_the_next_request(

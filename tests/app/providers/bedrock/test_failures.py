@@ -165,7 +165,7 @@ async def test_nothing_that_bedrock_says_is_logged_or_shown(
 
     await asked(provider)
 
-    (record,) = caplog.records
+    (record,) = [record for record in caplog.records if record.name == "llm-stream"]
     members = vars(record)
     assert (members["type"], members["status"]) == ("ValidationException", 400)
     assert members["aws_request_id"] == "7f2d"

@@ -5,9 +5,11 @@ moto takes milliseconds for every item it returns: with it, a replay would measu
 
 import json
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import accumulate
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -16,14 +18,15 @@ if TYPE_CHECKING:
 
 _PAGE = 1024 * 1024  # what DynamoDB returns at most, counted as it stores items
 _POSITION = re.compile(rb'"(?::start|seq)":\s*\{"N":\s*"(\d+)"\}')
+_LIMIT = re.compile(rb'"Limit":\s*(\d+)')
 
 
 @contextmanager
 def serving(items: Sequence["Item"]) -> Iterator[str]:
     """The URL of a DynamoDB whose every stream is this one, for as long as the block runs.
 
-    Query gives a page from the position named `:start` on, GetItem the item at a `seq`; whatever
-    else they say is taken as given.
+    Query gives a page from the position named `:start` on, of as many items as `Limit` says,
+    GetItem the item at a `seq`; whatever else they say is taken as given.
     """
     with _Server(items) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -41,27 +44,24 @@ class _Server(ThreadingHTTPServer):
     def __init__(self, items: Sequence["Item"]) -> None:
         super().__init__(("127.0.0.1", 0), _Conversation)
         self._items = items
-        self._pages: dict[int, bytes] = {}
+        self._pages: dict[tuple[int, int], bytes] = {}
 
     def item(self, position: int) -> bytes:
         found = self._items[position : position + 1]
         return json.dumps({"Item": found[0]} if found else {}).encode()
 
-    def page(self, start: int) -> bytes:
-        if start not in self._pages:
-            self._pages[start] = json.dumps(self._page(start)).encode()
-        return self._pages[start]
+    def page(self, start: int, limit: int) -> bytes:
+        if (start, limit) not in self._pages:
+            self._pages[start, limit] = json.dumps(self._page(start, limit)).encode()
+        return self._pages[start, limit]
 
-    def _page(self, start: int) -> dict[str, Any]:
-        size = 0
-        for end in range(start, len(self._items)):
-            size += _stored_size(self._items[end])
-            if size > _PAGE:
-                last = {name: self._items[end - 1][name] for name in ("stream_id", "seq")}
-                page = self._items[start:end]
-                return {"Items": page, "Count": len(page), "LastEvaluatedKey": last}
-        page = self._items[start:]
-        return {"Items": page, "Count": len(page)}
+    def _page(self, start: int, limit: int) -> dict[str, Any]:
+        sizes = accumulate(map(_stored_size, self._items[start : start + limit]))
+        page = self._items[start : start + sum(size <= _PAGE for size in sizes)]
+        answer: dict[str, Any] = {"Items": page, "Count": len(page)}
+        if start + len(page) < len(self._items):
+            answer["LastEvaluatedKey"] = {name: page[-1][name] for name in ("stream_id", "seq")}
+        return answer
 
 
 class _Conversation(BaseHTTPRequestHandler):
@@ -70,10 +70,12 @@ class _Conversation(BaseHTTPRequestHandler):
     server: _Server
 
     def do_POST(self) -> None:
-        asked = _POSITION.search(self.rfile.read(int(self.headers["Content-Length"])))
-        position = int(asked[1]) if asked else 0
-        is_query = self.headers["X-Amz-Target"].endswith(".Query")
-        answer = self.server.page(position) if is_query else self.server.item(position)
+        request = self.rfile.read(int(self.headers["Content-Length"]))
+        position = _number(_POSITION, request, 0)
+        if self.headers["X-Amz-Target"].endswith(".Query"):
+            answer = self.server.page(position, _number(_LIMIT, request, sys.maxsize))
+        else:
+            answer = self.server.item(position)
         self.send_response(200)
         self.send_header("Content-Type", "application/x-amz-json-1.0")
         self.send_header("Content-Length", str(len(answer)))
@@ -82,6 +84,11 @@ class _Conversation(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Nobody reads an access log here."""
+
+
+def _number(pattern: re.Pattern[bytes], request: bytes, default: int) -> int:
+    found = pattern.search(request)
+    return int(found[1]) if found else default
 
 
 def _stored_size(item: "Item") -> int:

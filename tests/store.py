@@ -1,6 +1,7 @@
 """DynamoDB for tests: moto's in a process of its own, tables, and a proxy that makes it fail."""
 
 import asyncio
+import contextlib
 import enum
 import secrets
 import subprocess
@@ -121,17 +122,15 @@ async def faulty(upstream: str) -> AsyncIterator[FaultyStore]:
     """A proxy before the DynamoDB at `upstream`; without faults until told otherwise."""
     store = FaultyStore(url="")
     host, port = upstream.removeprefix("http://").split(":")
-    clients: set[asyncio.StreamWriter] = set()
+    clients: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        clients.add(writer)
-        try:
+        task = asyncio.current_task()
+        assert task is not None
+        clients.add(task)
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError, EOFError):
             while await _serve_one(store, (host, int(port)), reader, writer):
                 pass
-        except (ConnectionError, asyncio.IncompleteReadError):
-            pass
-        finally:
-            writer.close()
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     store.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -139,8 +138,9 @@ async def faulty(upstream: str) -> AsyncIterator[FaultyStore]:
         yield store
     finally:
         server.close()
-        for client in clients:
-            client.close()
+        for task in clients:
+            task.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
 
 
 async def _serve_one(
@@ -161,9 +161,9 @@ async def _serve_one(
     if fault is Fault.REFUSE:
         return False
     up_reader, up_writer = await asyncio.open_connection(*upstream)
-    up_writer.write(request)
-    answer, _ = await _read_message(up_reader)
-    up_writer.close()
+    with contextlib.closing(up_writer):
+        up_writer.write(request)
+        answer, _ = await _read_message(up_reader)
     if fault is Fault.LOSE_ANSWER:
         return False
     writer.write(answer)

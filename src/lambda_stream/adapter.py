@@ -65,6 +65,7 @@ class Adapter:
 
     async def startup(self) -> None:
         """Run the application's lifespan up to its startup; raises InitError."""
+        self._reader()  # Imported now, not while somebody waits for the answer to an event.
         await self._lifespan.startup()
 
     async def shutdown(self) -> None:
@@ -125,19 +126,24 @@ class Adapter:
     # One request
 
     def _infer(self, event: Any, context: LambdaContext) -> "LambdaHandler":
+        reader = self._reader()
+        try:
+            return reader.infer(event, cast("Any", context))
+        except (RuntimeError, TypeError, LookupError) as error:
+            raise UnsupportedEvent(
+                "this event is not an HTTP request from a function URL, API Gateway or a load "
+                "balancer: invoke the function through its URL, or give it another handler"
+            ) from error
+
+    def _reader(self) -> "Mangum":
+        """Mangum, which must be made inside the event loop: outside, it makes one of its own."""
         if self._mangum is None:
             from mangum import Mangum
 
             self._mangum = Mangum(
                 cast("Any", self._app), lifespan="off", api_gateway_base_path=self._base_path
             )
-        try:
-            return self._mangum.infer(event, cast("Any", context))
-        except (RuntimeError, TypeError, LookupError) as error:
-            raise UnsupportedEvent(
-                "this event is not an HTTP request from a function URL, API Gateway or a load "
-                "balancer: invoke the function through its URL, or give it another handler"
-            ) from error
+        return self._mangum
 
     async def _run(
         self,

@@ -93,6 +93,7 @@ class Sandbox:
         self._stopping = asyncio.Event()
         self._polling: set[asyncio.Task[None]] = set()
         self._threads: ThreadPoolExecutor | None = None
+        self._thread_loops: list[asyncio.AbstractEventLoop] = []
 
     def stop(self) -> None:
         """Take no further invocation, and let `serve` shut down and return."""
@@ -125,6 +126,9 @@ class Sandbox:
         for worker in workers:
             worker.cancel()
         outcomes = await asyncio.gather(*workers, return_exceptions=True)
+        for loop in self._thread_loops:
+            if not loop.is_running():
+                loop.close()
         for outcome in outcomes:
             if isinstance(outcome, Exception):
                 raise outcome
@@ -202,25 +206,26 @@ class Sandbox:
             return await handler(event, context)
         if self._threads is None:
             self._threads = ThreadPoolExecutor(
-                self._concurrency, thread_name_prefix="handler", initializer=_give_event_loop
+                self._concurrency, thread_name_prefix="handler", initializer=self._give_event_loop
             )
         loop = asyncio.get_running_loop()
         run_in_context = contextvars.copy_context().run
         return await loop.run_in_executor(self._threads, run_in_context, handler, event, context)
+
+    def _give_event_loop(self) -> None:
+        """Let `asyncio.get_event_loop` find one in a handler's thread, as it would in the main one.
+
+        Handlers that run coroutines need it, Mangum's own among them.
+        """
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        self._thread_loops.append(loop)
 
 
 def _is_cancelled() -> bool:
     """Whether somebody cancelled this very task, as the shutdown does."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def _give_event_loop() -> None:
-    """Let `asyncio.get_event_loop` find one in a handler's thread, as it would in the main one.
-
-    Handlers that run coroutines need it, Mangum's own among them.
-    """
-    asyncio.set_event_loop(asyncio.new_event_loop())
 
 
 async def _report(

@@ -9,6 +9,7 @@ from itertools import groupby
 from typing import Any, Self
 
 from app.exceptions import ProviderError
+from app.providers import models
 from app.providers.base import (
     AnswerDelta,
     Continuation,
@@ -36,8 +37,8 @@ class BedrockProvider:
     Region and credentials are those that any AWS client finds.
     """
 
-    def __init__(self, models: tuple[str, ...], deadlines: Deadlines) -> None:
-        self.models = models
+    def __init__(self, allowed: tuple[str, ...], deadlines: Deadlines) -> None:
+        self.models = allowed
         self._deadlines = deadlines
         self._client: Client | None = None
         self._connecting = threading.Lock()
@@ -45,13 +46,8 @@ class BedrockProvider:
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read `MODELS` and the deadlines; raises ValueError with what to set."""
-        models = tuple(filter(None, map(str.strip, environ.get("MODELS", "").split(","))))
-        if not models:
-            raise ValueError(
-                "MODELS is not set: name the Bedrock models to offer, the default first, as "
-                "model ids or inference profile ids, with commas between"
-            )
-        return cls(models, Deadlines.from_environ(environ))
+        allowed = models.from_environ(environ, "us.anthropic.claude-sonnet-4-5-20250929-v1:0")
+        return cls(allowed, Deadlines.from_environ(environ))
 
     def continuation(self, request: Request) -> Continuation:
         """Claude up to 4.5 goes on by itself; all others are asked to."""

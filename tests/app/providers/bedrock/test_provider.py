@@ -271,5 +271,5 @@ def test_models_are_an_allow_list_with_the_default_first() -> None:
 
 @pytest.mark.parametrize("models", ["", " , "])
 def test_without_models_it_says_what_to_set(models: str) -> None:
-    with pytest.raises(ValueError, match="MODELS is not set: name the Bedrock models"):
+    with pytest.raises(ValueError, match="MODELS is not set: name the models"):
         BedrockProvider.from_environ({"MODELS": models})

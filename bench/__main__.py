@@ -12,7 +12,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import cold_start, durability, replay, streaming
+from bench import cold_start, durability, providers, replay, streaming
 from bench.table import render
 
 _SECTIONS = {
@@ -20,6 +20,7 @@ _SECTIONS = {
     "cold-start": cold_start,
     "durability": durability,
     "replay": replay,
+    "providers": providers,
 }
 _PACKAGES = ("fastapi", "starlette", "pydantic", "mangum", "boto3", "awslambdaric", "uvicorn")
 

@@ -13,7 +13,7 @@ logger = Logger(service="llm-stream")
 
 # At debug level these quote whole requests and answers: prompts, tokens, keys.
 for _quotes in ("boto3", "botocore", "httpcore", "urllib3"):
-    logging.getLogger(_quotes).setLevel(logging.INFO)
+    logging.getLogger(_quotes).setLevel(logging.WARNING)
 
 
 def shortened(stream_id: str) -> str:

@@ -57,6 +57,7 @@ _PHRASES: dict[str, Code] = {
     r"(credit|insufficient) balance": "quota_exhausted",
     r"content.?(filter|management|policy)": "content_filtered",
     r"invalid url": "provider_rejected",
+    r"invalid model\b": "unknown_model",
 }
 
 _STATUSES: dict[int, Code] = {

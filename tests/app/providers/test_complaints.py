@@ -46,6 +46,7 @@ OTHERS: list[tuple[int, Any, Code]] = [
     (404, {"type": "api_error", "message": "model 'x' not found, try pulling"}, "unknown_model"),
     (402, {"message": "Insufficient Balance"}, "quota_exhausted"),
     (400, {"message": "litellm.ContextWindowExceededError: …", "code": "400"}, "context_too_long"),
+    (400, {"message": "… Invalid model name passed in model=x", "code": "400"}, "unknown_model"),
     (200, {"code": 502, "message": "Provider returned error"}, "provider_failed"),
     (200, {"code": 429, "message": "Rate limited upstream"}, "provider_throttled"),
     (413, {}, "context_too_long"),

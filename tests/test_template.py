@@ -257,9 +257,12 @@ def test_a_secret_that_the_provider_does_not_need_may_not_be_read(
 
 def test_a_server_of_ones_own_needs_no_key(stack: Stack) -> None:
     url = "https://models.example.com/v1"
-    deployed = stack.with_parameters(Provider="openai", Models="m", OpenAIBaseUrl=url)
+    deployed = stack.with_parameters(
+        Provider="openai", Models="m", OpenAIBaseUrl=url, OpenAIPrefill="true"
+    )
 
     assert deployed.variables()["OPENAI_BASE_URL"] == url
+    assert deployed.variables()["OPENAI_PREFILL"] == "true"
     assert not deployed.refusals()
     assert not deployed.others()
 
@@ -268,7 +271,8 @@ def test_a_server_of_ones_own_needs_no_key(stack: Stack) -> None:
     ("parameters", "missing"),
     [
         ({"Provider": "demo"}, []),
-        ({"Provider": "openai"}, ["Models"]),
+        ({"Provider": "openai"}, ["Models", "ProviderSecret"]),
+        ({"Provider": "openai", "Models": "m", "ProviderSecret": SECRET}, []),
         ({"Provider": "anthropic", "Models": "m"}, ["ProviderSecret"]),
         ({"Provider": "bedrock", "Models": "m"}, ["BedrockModelArns"]),
         ({"Provider": "bedrock", "Models": "m", "BedrockModelArns": MODEL}, []),

@@ -113,13 +113,13 @@ def _writes(store: Store) -> float:
 def _polls(store: Store) -> float:
     """As a writer elsewhere, give signs of life and nothing else; count what a reader asks."""
     stream_id = new_stream_id()
-    store.put(start(stream_id))
-    store.put(item(stream_id, 1, "answer", text="…"))
     with (
         counted(store.url) as calls,
         sandbox("app.main.handler", store.environ(calls.url)) as reader,
         ThreadPoolExecutor() as threads,
     ):
+        store.put(start(stream_id))
+        store.put(item(stream_id, 1, "answer", text="…"))
         reading = threads.submit(reader.get, f"/streams/{stream_id}/events")
         began_at = time.perf_counter()
         for beat in range(_SILENT_SECONDS):

@@ -20,7 +20,7 @@ from bench.table import Row
 
 TITLE = "Durability, on moto's DynamoDB"
 
-_ROUNDS = 15
+_ROUNDS = 11
 _PUTS = 9
 _FIRST_TOKEN_MS = 300
 _TOKENS_PER_SECOND = 60
@@ -55,7 +55,7 @@ def rows() -> Iterator[Row]:
 def _first_token(store: Store) -> Row:
     provider = {
         "DEMO_FIRST_TOKEN_MS": str(_FIRST_TOKEN_MS),
-        "DEMO_TOKENS_PER_SECOND": "1000",
+        "DEMO_TOKENS_PER_SECOND": str(_TOKENS_PER_SECOND),
         "DEMO_TOKENS": "1",
     }
     with (

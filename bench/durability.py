@@ -20,7 +20,7 @@ from bench.table import Row
 
 TITLE = "Durability, on moto's DynamoDB"
 
-_ROUNDS = 15
+_ROUNDS = 11
 _PUTS = 9
 _FIRST_TOKEN_MS = 300
 _TOKENS_PER_SECOND = 60
@@ -55,7 +55,7 @@ def rows() -> Iterator[Row]:
 def _first_token(store: Store) -> Row:
     provider = {
         "DEMO_FIRST_TOKEN_MS": str(_FIRST_TOKEN_MS),
-        "DEMO_TOKENS_PER_SECOND": "1000",
+        "DEMO_TOKENS_PER_SECOND": str(_TOKENS_PER_SECOND),
         "DEMO_TOKENS": "1",
     }
     with (
@@ -113,13 +113,13 @@ def _writes(store: Store) -> float:
 def _polls(store: Store) -> float:
     """As a writer elsewhere, give signs of life and nothing else; count what a reader asks."""
     stream_id = new_stream_id()
-    store.put(start(stream_id))
-    store.put(item(stream_id, 1, "answer", text="…"))
     with (
         counted(store.url) as calls,
         sandbox("app.main.handler", store.environ(calls.url)) as reader,
         ThreadPoolExecutor() as threads,
     ):
+        store.put(start(stream_id))
+        store.put(item(stream_id, 1, "answer", text="…"))
         reading = threads.submit(reader.get, f"/streams/{stream_id}/events")
         began_at = time.perf_counter()
         for beat in range(_SILENT_SECONDS):

@@ -42,7 +42,9 @@ SOON = 1.0
 # Answers
 
 
-@pytest.mark.parametrize("head", [EVENTS, EVENTS_UNTIL_CLOSE])
+@pytest.mark.parametrize(
+    "head", [EVENTS, EVENTS_UNTIL_CLOSE, EVENTS.replace(b"-stream", b"-stream; charset=latin-1")]
+)
 async def test_an_answer_is_passed_on_up_to_its_finish(
     wire: Wire, server: ModelServer, connect: Connect, head: bytes
 ) -> None:
@@ -234,6 +236,15 @@ async def test_an_event_without_end_is_garbled(server: ModelServer, connect: Con
     assert await asked(connect()) == ([], "provider_garbled")
 
 
+async def test_an_answer_may_be_longer_than_any_event_may(
+    wire: Wire, server: ModelServer, connect: Connect
+) -> None:
+    comments = [b": " + b"x" * 60_000 + b'\nevent: other\ndata: {"type": ""}\n\n'] * 20
+    server.answer = lambda _: Answer([*wire.frames[:1], *comments, *wire.frames[1:]])
+
+    assert await asked(connect()) == (DELTAS, None)
+
+
 async def test_what_is_no_http_is_as_good_as_no_server(
     server: ModelServer, connect: Connect
 ) -> None:
@@ -313,7 +324,7 @@ async def test_silence_between_deltas_is_a_timeout(
     wire: Wire, server: ModelServer, connect: Connect
 ) -> None:
     server.answer = lambda _: Answer(wire.frames[: wire.completing - 1], End.HELD)
-    provider = connect(PROVIDER_IDLE_SECONDS="0.2")
+    provider = connect(PROVIDER_IDLE_SECONDS="1")
 
     deltas, code = await asked(provider)
 
@@ -330,11 +341,11 @@ async def test_a_comment_now_and_then_is_no_silence(
     beats = [piece for each in pulse for piece in (b": still here\n", each)]
     middle = wire.completing - 1
     server.answer = lambda _: Answer([*wire.frames[:middle], *beats, *wire.frames[middle:]])
-    provider = connect(PROVIDER_IDLE_SECONDS="0.5")
+    provider = connect(PROVIDER_IDLE_SECONDS="1")
 
     async def beat() -> None:
         for each in pulse:
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
             each.set()
 
     (deltas, code), _ = await asyncio.gather(asked(provider), beat())

@@ -21,7 +21,13 @@ def variables(environ: Mapping[str, str]) -> dict[str, str] | None:
 
     bearer = environ.get("AWS_BEARER_TOKEN_BEDROCK")
     try:
-        session = boto3.Session()
+        # `--env` counts as the shell, so not simply what boto3 finds in the real one.
+        session = boto3.Session(
+            aws_access_key_id=environ.get("AWS_ACCESS_KEY_ID"),
+            aws_secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY"),
+            aws_session_token=environ.get("AWS_SESSION_TOKEN"),
+            profile_name=environ.get("AWS_PROFILE"),
+        )
         found = None if bearer else session.get_credentials()
         frozen = found.get_frozen_credentials() if found else None
     except BotoCoreError as error:

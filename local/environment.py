@@ -39,6 +39,8 @@ def sandbox_environment(
         "_HANDLER": options.handler,
         **backend,
         **options.env,
+        # What was chosen, and shown: `--env PROVIDER=…` has been heard by then.
+        "PROVIDER": backend["PROVIDER"],
     }
 
 

@@ -37,20 +37,22 @@ async def listed(url: str, headers: Mapping[str, str], *, limit: float = LIMIT) 
     Raises:
         CannotStart: the server does not answer, or not with a list.
     """
-    on_this_machine = urlsplit(url).hostname in {"127.0.0.1", "::1", "localhost"}
+    parts = urlsplit(url)
+    where = f"{parts.hostname}{parts.path}"  # Not all of it: there may be a password in it.
+    on_this_machine = parts.hostname in {"127.0.0.1", "::1", "localhost"}
     try:
         # A proxy is for the world outside.
         async with httpx.AsyncClient(timeout=limit, trust_env=not on_this_machine) as client:
             answer = await client.get(url, headers=dict(headers))
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-        raise CannotStart(f"{url} does not answer ({type(error).__name__})") from None
+        raise CannotStart(f"{where} does not answer ({type(error).__name__})") from None
     if answer.status_code != httpx.codes.OK:
-        raise CannotStart(f"{url} answers {answer.status_code}")
+        raise CannotStart(f"{where} answers {answer.status_code}")
     try:
         models = sorted(answer.json()["data"], key=_created, reverse=True)
         names = [str(model["id"]) for model in models]
     except (AttributeError, KeyError, TypeError, ValueError):
-        raise CannotStart(f"{url} answers with something that is no list of models") from None
+        raise CannotStart(f"{where} answers with something that is no list of models") from None
     return [name for name in names if not any(trade in name.lower() for trade in _OTHER_TRADES)]
 
 

@@ -54,14 +54,12 @@ _SETTINGS: dict[Name, tuple[str, ...]] = {
     "openai": (
         *_COMMON,
         "OPENAI_API_KEY",
-        "OPENAI_API_KEY_FROM",
         "OPENAI_BASE_URL",
         "OPENAI_PREFILL",
     ),
     "anthropic": (
         *_COMMON,
         "ANTHROPIC_API_KEY",
-        "ANTHROPIC_API_KEY_FROM",
         "ANTHROPIC_BASE_URL",
     ),
 }
@@ -158,7 +156,16 @@ async def _answers(address: str) -> bool:
 # What a sandbox needs for it
 
 
+def _refuse_kept_key(choice: Choice, environ: Mapping[str, str]) -> None:
+    """A sandbox here has made-up AWS credentials for its table, so it could read no secret."""
+    for provider, variable in _KEYS:
+        kept = environ.get(f"{variable}_FROM") and not environ.get(variable)
+        if kept and provider == choice.provider:
+            raise CannotStart(f"{variable}_FROM is for Lambda; on this machine, set {variable}")
+
+
 async def _completed(choice: Choice, environ: Mapping[str, str]) -> Choice:
+    _refuse_kept_key(choice, environ)
     own = _SETTINGS[choice.provider]
     variables = {
         **{name: environ[name] for name in own if name in environ},

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 logger = Logger(service="llm-stream")
 
 # At debug level these quote whole requests and answers: prompts, tokens, keys.
-for _quotes in ("boto3", "botocore", "httpcore", "urllib3"):
+for _quotes in ("boto3", "botocore", "httpcore", "httpx", "urllib3"):
     logging.getLogger(_quotes).setLevel(logging.WARNING)
 
 

@@ -32,7 +32,8 @@ class Settings:
     log_patience: float = 15.0
     create_patience: float = 5.0
     # How long a provider is asked for a first token, and how often it may break off after one.
-    provider_patience: float = 60.0
+    # Longer than a provider may be silent (PROVIDER_FIRST_SECONDS), so that is tried twice.
+    provider_patience: float = 150.0
     provider_attempts: int = 3
     # How long before the invocation's deadline the writer hands over, and what must be left on
     # top of that for taking over to be worth it.

@@ -198,9 +198,9 @@ def test_a_prompt_that_grows_beyond_a_record_when_stored_is_refused(served: Serv
 def test_half_a_surrogate_pair_is_no_prompt(served: Served) -> None:
     headers = {"content-type": "application/json"}
 
-    answer = served.http.post("/streams", content=rb'{"prompt":"\ud83d"}', headers=headers)
-
-    assert_refused(answer, 422, "invalid_request", "surrogate")
+    for content in (rb'{"prompt":"\ud83d"}', rb'{"prompt":"a","system":"\ud83d"}'):
+        answer = served.http.post("/streams", content=content, headers=headers)
+        assert_refused(answer, 422, "invalid_request", "surrogate")
 
 
 def test_what_the_client_sent_is_not_repeated_in_the_refusal(served: Served) -> None:

@@ -163,3 +163,22 @@ async def test_one_that_was_asked_is_trimmed_by_what_it_repeats() -> None:
     assert await continued(answer, "asked", "they lived happily", " ever after") == (
         "and they lived happily ever after"
     )
+
+
+@given(
+    st.text(alphabet="-=|0 ab\n", min_size=1, max_size=5), st.integers(1, 40), st.integers(0, 200)
+)
+def test_text_that_repeats_itself_is_never_taken_for_a_repetition(
+    unit: str, times: int, cut: int
+) -> None:
+    """A table's rule, zeros, indentation: a correct continuation of it must stay whole."""
+    text = unit * times * 2
+    tail, rest = text[: cut % len(text)], text[cut % len(text) :]
+
+    assert overlap(tail, rest) == 0
+
+
+async def test_some_repeated_paragraphs_are_trimmed_too() -> None:
+    answer = " ".join(f"word{number}" for number in range(300))
+
+    assert said(await trimmed(answer, answer[-1500:], " and more")) == " and more"

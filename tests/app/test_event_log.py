@@ -20,8 +20,10 @@ from app.event_log.records import (
     Record,
     Start,
     Thinking,
+    decode_payload,
 )
 from app.exceptions import LogRefused, LogUnavailable
+from app.providers.base import Message, Request
 from tests.store import Fault, FaultyStore, update_item
 
 pytestmark = pytest.mark.anyio
@@ -201,6 +203,15 @@ async def test_a_record_of_a_newer_version_is_trouble_that_passes(
 
     with pytest.raises(LogUnavailable, match="newer version"):
         await log.read("s" * 32, 0, consistent=True)
+
+
+def test_records_of_the_first_version_can_still_be_read() -> None:
+    """Streams outlive deployments: what a version adds to a record has a default."""
+    assert decode_payload("claim", '{"attempt":2}') == Claim(2)
+    request = '{"messages":[{"role":"user","content":"hi"}],"model":"demo","max_tokens":9}'
+    assert Request.decode(request) == Request(
+        messages=(Message("user", "hi"),), model="demo", max_tokens=9
+    )
 
 
 async def test_streams_do_not_mix(log: DynamoDBLog) -> None:

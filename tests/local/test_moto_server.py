@@ -1,6 +1,7 @@
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -112,3 +113,31 @@ def test_a_client_that_stops_halfway_through_a_request_holds_up_nobody(dynamodb_
     with socket.create_connection((host, int(port))) as halfway:
         halfway.sendall(b"POST / HTTP/1.1\r\nContent-Length: 100\r\n\r\nhalf of it")
         assert put(client_of(dynamodb_url), "meanwhile", 0)
+
+
+def test_a_page_of_five_hundred_items_comes_whole_and_within_a_reads_patience() -> None:
+    """The log gives a read a second and a half; moto as it is takes about as long."""
+    with restless_server() as url:
+        create_table(url, read_table(Options().template))
+        client = client_of(url)
+        items = [
+            {
+                "stream_id": {"S": "one"},
+                "seq": {"N": str(seq)},
+                "data": {"S": f"naïve {seq} 🚀"},
+                "at": {"N": "1795380000000"},
+            }
+            for seq in range(500)
+        ]
+        for item in items:
+            client.put_item(TableName="StreamTable", Item=item)
+        begun = time.monotonic()
+
+        answer = client.query(
+            TableName="StreamTable",
+            KeyConditionExpression="stream_id = :id",
+            ExpressionAttributeValues={":id": {"S": "one"}},
+        )
+
+        assert answer["Items"] == items
+        assert time.monotonic() - begun < 1

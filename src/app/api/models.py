@@ -35,7 +35,8 @@ class CreateStream(_Strict):
 
     @model_validator(mode="after")
     def _text_has_a_utf8_form(self) -> Self:
-        for text in (self.prompt or "", *(message.content for message in self.messages or ())):
+        contents = (message.content for message in self.messages or ())
+        for text in (self.prompt or "", self.system or "", *(self.stop or ()), *contents):
             try:
                 text.encode()
             except UnicodeEncodeError:

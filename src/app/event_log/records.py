@@ -29,7 +29,7 @@ class Claim:
 
     kind: ClassVar = "claim"
     attempt: int
-    continued: str
+    continued: str = "restarted"
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,6 +135,7 @@ class AnthropicProvider:
                     break
             else:
                 raise failure("provider_cut")
+            watch.ended()
             await run_out(events)
         yield answer.finish()
 

@@ -32,15 +32,19 @@ class Request:
     stop: tuple[str, ...] = ()
 
     def encode(self) -> str:
-        """The request as JSON: the same request always gives the same text."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        """The request as JSON: the same request always gives the same text.
+
+        Without what is not set, so that a request keeps its text when a version adds a member.
+        """
+        members = {name: value for name, value in asdict(self).items() if value not in (None, ())}
+        return json.dumps(members, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def decode(cls, text: str) -> Self:
         """The inverse of `encode`."""
         members = json.loads(text)
         messages = tuple(Message(**message) for message in members.pop("messages"))
-        return cls(messages=messages, stop=tuple(members.pop("stop")), **members)
+        return cls(messages=messages, stop=tuple(members.pop("stop", ())), **members)
 
     @property
     def fingerprint(self) -> str:

@@ -60,6 +60,18 @@ _PHRASES: dict[str, Code] = {
     r"invalid model\b": "unknown_model",
 }
 
+# Where the status says no more than that something is wrong with the request. All others mean
+# what they are, however their message is worded: it may quote the prompt.
+_TELLING = frozenset(
+    {
+        HTTPStatus.OK,
+        HTTPStatus.BAD_REQUEST,
+        HTTPStatus.NOT_FOUND,
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+    }
+)
+
 _STATUSES: dict[int, Code] = {
     HTTPStatus.REQUEST_TIMEOUT: "provider_timeout",
     HTTPStatus.CONFLICT: "provider_failed",
@@ -107,16 +119,17 @@ class Complaint:
         for word in (self.code, self.type):
             if code := _WORDS.get(word.lower()):
                 return code
-        for phrase, code in _PHRASES.items():
-            if re.search(phrase, self.message, re.IGNORECASE):
-                return code
+        if self.status in _TELLING:
+            for phrase, code in _PHRASES.items():
+                if re.search(phrase, self.message, re.IGNORECASE):
+                    return code
         return _STATUSES.get(self.status) or self._by_kind_of_status()
 
     def _by_kind_of_status(self) -> Code:
         if self.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return "provider_failed"
         if self.status < HTTPStatus.MULTIPLE_CHOICES:
-            return "provider_failed" if self.found else "provider_garbled"
+            return "provider_failed" if self.found else "provider_incompatible"
         # Without an error in it, a 404 is about the address, not the model.
         if self.status == HTTPStatus.NOT_FOUND and self.found:
             return "unknown_model"

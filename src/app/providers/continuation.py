@@ -11,10 +11,11 @@ from dataclasses import replace
 
 from app.providers.base import AnswerDelta, Continuation, Delta, Message, Request
 
-# What a model repeats at a seam is a few words to a sentence. Less than the lower bound may be
-# chance (one letter of "hel|lo"); more than the upper is no longer a seam.
+# What a model repeats at a seam is a few words to some paragraphs. Less than the lower bound may
+# be chance (one letter of "hel|lo"); more than the upper is no longer a seam.
 SHORTEST_OVERLAP = 12
-LONGEST_OVERLAP = 400
+LONGEST_OVERLAP = 4_000
+_FEWEST_WORDS = 2
 
 _ASK = """
 
@@ -68,7 +69,7 @@ async def without_overlap(
     """The deltas, less what their beginning repeats of the end of `answer`.
 
     Text is held back only as long as it may still turn out to be a repetition. `shortest` is the
-    shortest repetition to believe in, in characters.
+    shortest repetition to believe in, in characters; text that repeats itself is not believed.
     """
     tail = answer[-LONGEST_OVERLAP:]
     held: str | None = ""
@@ -93,8 +94,20 @@ def overlap(tail: str, text: str, shortest: int = SHORTEST_OVERLAP) -> int:
     """How many characters at the start of `text` repeat the end of `tail`; 0 if it is chance."""
     for length in range(min(len(tail), len(text)), max(shortest, 1) - 1, -1):
         if tail.endswith(text[:length]):
-            return length
+            is_chance = shortest > 1 and _repeats_itself(text[:length])
+            return 0 if is_chance else length
     return 0
+
+
+def _repeats_itself(text: str) -> bool:
+    """Whether text says too little to know its place: a rule, digits, indentation, table rows.
+
+    Of twenty dashes behind twenty dashes, nobody can tell whether they are the same ones. To lose
+    some would be worse than to show some twice.
+    """
+    half = len(text) // 2
+    has_period = any(text.startswith(text[period:]) for period in range(1, half + 1))
+    return has_period or len(text.split()) < _FEWEST_WORDS
 
 
 def _may_grow(tail: str, text: str) -> bool:

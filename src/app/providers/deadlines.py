@@ -50,6 +50,11 @@ class Watch:
         if self._item_by is not None and waiting is not None and not waiting.expired():
             waiting.reschedule(min(self._clock() + self._deadlines.idle, self._item_by))
 
+    def ended(self) -> None:
+        """Stop watching: the end is known, and what may still come cannot undo it."""
+        if self._waiting is not None and not self._waiting.expired():
+            self._waiting.reschedule(None)
+
     async def over(self, items: AsyncGenerator[Item]) -> AsyncGenerator[Item]:
         """Yield the items; raises `provider_timeout`. They are closed when this is."""
         wait_until = self._clock() + self._deadlines.first

@@ -26,6 +26,7 @@ Final = Literal[
     "key_unreadable",
     "model_access_denied",
     "provider_denied",
+    "provider_incompatible",
     "provider_rejected",
     "quota_exhausted",
     "tool_use_unsupported",
@@ -54,6 +55,8 @@ _MESSAGES: dict[Code, str] = {
     "with the provider, or allows it in the function's policy.",
     "provider_denied": "The provider does not accept our credentials. The operator checks the "
     "key, and that it has not expired.",
+    "provider_incompatible": "The provider answers, but not with a stream of events. The operator "
+    "checks the provider's address and kind.",
     "provider_rejected": "The provider does not take this request. The operator finds its "
     "status and type in the function's log.",
     "quota_exhausted": "The provider's quota is used up. The operator checks billing and limits.",

@@ -159,6 +159,7 @@ class OpenAIProvider:
                     break
             if not answer.complete:
                 raise failure("provider_cut")
+            watch.ended()
             for delta in await _what_comes_behind(answer, events):
                 yield delta
         yield answer.finish()

@@ -42,7 +42,8 @@ def base_url(environ: Mapping[str, str], name: str, default: str) -> httpx.URL:
         url = httpx.URL(text.rstrip("/"))
     except httpx.InvalidURL:
         url = httpx.URL()
-    if url.scheme not in {"http", "https"} or not url.host:
+    # A user and password in it would take the key's place in the request's headers.
+    if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
         # Not its value: there may be a password in it.
         raise ValueError(f"{name} is no address: set it to one such as {default}")
     return url

@@ -22,6 +22,10 @@ OPENAI: list[tuple[int, Any, Code]] = [
     (429, {"type": "insufficient_quota", "code": None}, "quota_exhausted"),
     (500, {"type": "server_error", "code": None}, "provider_failed"),
     (503, {"type": "server_error", "message": "Slow down"}, "provider_overloaded"),
+    # What is passing stays so, however it is worded.
+    (429, {"message": "context window tokens per minute"}, "provider_throttled"),
+    (503, {"message": "the content filter is unavailable"}, "provider_overloaded"),
+    (500, {"message": "the input is too long in the queue"}, "provider_failed"),
 ]
 AZURE: list[tuple[int, Any, Code]] = [
     (400, {"code": "content_filter", "message": "…content management policy…"}, "content_filtered"),
@@ -97,8 +101,8 @@ def test_an_error_is_the_failure_that_it_means(status: int, error: Any, code: Co
         (404, {"object": "error", "type": "NotFoundError", "code": 404}, "unknown_model"),
         (404, {"detail": "Not Found"}, "provider_rejected"),
         (404, None, "provider_rejected"),
-        (200, {"object": "chat.completion"}, "provider_garbled"),
-        (200, None, "provider_garbled"),
+        (200, {"object": "chat.completion"}, "provider_incompatible"),
+        (200, None, "provider_incompatible"),
         (307, None, "provider_rejected"),
         (422, {"detail": []}, "provider_rejected"),
         (418, None, "provider_rejected"),

@@ -210,12 +210,13 @@ async def test_an_error_whose_body_breaks_off_still_has_its_status(
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", b'{"choices": []}', b"", b"\xff\x00"])
-async def test_a_success_that_is_no_stream_of_events_is_garbled(
+async def test_a_success_that_is_no_stream_of_events_is_not_asked_for_again(
     server: ModelServer, connect: Connect, body: bytes
 ) -> None:
+    """A server that does not stream gives a whole answer each time, and each is paid for."""
     server.answer = lambda _: refusing(200, body, "Content-Type: text/html\r\n")
 
-    assert await asked(connect()) == ([], "provider_garbled")
+    assert await asked(connect()) == ([], "provider_incompatible")
 
 
 @pytest.mark.parametrize("data", [b"{", b"[]", b"7", b'{"type": 7, "choices": 7}', b"\xff\xfe"])
@@ -420,7 +421,7 @@ async def test_neither_key_nor_prompt_is_in_the_log(
         await asked(provider)
 
     told = "\n".join(str(vars(record)) for record in caplog.records)
-    assert server.url.rpartition(":")[2] in told, "it is a log of this"
+    assert "ReadError" in told, "it is a log of this"
     assert KEY not in told
     assert PROMPT not in told
 

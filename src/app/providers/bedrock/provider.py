@@ -111,6 +111,7 @@ async def _deltas(events: AsyncGenerator[Event], watch: Watch) -> AsyncGenerator
                     } if text:
                         yield ThinkingDelta(text)
                     case {"messageStop": {"stopReason": reason}}:
+                        watch.ended()
                         yield Finish(finish_reason(reason), *await _usage(events))
                         return
                     case _:

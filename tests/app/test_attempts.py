@@ -88,6 +88,13 @@ async def test_an_answer_that_breaks_off_is_continued_where_it_broke(end: list[S
     assert provider.asked_to_continue == [Partial(), Partial("hm", "ab")]
 
 
+async def test_a_character_cut_in_half_is_asked_on_as_text_that_can_be_sent() -> None:
+    """Half a surrogate pair has no UTF-8 form: no request could carry it."""
+    _, provider = await asked([AnswerDelta("a\ud83d"), AnswerDelta("\ude80b\ud83d")], [FINISH])
+
+    assert provider.asked_to_continue == [Partial(), Partial(answer="a🚀b\ufffd")]
+
+
 async def test_an_answer_that_broke_off_in_thought_is_started_again() -> None:
     payloads, _ = await asked([ThinkingDelta("hm")], [AnswerDelta("a"), FINISH])
 

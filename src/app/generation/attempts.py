@@ -7,7 +7,7 @@ refused for good                  told at once
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -50,18 +50,19 @@ async def ask(
     broken_off = 0
     give_up_at, backoff = clock() + endurance.patience, _BACKOFF_FIRST
     while True:
-        spoken = False
+        spoken: list[ThinkingDelta | AnswerDelta] = []
         try:
             async with aclosing(provider.stream(request, said)) as deltas:
                 async for delta in deltas:
                     yield _payload(delta)
                     if isinstance(delta, Finish):
                         return
-                    said, spoken = _joined(said, delta), spoken or bool(delta.text)
+                    if delta.text:
+                        spoken.append(delta)
             raise failure("provider_cut")
         except ProviderError as error:
             logger.warning("the provider failed", extra={"code": error.code, "attempt": attempt})
-            broken_off += spoken
+            broken_off += bool(spoken)
             # Jitter, so that writers throttled together do not come back together.
             pause = backoff * random.uniform(0.5, 1)  # noqa: S311
             out_of_patience = not spoken and clock() + pause > give_up_at
@@ -72,14 +73,16 @@ async def ask(
         backoff = min(backoff * 2, _BACKOFF_MOST)
         if spoken:
             attempt += 1
+            said = _together(said, spoken)
             yield Claim(attempt, continued(provider, request, said))
             give_up_at, backoff = clock() + endurance.patience, _BACKOFF_FIRST
 
 
-def _joined(said: Partial, delta: ThinkingDelta | AnswerDelta) -> Partial:
-    if isinstance(delta, ThinkingDelta):
-        return Partial(said.thinking + delta.text, said.answer)
-    return Partial(said.thinking, said.answer + delta.text)
+def _together(said: Partial, spoken: Sequence[ThinkingDelta | AnswerDelta]) -> Partial:
+    return Partial.of(
+        thinking=[said.thinking, *(d.text for d in spoken if isinstance(d, ThinkingDelta))],
+        answer=[said.answer, *(d.text for d in spoken if isinstance(d, AnswerDelta))],
+    )
 
 
 def _payload(delta: Delta) -> Payload:

@@ -1,6 +1,6 @@
 """What a stream's records add up to."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
@@ -44,22 +44,13 @@ class Transcript:
         return cls(
             start=start,
             newest=records[-1],
-            partial=Partial(
-                thinking=_text(p.text for p in payloads if isinstance(p, Thinking)),
-                answer=_text(p.text for p in payloads if isinstance(p, Answer)),
+            partial=Partial.of(
+                thinking=(p.text for p in payloads if isinstance(p, Thinking)),
+                answer=(p.text for p in payloads if isinstance(p, Answer)),
             ),
             attempts=sum(isinstance(p, Claim) for p in payloads) + bool(records[0].writer),
             fruitless=_fruitless(payloads),
         )
-
-
-def _text(pieces: Iterable[str]) -> str:
-    """The pieces in one, as text that has a UTF-8 form.
-
-    A model's JSON may hold half a surrogate pair, and the other half in its next piece.
-    """
-    joined = "".join(pieces)
-    return joined.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _fruitless(payloads: Sequence[Payload]) -> int:

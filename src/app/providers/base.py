@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol, Self
 
@@ -58,6 +58,18 @@ class Partial:
 
     thinking: str = ""
     answer: str = ""
+
+    @classmethod
+    def of(cls, thinking: Iterable[str], answer: Iterable[str]) -> Self:
+        """Join the pieces, as text that has a UTF-8 form.
+
+        A model's JSON may hold half a surrogate pair, and the other half in its next piece.
+        """
+        return cls(_joined(thinking), _joined(answer))
+
+
+def _joined(pieces: Iterable[str]) -> str:
+    return "".join(pieces).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 @dataclass(frozen=True, slots=True)

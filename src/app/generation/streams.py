@@ -78,9 +78,7 @@ class Streams:
         Nobody writes it yet: its first reader will. Raises KeyReused.
         """
         start = self._start(request, key, writer="")
-        if key:
-            await self._refuse_leftovers(start)
-        return await self._put_start(start) or start
+        return await self._put_start(start, key) or start
 
     async def create_and_read(self, request: Request, key: str | None, window: Window) -> Reading:
         """As `create`, and a reader at the beginning, whose process is the writer.
@@ -89,12 +87,10 @@ class Streams:
         the start is still on its way to the log: the first token is one append away, not two.
         """
         start = self._start(request, key, writer=self._name)
-        if key:
-            await self._refuse_leftovers(start)
         tail = self._tail(start.stream_id)
         generation = None if key else self._generation(tail, request, window)
         try:
-            present = await self._put_start(start)
+            present = await self._put_start(start, key)
         except BaseException:
             if generation is not None:
                 await generation.abandon()
@@ -132,8 +128,10 @@ class Streams:
         if newest is not None and _expired(newest):
             raise KeyReused(_EXPIRED_KEY)
 
-    async def _put_start(self, start: Record) -> Record | None:
+    async def _put_start(self, start: Record, key: str | None) -> Record | None:
         """None if the stream is new; the start that this key has made before otherwise."""
+        if key:
+            await self._refuse_leftovers(start)
         present = await append_patiently(self._log, start, self._settings.create_patience)
         if present is None:
             return None

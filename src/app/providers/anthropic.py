@@ -30,7 +30,7 @@ from app.providers.base import (
 )
 from app.providers.claude import takes_prefill
 from app.providers.complaints import Ending, finish_reason, parsed, refusal
-from app.providers.continuation import seamless, to_continue
+from app.providers.continuation import asked_once
 from app.providers.deadlines import Deadlines, Watch
 from app.providers.failures import failure
 from app.providers.server_sent_events import EventClient, base_url, credential, run_out
@@ -112,10 +112,8 @@ class AnthropicProvider:
 
     def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
         """Ask once, and yield what comes."""
-        said, how = continue_from.answer, self.continuation(request)
-        watch = Watch(self._deadlines)
-        deltas = self._deltas(to_continue(request, said, how), watch)
-        return seamless(watch.over(deltas), said, how)
+        how = self.continuation(request)
+        return asked_once(self._deltas, request, continue_from, how=how, deadlines=self._deadlines)
 
     async def close(self) -> None:
         """Let the connections go."""

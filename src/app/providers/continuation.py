@@ -5,11 +5,12 @@ what was said and asked for the rest; it tends to repeat a few words at the seam
 repeats is trimmed.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
-from app.providers.base import AnswerDelta, Continuation, Delta, Message, Request
+from app.providers.base import AnswerDelta, Continuation, Delta, Message, Partial, Request
+from app.providers.deadlines import Deadlines, Watch
 
 # What a model repeats at a seam is a few words to some paragraphs. Less than the lower bound may
 # be chance (one letter of "hel|lo"); more than the upper is no longer a seam.
@@ -28,6 +29,20 @@ between the markers:
 Go on exactly where it stops, in the same language, style and format, even in the middle of a \
 word. Send only what is missing: repeat nothing, explain nothing, and do not mention the \
 interruption."""
+
+
+def asked_once(
+    ask: Callable[[Request, Watch], AsyncGenerator[Delta]],
+    request: Request,
+    continue_from: Partial,
+    *,
+    how: Continuation,
+    deadlines: Deadlines,
+) -> AsyncGenerator[Delta]:
+    """What `ask` yields for the request that continues, watched over and without a seam."""
+    answer, watch = continue_from.answer, Watch(deadlines)
+    deltas = ask(to_continue(request, answer, how), watch)
+    return seamless(watch.over(deltas), answer, how)
 
 
 def to_continue(request: Request, answer: str, how: Continuation) -> Request:

@@ -32,7 +32,7 @@ from app.providers.base import (
     ThinkingDelta,
 )
 from app.providers.complaints import Ending, finish_reason, parsed, refusal
-from app.providers.continuation import seamless, to_continue
+from app.providers.continuation import asked_once
 from app.providers.deadlines import Deadlines, Watch
 from app.providers.failures import failure
 from app.providers.server_sent_events import END_SECONDS, EventClient, base_url, credential
@@ -137,10 +137,8 @@ class OpenAIProvider:
 
     def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
         """Ask once, and yield what comes."""
-        said, how = continue_from.answer, self.continuation(request)
-        watch = Watch(self._deadlines)
-        deltas = self._deltas(to_continue(request, said, how), watch)
-        return seamless(watch.over(deltas), said, how)
+        how = self.continuation(request)
+        return asked_once(self._deltas, request, continue_from, how=how, deadlines=self._deadlines)
 
     async def close(self) -> None:
         """Let the connections go."""

@@ -23,7 +23,7 @@ from app.providers.bedrock.connections import Client, Event, EventStream, connec
 from app.providers.bedrock.reading import events_of
 from app.providers.bedrock.refusals import finish_reason, translated
 from app.providers.claude import takes_prefill
-from app.providers.continuation import seamless, to_continue
+from app.providers.continuation import asked_once
 from app.providers.deadlines import Deadlines, Watch
 from app.providers.failures import failure
 
@@ -53,20 +53,18 @@ class BedrockProvider:
         """Claude up to 4.5 goes on by itself; all others are asked to."""
         return "prefill" if takes_prefill(request.model) else "asked"
 
-    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
-        """Ask once, and pass on what the model says."""
-        how, answer = self.continuation(request), continue_from.answer
-        asked, watch = to_continue(request, answer, how), Watch(self._deadlines)
-        events = events_of(lambda: self._converse(asked))
-        deltas = seamless(watch.over(_deltas(events, watch)), answer, how)
-        async with aclosing(deltas):
-            async for delta in deltas:
-                yield delta
+    def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
+        """Ask once, and yield what comes."""
+        how = self.continuation(request)
+        return asked_once(self._deltas, request, continue_from, how=how, deadlines=self._deadlines)
 
     async def close(self) -> None:
         """Let idle connections go; those that are read from end with their streams."""
         if self._client is not None:
             self._client.close()
+
+    def _deltas(self, request: Request, watch: Watch) -> AsyncGenerator[Delta]:
+        return _deltas(events_of(lambda: self._converse(request)), watch)
 
     def _converse(self, request: Request) -> EventStream:
         """Blocks: in a thread. The first call makes the client."""

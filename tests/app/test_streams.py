@@ -215,9 +215,9 @@ async def test_many_readers_share_one_generation_and_its_words(sandbox: Sandbox)
 async def test_another_sandbox_reads_along(sandbox: Sandbox) -> None:
     go_on = asyncio.Event()
     writing = sandbox(ScriptedProvider([[AnswerDelta("a"), go_on, *answer("b")]]))
-    stream_id, reading = await begin(writing)
+    reading = await writing.create_and_read(REQUEST, None, NOW)
     own = asyncio.create_task(read(reading))
-    other = await sandbox(ScriptedProvider([])).read(stream_id, None, NOW)
+    other = await sandbox(ScriptedProvider([])).read(reading.stream_id, None, NOW)
     assert other is not None
     elsewhere = asyncio.create_task(read(other))
     go_on.set()

@@ -5,11 +5,20 @@ StreamError
 │   ├── LogUnavailable      does not answer, or throttles: the same call may succeed later
 │   └── LogRefused          refuses: no table, no permission; trying again changes nothing
 ├── ProviderError           the model's side
-├── StreamNotFound          no such stream, or it has expired
+├── SecretError             a secret cannot be had
+│   ├── SecretUnavailable   right now
+│   └── SecretRefused       not without the operator
+├── AccessError             who asks may not
+│   ├── Unauthorized        does not say who it is, or not credibly
+│   └── TokenExpired        holds a stream's token that has expired
+├── LimitExceeded           who asks may, but not now
+├── StreamNotFound          no such stream, or it has expired, or is somebody else's
 ├── RequestTooLarge         a request that does not fit into a record
 ├── BadCursor               a position that this stream does not have
 └── KeyReused               an idempotency key that came with another request before
 """
+
+from typing import Literal
 
 
 class StreamError(Exception):
@@ -41,8 +50,45 @@ class ProviderError(StreamError):
         self.retryable = retryable
 
 
+class SecretError(StreamError):
+    """Raised when a secret cannot be had."""
+
+
+class SecretUnavailable(SecretError):
+    """Raised when a store of secrets does not answer, or throttles."""
+
+
+class SecretRefused(SecretError):
+    """Raised when there is no such secret, or it may not be read, or makes no sense."""
+
+
+class AccessError(StreamError):
+    """Raised when somebody asks for what is not theirs."""
+
+
+class Unauthorized(AccessError):
+    """Raised when somebody does not say who they are, or not credibly."""
+
+
+class TokenExpired(AccessError):
+    """Raised when a stream's token was good once."""
+
+
+LimitCode = Literal["rate_limited", "budget_spent"]
+
+
+class LimitExceeded(StreamError):
+    """Raised when a request would exceed a limit, which is free again in `retry_after` seconds."""
+
+    def __init__(self, code: LimitCode, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.retry_after = retry_after
+
+
 class StreamNotFound(StreamError):
-    """Raised when a stream does not exist or has expired."""
+    """Raised when a stream does not exist, has expired, or is somebody else's."""
 
 
 class RequestTooLarge(StreamError):

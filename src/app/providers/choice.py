@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.providers import keys
+from app import secret
 
 # An ARN of Bedrock's, or vendor.model with a region's or "global." in front. What comes behind
 # the vendor begins with a letter: "llama3.2" and "gpt-4.1" are other servers' names.
@@ -39,9 +39,9 @@ class Choice:
 
 def choose(environ: Mapping[str, str]) -> Choice:
     """The provider that the environment means; nothing is asked over a network."""
-    if keys.is_set(environ, "ANTHROPIC_API_KEY"):
+    if secret.is_set(environ, "ANTHROPIC_API_KEY"):
         return Choice("anthropic", "a key for Anthropic is set")
-    if keys.is_set(environ, "OPENAI_API_KEY"):
+    if secret.is_set(environ, "OPENAI_API_KEY"):
         return Choice("openai", "a key for OpenAI is set")
     if environ.get("OPENAI_BASE_URL"):
         return Choice("openai", "OPENAI_BASE_URL is set")

@@ -10,9 +10,10 @@ import boto3
 import httpx
 import pytest
 
+from app import secret
 from app.exceptions import ProviderError
 from app.providers import keys
-from app.providers.keys import GivenKey, Key
+from app.providers.keys import Key
 from tests.store import CREDENTIALS, Fault, faulty
 
 pytestmark = pytest.mark.anyio
@@ -64,7 +65,7 @@ def keep_secret(text: str) -> str:
 async def test_a_key_in_the_environment_is_taken_as_it_is() -> None:
     key = keys.from_environ({NAME: f"{KEY}\n", f"{NAME}_FROM": "ssm:elsewhere"}, NAME)
 
-    assert key == GivenKey(KEY)
+    assert key is not None
     assert await key.value() == KEY
     assert KEY not in repr(key)
 
@@ -155,6 +156,21 @@ async def test_a_secret_without_the_key_in_it_is_for_the_operator(
     assert failed.value.code == "key_unreadable"
     assert failed.value.__cause__ is None
     assert "OTHER" not in caplog.text
+
+
+async def test_a_key_that_was_read_serves_on_while_the_store_is_in_trouble(
+    aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secret, "_READ_AGAIN_SECONDS", 0)
+    keep_secret(KEY)
+    async with faulty(aws) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+        key = stored("secretsmanager:model-key")
+        assert await key.value() == KEY
+        store.choose = lambda _: Fault.FAIL
+        assert await key.value() == KEY
+
+    assert store.calls["GetSecretValue"] > 1
 
 
 @pytest.mark.parametrize("fault", [Fault.THROTTLE, Fault.FAIL, Fault.REFUSE])

@@ -1,0 +1,152 @@
+"""Secrets: what the environment holds, or says where to find.
+
+`NAME` in the environment is the secret itself, on a machine of one's own. On Lambda, `NAME_FROM`
+says where it is kept, so that neither the template nor the console shows it:
+
+    ANTHROPIC_API_KEY_FROM=secretsmanager:<name or ARN>
+    ANTHROPIC_API_KEY_FROM=ssm:<name of a SecureString>
+
+A kept secret is read when it is first needed and again every five minutes, so that a rotated one
+comes into use without a deployment. If it cannot be read again, the last one serves on.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal, Protocol, TypeAlias
+
+from app.exceptions import SecretError, SecretRefused, SecretUnavailable
+from app.log import logger
+
+Store: TypeAlias = Literal["secretsmanager", "ssm"]
+
+_STORES: tuple[Store, ...] = ("secretsmanager", "ssm")
+_READ_AGAIN_SECONDS = 300
+
+_CONNECT_SECONDS = 1
+_READ_SECONDS = 3
+
+# What asking again does not mend: no permission, no such secret, not decryptable.
+_REFUSALS = frozenset(
+    {
+        "AccessDeniedException",
+        "DecryptionFailure",
+        "InvalidKeyId",
+        "InvalidParameterException",
+        "InvalidRequestException",
+        "ParameterNotFound",
+        "ResourceNotFoundException",
+        "UnrecognizedClientException",
+        "ValidationException",
+    }
+)
+
+
+class Secret(Protocol):
+    """Something secret; `text` raises SecretUnavailable or SecretRefused if it cannot be had."""
+
+    async def text(self) -> str: ...
+
+
+@dataclass(frozen=True, slots=True)
+class GivenSecret:
+    """A secret that the environment holds."""
+
+    given: str = field(repr=False)
+
+    async def text(self) -> str:
+        """The secret."""
+        return self.given
+
+
+class StoredSecret:
+    """A secret that is kept in AWS. `name` is where it is within the store."""
+
+    def __init__(self, store: Store, name: str) -> None:
+        self._store = store
+        self._name = name
+        self._reading = asyncio.Lock()
+        self._get: Callable[[str], object] | None = None
+        self._last: str | None = None
+
+    async def text(self) -> str:
+        """The secret, read now or in the last minutes."""
+        # One at a time: after a cold start, many requests would ask the store for the same.
+        async with self._reading:
+            try:
+                self._last = await asyncio.to_thread(self._read)
+            except SecretUnavailable:
+                if self._last is None:
+                    raise
+            return self._last
+
+    # In a thread
+
+    def _read(self) -> str:
+        from aws_lambda_powertools.utilities.parameters import GetParameterError
+        from botocore.exceptions import BotoCoreError
+
+        try:
+            if self._get is None:
+                self._get = _getter(self._store)
+            kept = self._get(self._name)
+        except BotoCoreError as error:
+            raise _translated(error) from None
+        except GetParameterError as error:
+            raise _translated(error.__context__ or error) from None
+        return (kept.decode() if isinstance(kept, bytes) else str(kept)).strip()
+
+
+def from_environ(environ: Mapping[str, str], name: str) -> Secret | None:
+    """The secret of that name; None if the environment knows nothing of it.
+
+    Raises ValueError if it says where the secret is in a way that is not understood.
+    """
+    if given := environ.get(name, "").strip():
+        return GivenSecret(given)
+    place = environ.get(f"{name}_FROM", "").strip()
+    if not place:
+        return None
+    store, _, where = place.partition(":")
+    for known in _STORES:
+        if store == known and where:
+            return StoredSecret(known, where)
+    raise ValueError(
+        f"{name}_FROM must be secretsmanager:<name or ARN> or ssm:<name>, and it is neither"
+    )
+
+
+def is_set(environ: Mapping[str, str], name: str) -> bool:
+    """Whether the environment has the secret of that name, or says where it is."""
+    return any(environ.get(variable, "").strip() for variable in (name, f"{name}_FROM"))
+
+
+def _getter(store: Store) -> Callable[[str], object]:
+    """Powertools' cached way to read from a store."""
+    from aws_lambda_powertools.utilities.parameters import SecretsProvider, SSMProvider
+    from botocore.config import Config
+
+    config = Config(
+        connect_timeout=_CONNECT_SECONDS,
+        read_timeout=_READ_SECONDS,
+        retries={"mode": "standard", "total_max_attempts": 2},
+    )
+    if store == "ssm":
+        parameters = SSMProvider(boto_config=config)
+        return partial(parameters.get, max_age=_READ_AGAIN_SECONDS, decrypt=True)
+    secrets = SecretsProvider(boto_config=config)
+    return partial(secrets.get, max_age=_READ_AGAIN_SECONDS)
+
+
+def _translated(error: BaseException) -> SecretError:
+    """What to tell of a failed read; the log gets its code, which names no secret."""
+    from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError
+
+    code = type(error).__name__
+    if isinstance(error, ClientError):
+        code = error.response["Error"]["Code"]
+    logger.error("a secret cannot be read", extra={"error": code})
+    if code in _REFUSALS or isinstance(error, NoCredentialsError | NoRegionError):
+        return SecretRefused(code)
+    return SecretUnavailable(code)

@@ -6,8 +6,8 @@ initialises; for a fair comparison, what that costs most is done here at import.
 
 from mangum import Mangum
 
-from app.event_log.dynamodb import DynamoDBLog
 from app.main import app, settings
+from app.table import Table
 
-log = DynamoDBLog(settings.table_name)
+table = Table(settings.table_name)
 handler = Mangum(app)

@@ -12,6 +12,7 @@ from app.generation.streams import Streams
 from app.log import RequestIdInLog
 from app.providers.base import Provider
 from app.settings import Settings
+from app.table import Table
 
 
 class State(TypedDict):
@@ -27,12 +28,12 @@ def create_app(settings: Settings, provider: Provider) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        log = DynamoDBLog(settings.table_name, connections=settings.connections)
-        streams = Streams(log, provider, settings)
+        table = Table(settings.table_name, connections=settings.connections)
+        streams = Streams(DynamoDBLog(table), provider, settings)
         yield State(settings=settings, provider=provider, streams=streams)
         await streams.close()
         await provider.close()
-        log.close()
+        table.close()
 
     app = FastAPI(
         title="Lambda LLM stream",

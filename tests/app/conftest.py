@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from app.event_log.dynamodb import DynamoDBLog
+from app.table import Table
 from tests.store import CREDENTIALS, FaultyStore, create_table, faulty, moto
 
 
@@ -27,6 +28,6 @@ async def store(dynamodb_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 @pytest.fixture
 async def log(dynamodb_url: str, store: FaultyStore) -> AsyncIterator[DynamoDBLog]:
     assert store.url, "the log finds its way through the environment"
-    event_log = DynamoDBLog(create_table(dynamodb_url))
-    yield event_log
-    event_log.close()
+    table = Table(create_table(dynamodb_url))
+    yield DynamoDBLog(table)
+    table.close()

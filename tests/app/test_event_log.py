@@ -24,6 +24,7 @@ from app.event_log.records import (
 )
 from app.exceptions import LogRefused, LogUnavailable
 from app.providers.base import Message, Request
+from app.table import Table
 from tests.store import Fault, FaultyStore, update_item
 
 pytestmark = pytest.mark.anyio
@@ -133,11 +134,11 @@ async def test_a_log_that_does_not_answer_is_unavailable(
 
 async def test_a_missing_table_is_a_refusal_that_names_it(store: FaultyStore) -> None:
     assert store.url
-    log = DynamoDBLog("no-such-table")
+    table = Table("no-such-table")
 
     with pytest.raises(LogRefused, match="ResourceNotFoundException"):
-        await log.append(record())
-    log.close()
+        await DynamoDBLog(table).append(record())
+    table.close()
 
 
 async def test_reading_starts_where_it_is_asked_to(log: DynamoDBLog) -> None:
@@ -199,7 +200,7 @@ async def test_a_record_of_a_newer_version_is_trouble_that_passes(
 ) -> None:
     """While a deployment rolls, both versions read the log; the reader should come back."""
     await log.append(record(0))
-    update_item(dynamodb_url, log._table, record(0), kind="from the future")
+    update_item(dynamodb_url, log._table.name, record(0), kind="from the future")
 
     with pytest.raises(LogUnavailable, match="newer version"):
         await log.read("s" * 32, 0, consistent=True)

@@ -864,7 +864,7 @@ async def test_leftovers_of_an_expired_stream_are_never_another_requests_answer(
     old = sandbox(ScriptedProvider([answer("somebody else's")]), stream_ttl=1)
     records = await read(await old.create_and_read(REQUEST, KEY, NOW))
     await asyncio.sleep(1.1)
-    delete_item(dynamodb_url, log._table, records[0])
+    delete_item(dynamodb_url, log._table.name, records[0])
     streams = sandbox(ScriptedProvider([]))
 
     with pytest.raises(KeyReused, match="expired"):
@@ -883,7 +883,7 @@ async def test_a_stream_that_vanishes_while_it_is_read_ends_the_reading(
     (start,) = await anext(batches)
     other = await read(await streams.read(stream_id, None, NOW))
     for record in other:
-        delete_item(dynamodb_url, log._table, record)
+        delete_item(dynamodb_url, log._table.name, record)
 
     async with asyncio.timeout(3):
         rest = [record async for batch in batches for record in batch]

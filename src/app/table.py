@@ -1,0 +1,99 @@
+"""The DynamoDB table: how it is called, and what its failures mean here.
+
+boto3 blocks, so every call crosses into a thread. Its client takes long to make, and is made
+with the table, not by the first call: Lambda initialises a sandbox on a whole processor, but a
+function of 512 MB then has a third of one, and somebody waits for a token.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+import boto3
+from botocore import exceptions
+from botocore.config import Config
+
+from app.exceptions import LogRefused, LogUnavailable
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+T = TypeVar("T")
+
+# One call may take this long; the layers above decide how often to try again.
+_CONNECT_SECONDS = 1
+_READ_SECONDS = 1.5
+_ATTEMPTS = 2
+
+_SERVER_ERROR = 500
+_TRANSIENT = frozenset(
+    {
+        "InternalServerError",
+        "ProvisionedThroughputExceededException",
+        "RequestLimitExceeded",
+        "RequestTimeout",
+        "ServiceUnavailable",
+        "ThrottlingException",
+        "TransactionConflictException",
+    }
+)
+
+
+class Table:
+    """One DynamoDB table. `connections` bounds the calls under way."""
+
+    def __init__(self, name: str, *, connections: int = 16) -> None:
+        self.name = name
+        self._threads = ThreadPoolExecutor(connections, thread_name_prefix="dynamodb")
+        with _translated():
+            self._client = _connect(connections)
+
+    async def call(self, operation: Callable[["DynamoDBClient"], T]) -> T:
+        """What an operation on the client returns; raises LogUnavailable or LogRefused.
+
+        The operation runs in a thread.
+        """
+        return await asyncio.get_running_loop().run_in_executor(
+            self._threads, self._translate, operation
+        )
+
+    def close(self) -> None:
+        """Let the threads go; calls under way are not waited for."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _translate(self, operation: Callable[["DynamoDBClient"], T]) -> T:
+        with _translated():
+            return operation(self._client)
+
+
+def _connect(connections: int) -> "DynamoDBClient":
+    return boto3.client(
+        "dynamodb",
+        config=Config(
+            connect_timeout=_CONNECT_SECONDS,
+            read_timeout=_READ_SECONDS,
+            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            max_pool_connections=connections,
+            parameter_validation=False,
+            tcp_keepalive=True,
+        ),
+    )
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """Turn botocore's errors into ours: the one border they cross."""
+    try:
+        yield
+    except exceptions.ClientError as error:
+        code = error.response["Error"]["Code"]
+        status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+        if code in _TRANSIENT or status >= _SERVER_ERROR:
+            raise LogUnavailable(f"DynamoDB answered {status} {code}") from error
+        raise LogRefused(f"DynamoDB refused: {error}") from error
+    except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
+        raise LogUnavailable(f"DynamoDB does not answer: {error}") from error
+    except exceptions.BotoCoreError as error:
+        raise LogRefused(f"DynamoDB cannot be called: {error}") from error

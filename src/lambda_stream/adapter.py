@@ -20,6 +20,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import unquote
 
 from lambda_stream.cycle import ResponseBuffer, ResponseCycle
 from lambda_stream.exceptions import UnsupportedEvent
@@ -47,7 +48,8 @@ class Adapter:
 
     `buffered` forces (True) or forbids (False) answering in one piece; None lets the event and
     the environment decide: `AWS_SAM_LOCAL` (set by SAM CLI) or `LAMBDA_STREAM_BUFFERED`.
-    `base_path` is cut off the front of paths, for an API behind a custom domain's mapping.
+    `base_path` is cut off the front of paths, for an API behind a custom domain's mapping. It and
+    a REST API's stage become the scope's `root_path`.
     """
 
     def __init__(
@@ -154,6 +156,7 @@ class Adapter:
         buffered: bool,
     ) -> None:
         scope, body = _read(source)
+        _mount(scope)
         scope["asgi"] = {"version": "3.0", "spec_version": "2.4"}
         scope["state"] = self._lifespan.state.copy()
         deadline = _deadline(context)
@@ -170,6 +173,32 @@ def _read(source: "LambdaHandler") -> tuple[Scope, bytes]:
             f"this event looks like an HTTP request but lacks a part of one ({error!r}): "
             "compare it with events/ or with what `sam local generate-event` prints"
         ) from error
+
+
+def _mount(scope: Scope) -> None:
+    """Make of the path that is left for the application what ASGI wants: the whole, and its root.
+
+    A REST API keeps its stage out of the event's path, and so does a base path that was cut off.
+    What the client asked for has both, and only with it can an application tell its own address.
+    """
+    inner, outer = scope["path"], _path_asked_for(scope["aws.event"], scope["path"])
+    if inner in {"", "/"}:
+        # A stage may be asked for without its slash; the application sees that, and can redirect.
+        scope["path"], scope["root_path"] = outer, outer.rstrip("/")
+    elif outer.endswith(inner):
+        scope["path"], scope["root_path"] = outer, outer.removesuffix(inner)
+
+
+def _path_asked_for(event: Any, inner: str) -> str:
+    match event:
+        case (
+            {"requestContext": {"http": {"path": str(path)}}}
+            | {"requestContext": {"path": str(path)}}
+            | {"path": str(path)}
+        ):
+            return unquote(path)
+        case _:  # CloudFront's, which has neither stage nor base path
+            return inner
 
 
 def _deadline(context: Any) -> float:

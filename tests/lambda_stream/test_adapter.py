@@ -68,6 +68,8 @@ async def echo(request: Request, path: str) -> dict[str, Any]:
     return {
         "method": request.method,
         "path": f"/{path}",
+        "root_path": request.scope["root_path"],
+        "address": request.url.path,
         "query": request.query_params.multi_items(),
         "headers": request.headers.items(),
         "cookies": request.cookies,
@@ -230,11 +232,61 @@ async def test_a_path_arrives_decoded(adapter: Adapter) -> None:
     assert (await arrived(adapter, to("/caf%C3%A9", "function-url-read")))["path"] == "/café"
 
 
-async def test_a_base_path_is_cut_off() -> None:
+# Where the application is mounted
+
+
+def rest(path: str, whole: str) -> dict[str, Any]:
+    """A GET from a REST API, which keeps its stage out of `path`; its context has the whole."""
+    source = to(path, "rest-create")
+    return source | {"requestContext": source["requestContext"] | {"path": whole}}
+
+
+@pytest.mark.parametrize(
+    ("source", "root_path", "path"),
+    [
+        pytest.param(event("rest-create"), "/live", "/streams", id="a REST API's stage"),
+        pytest.param(rest("/", "/live/"), "/live", "/", id="the stage's root"),
+        pytest.param(rest("/caf%C3%A9", "/live/caf%C3%A9"), "/live", "/café", id="encoded"),
+        pytest.param(
+            rest("/live/live", "/live/live/live"), "/live", "/live/live", id="the stage's name"
+        ),
+        pytest.param(rest("/streams", "/streams"), "", "/streams", id="a custom domain"),
+        pytest.param(rest("/streams", "/{proxy+}"), "", "/streams", id="sam local"),
+        pytest.param(rest("/", "/"), "", "/", id="sam local's root"),
+        pytest.param(to("/", "function-url-read"), "", "/", id="a function URL"),
+        pytest.param(to("/streams", "http-api-read"), "", "/streams", id="an HTTP API"),
+        pytest.param(to("/streams", "alb-read"), "", "/streams", id="a load balancer"),
+    ],
+)
+async def test_the_application_knows_its_path_and_what_stands_before_it(
+    adapter: Adapter, source: dict[str, Any], root_path: str, path: str
+) -> None:
+    """So that the addresses it tells are those that its clients can ask for."""
+    told = await arrived(adapter, source)
+
+    assert (told["root_path"], told["path"]) == (root_path, path)
+    assert told["address"] == f"{root_path}{path}"
+
+
+async def test_a_stage_without_its_slash_is_redirected_to_the_one_with(adapter: Adapter) -> None:
+    """Where a page's relative addresses lead to the stage, not to its neighbours."""
+    prelude, _ = await streamed(adapter, rest("/", "/live"))
+
+    assert prelude.status == 307
+    assert dict(prelude.headers)["location"].endswith(".amazonaws.com/live/")
+
+
+@pytest.mark.parametrize("name", ["function-url-read", "http-api-read", "rest-create"])
+@pytest.mark.parametrize("path", ["/streams", "/"])
+async def test_a_base_path_is_cut_off_and_becomes_the_root_path(name: str, path: str) -> None:
     adapter = Adapter(app, base_path="/api")
     await adapter.startup()
+    source = to(f"/api{path}", name)
+    source["requestContext"]["path"] = f"/api{path}"
 
-    assert (await arrived(adapter, to("/api/streams", "function-url-read")))["path"] == "/streams"
+    told = await arrived(adapter, source)
+
+    assert (told["root_path"], told["path"], told["address"]) == ("/api", path, f"/api{path}")
     await adapter.shutdown()
 
 

@@ -3,8 +3,11 @@
 A test that needs more than Python carries a marker (`chromium`, `docker`, `peers`, `sam`) and is
 skipped where that is missing. With `CI=true` a skip is a failure: CI installs everything, so a skip
 there means that a rule went unproven.
+
+A test that measures time carries `alone`: while it runs, no other worker of pytest-xdist does.
 """
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -37,6 +40,21 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Take turns with the other workers: shared with whoever may run beside this test."""
+    if not hasattr(item.config, "workerinput"):
+        return (yield)
+    folder = Path(item.config.option.basetemp).parent
+    alone = item.get_closest_marker("alone") is not None
+    with (folder / "running.lock").open("a") as running:
+        # Who waits to be alone waits inside the door: nobody else begins meanwhile.
+        with (folder / "door.lock").open("a") as door:
+            fcntl.flock(door, fcntl.LOCK_EX)
+            fcntl.flock(running, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        return (yield)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -58,4 +58,6 @@ def _fixed() -> dict[str, str]:
         "AWS_LAMBDA_FUNCTION_NAME": FUNCTION_NAME,
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{FUNCTION_NAME}",
+        # Nobody counts here; between the lines of a log that somebody reads they would be noise.
+        "POWERTOOLS_METRICS_DISABLED": "true",
     }

@@ -4,12 +4,13 @@ Prompts, answers and whole stream ids never go in: who knows a stream's id can r
 """
 
 import logging
+import os
 import traceback
 
 from aws_lambda_powertools import Logger
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-logger = Logger(service="llm-stream")
+logger = Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME") or "llm-stream")
 
 # At debug level these quote whole requests and answers: prompts, tokens, keys.
 for _quotes in ("boto3", "botocore", "httpcore", "httpx", "urllib3"):

@@ -16,7 +16,6 @@ from contextlib import aclosing
 
 from app.event_log.records import (
     TERMINAL,
-    Done,
     Failed,
     Handoff,
     Heartbeat,
@@ -25,6 +24,7 @@ from app.event_log.records import (
 )
 from app.exceptions import LogError
 from app.generation.buffer import DeltaBuffer
+from app.generation.outcome import End, Outcome, Tally
 from app.generation.writer import Superseded, Writer
 from app.log import described, logger, shortened
 from app.settings import Settings
@@ -33,30 +33,37 @@ from app.settings import Settings
 class Generation:
     """One writer, in two tasks: the provider fills a buffer, which is emptied into the log.
 
-    `payloads` is what the provider makes of the request, up to the end. `publish` is called with
-    every record that has become durable, and with the one that took our place. `hand_over_at`, a
-    time of the event loop's clock, is when the writer must stop.
+    `payloads` is what the provider makes of the request, up to the end, from attempt `attempt` on.
+    `publish` is called with every record that has become durable, and with the one that took our
+    place. `hand_over_at`, a time of the event loop's clock, is when the writer must stop.
     """
 
     def __init__(
         self,
         payloads: AsyncGenerator[Payload],
         *,
+        stream_id: str,
+        attempt: int,
         publish: Callable[[Record], None],
         settings: Settings,
         hand_over_at: float = math.inf,
     ) -> None:
+        self._named = {"stream": shortened(stream_id), "attempt": attempt}
         self._publish = publish
         self._settings = settings
         self._hand_over_at = hand_over_at
         self._buffer = DeltaBuffer()
+        self._tally = Tally(attempt)
         self._pump = asyncio.create_task(self._fill(payloads))
         self._writing: asyncio.Task[None] | None = None
 
-    def write(self, writer: Writer, *, on_end: Callable[[], None]) -> None:
-        """Begin to append. The provider has been at work since this object was made."""
+    def write(self, writer: Writer, *, on_end: Callable[[Outcome], None]) -> None:
+        """Begin to append. The provider has been at work since this object was made.
+
+        `on_end` is called once, when nothing will be appended any more, whatever the reason.
+        """
         self._writing = asyncio.create_task(self._write(writer))
-        self._writing.add_done_callback(lambda _: on_end())
+        self._writing.add_done_callback(lambda _: on_end(self._tally.outcome()))
 
     async def abandon(self) -> None:
         """Stop the provider and append nothing more."""
@@ -78,6 +85,7 @@ class Generation:
     # The provider's side
 
     async def _fill(self, payloads: AsyncGenerator[Payload]) -> None:
+        logger.thread_safe_append_keys(**self._named)
         end: Payload = _BROKEN
         try:
             async with aclosing(payloads):
@@ -95,22 +103,22 @@ class Generation:
     # The log's side
 
     async def _write(self, writer: Writer) -> None:
-        stream = {"stream": shortened(writer.stream_id)}
+        logger.thread_safe_append_keys(**self._named)
         try:
             last = await self._commit(writer)
-            logger.info("ended", extra={**stream, "kind": last.kind, "records": writer.seq})
+            logger.info("ended", extra={"kind": last.kind, "records": writer.seq})
         except Superseded as lost:
-            logger.info("superseded", extra=stream)
+            logger.info("superseded")
             self._publish(lost.record)
         except LogError:
-            logger.exception("the log failed; the stream is left to another writer", extra=stream)
+            logger.exception("the log failed; the stream is left to another writer")
         except Exception as error:  # noqa: BLE001 - no writer may die unheard
-            logger.error("the writer broke", extra={**stream, **described(error)})
+            logger.error("the writer broke", extra=described(error))
         finally:
             self._pump.cancel()
             await asyncio.wait([self._pump])
 
-    async def _commit(self, writer: Writer) -> Payload:
+    async def _commit(self, writer: Writer) -> End:
         """Append until there is an end to append, and return it."""
         clock = asyncio.get_running_loop().time
         flush_at, last = -math.inf, clock()
@@ -129,8 +137,11 @@ class Generation:
                 continue
             last = now
             for payload in payloads:
-                self._publish(await writer.append(payload, self._patience()))
-                if isinstance(payload, _ENDS):
+                begun_at = clock()
+                record = await writer.append(payload, self._patience())
+                self._tally.appended(payload, begun_at, clock())
+                self._publish(record)
+                if isinstance(payload, End):
                     return payload
             # From the acknowledgement: a canceller competes for the next position, and must have
             # a moment in which it is free, however slow the log is.
@@ -151,4 +162,3 @@ _BROKEN = Failed(
     "The model's answer failed for a reason that the operator finds in the log.",
     retryable=True,
 )
-_ENDS = Done | Failed | Handoff

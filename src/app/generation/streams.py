@@ -10,15 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
+from app import metrics
 from app.event_log.dynamodb import DynamoDBLog
 from app.event_log.records import Cancelled, Claim, Failed, Record, Start, encode_payload
 from app.exceptions import BadCursor, KeyReused, RequestTooLarge, StreamNotFound
 from app.generation.attempts import Endurance, ask
 from app.generation.claims import continued
 from app.generation.generation import Generation
+from app.generation.outcome import Outcome
 from app.generation.reading import Reading
 from app.generation.tail import Tail
-from app.generation.transcript import Transcript
+from app.generation.transcript import Transcript, is_waiting
 from app.generation.writer import Superseded, Writer, append_patiently
 from app.log import logger, shortened
 from app.providers.base import Partial, Provider, Request
@@ -169,6 +171,7 @@ class Streams:
                 tail.feed(record)
         if after is None:
             return self._reading(tail, 0, window, first=page.records)
+        metrics.resumed()
         return self._reading(tail, after + 1, window, first=page.records[1:])
 
     async def transcript(self, stream_id: str) -> Transcript:
@@ -246,7 +249,11 @@ class Streams:
             stream = shortened(tail.stream_id)
             logger.info(first_word.kind, extra={"stream": stream, "attempt": attempt})
             if hopeless:
+                metrics.failed(_GIVEN_UP.code)
                 return None
+            # The other half of a handover is none.
+            if not is_waiting(transcript.newest):
+                metrics.took_over()
             generation = self._generation(tail, request, window, said=said, attempt=attempt)
             self._let_write(tail, generation, writer)
             return generation
@@ -275,6 +282,8 @@ class Streams:
         )
         return Generation(
             ask(self._provider, request, said, attempt=attempt, endurance=endurance),
+            stream_id=tail.stream_id,
+            attempt=attempt,
             publish=tail.feed,
             settings=settings,
             hand_over_at=self._hand_over_at(window),
@@ -283,13 +292,14 @@ class Streams:
     def _let_write(self, tail: Tail, generation: Generation, writer: Writer) -> None:
         tail.generation = generation
         self._written.add(tail)
-        generation.write(writer, on_end=lambda: self._let_go(tail))
+        generation.write(writer, on_end=lambda outcome: self._ended(tail, outcome))
         if self._closed:
             generation.hand_over()
 
-    def _let_go(self, tail: Tail) -> None:
+    def _ended(self, tail: Tail, outcome: Outcome) -> None:
         tail.let_go()
         self._written.discard(tail)
+        metrics.generated(outcome)
 
     # Cancelling
 
@@ -302,6 +312,7 @@ class Streams:
             writer = self._writer(newest, seq=newest.seq + 1)
             try:
                 newest = await writer.append(Cancelled(), self._settings.create_patience)
+                metrics.cancelled()
             except Superseded as lost:
                 newest = lost.record
         tail = self._tails.get(stream_id)

@@ -412,24 +412,6 @@ def test_cancelling_is_idempotent_and_does_not_undo_an_end(served: Served) -> No
 # Around it
 
 
-@pytest.mark.parametrize(
-    ("path", "media_type"),
-    [
-        ("/", "text/html"),
-        ("/client.js", "text/javascript"),
-        ("/page.js", "text/javascript"),
-        ("/page.css", "text/css"),
-        ("/favicon.svg", "image/svg+xml"),
-    ],
-)
-def test_the_page_and_the_client_are_served(served: Served, path: str, media_type: str) -> None:
-    answer = served.http.get(path)
-
-    assert answer.status_code == 200
-    assert answer.headers["content-type"].startswith(media_type)
-    assert answer.content == (ROOT / "src/app/web" / (path[1:] or "index.html")).read_bytes()
-
-
 def test_healthz_says_what_runs(served: Served) -> None:
     answer = served.http.get("/healthz")
 

@@ -1,14 +1,35 @@
 """The chat page and the browser client, as they lie in `web/`."""
 
+import hashlib
 from functools import cache
 from pathlib import Path
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, HTTPException, Response
 
 router = APIRouter(include_in_schema=False)
 
 _WEB = Path(__file__).parent.parent / "web"
 _JAVASCRIPT = "text/javascript; charset=utf-8"
+_MEDIA_TYPES = {
+    "client.js": _JAVASCRIPT,
+    "favicon.svg": "image/svg+xml",
+    "page.css": "text/css; charset=utf-8",
+    "page.js": _JAVASCRIPT,
+}
+
+# What the page is made of comes from this origin, as files. Nothing in the page is code or style,
+# no string becomes markup or code, no form sends itself (one holds an access token), and no other
+# page shows this one in a frame.
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
+
+# Revalidated each time: a deployment must not leave a browser with half of the old page.
+_REVALIDATED = {"Cache-Control": "no-cache"}
+# Its address changes with it, so that coming back takes one invocation, which is for the page.
+_IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
 @cache
@@ -16,36 +37,38 @@ def _content(name: str) -> bytes:
     return (_WEB / name).read_bytes()
 
 
-def _asset(name: str, media_type: str) -> Response:
-    # Revalidated each time: a deployment must not leave a browser with half of the old page.
-    return Response(_content(name), media_type=media_type, headers={"Cache-Control": "no-cache"})
+@cache
+def _version() -> str:
+    """A digest of all assets. One for all, because a script imports its neighbour."""
+    return hashlib.sha256(b"".join(map(_content, _MEDIA_TYPES))).hexdigest()[:16]
+
+
+@cache
+def _page() -> bytes:
+    """The page, with the assets of this version in the place of its neighbours in `web/`."""
+    page = _content("index.html").decode()
+    for name in _MEDIA_TYPES:
+        page = page.replace(f'"{name}"', f'"assets/{_version()}/{name}"')
+    return page.encode()
 
 
 @router.get("/")
 async def page() -> Response:
     """The chat page."""
-    return _asset("index.html", "text/html; charset=utf-8")
+    headers = {"Content-Security-Policy": _POLICY, **_REVALIDATED}
+    return Response(_page(), media_type="text/html; charset=utf-8", headers=headers)
 
 
-@router.get("/page.js")
-async def page_script() -> Response:
-    """The chat page's own script."""
-    return _asset("page.js", _JAVASCRIPT)
-
-
-@router.get("/page.css")
-async def page_style() -> Response:
-    """The chat page's style."""
-    return _asset("page.css", "text/css; charset=utf-8")
+@router.get("/assets/{version}/{name}")
+async def asset(version: str, name: str) -> Response:
+    """A part of the chat page. For another version than this there is this one, not to be kept."""
+    if name not in _MEDIA_TYPES:
+        raise HTTPException(404)
+    headers = _IMMUTABLE if version == _version() else _REVALIDATED
+    return Response(_content(name), media_type=_MEDIA_TYPES[name], headers=headers)
 
 
 @router.get("/client.js")
 async def client() -> Response:
-    """The browser client, for this page and others."""
-    return _asset("client.js", _JAVASCRIPT)
-
-
-@router.get("/favicon.svg")
-async def favicon() -> Response:
-    """The page's icon."""
-    return _asset("favicon.svg", "image/svg+xml")
+    """The browser client, for other pages."""
+    return Response(_content("client.js"), media_type=_JAVASCRIPT, headers=_REVALIDATED)

@@ -1,0 +1,92 @@
+"""The page's files as a browser meets them, and what their headers let it do with them."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from app.api import assets
+
+pytestmark = pytest.mark.anyio
+
+WEB = Path(__file__).parents[2] / "src/app/web"
+KEPT = "public, max-age=31536000, immutable"
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[httpx.AsyncClient]:
+    app = FastAPI()
+    app.include_router(assets.router)
+    transport = httpx.ASGITransport(app)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
+        yield http
+
+
+async def parts(http: httpx.AsyncClient) -> dict[str, str]:
+    """The addresses the page names, each with the file that is meant."""
+    page = (await http.get("/")).text
+    addresses = re.findall(r'(?:href|src)="([^"]+)"', page)
+    return {address: address.rpartition("/")[2] for address in addresses}
+
+
+async def test_the_page_is_made_of_the_files_beside_it(http: httpx.AsyncClient) -> None:
+    """Under addresses relative to its own, which may be below a stage."""
+    named = await parts(http)
+    files = {path.name for path in WEB.iterdir()} - {"index.html"}
+    assert set(named.values()) == files
+    for address, name in named.items():
+        assert re.fullmatch(rf"assets/[0-9a-f]{{16}}/{re.escape(name)}", address)
+        answer = await http.get(f"/{address}")
+        assert answer.content == (WEB / name).read_bytes()
+        assert answer.headers["cache-control"] == KEPT
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("client.js", "text/javascript; charset=utf-8"),
+        ("page.js", "text/javascript; charset=utf-8"),
+        ("page.css", "text/css; charset=utf-8"),
+        ("favicon.svg", "image/svg+xml"),
+    ],
+)
+async def test_a_file_says_what_it_is(http: httpx.AsyncClient, name: str, media_type: str) -> None:
+    answer = await http.get(f"/assets/any/{name}")
+    assert answer.headers["content-type"] == media_type
+
+
+async def test_a_page_from_before_a_deployment_gets_what_there_is_but_does_not_keep_it(
+    http: httpx.AsyncClient,
+) -> None:
+    answer = await http.get("/assets/0123456789abcdef/page.js")
+    assert answer.content == (WEB / "page.js").read_bytes()
+    assert answer.headers["cache-control"] == "no-cache"
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "index.html", "..%2Findex.html", "%2Fetc%2Fpasswd"])
+async def test_nothing_else_can_be_read(http: httpx.AsyncClient, name: str) -> None:
+    assert (await http.get(f"/assets/any/{name}")).status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/", "/client.js"])
+async def test_what_keeps_its_address_is_asked_for_again(
+    http: httpx.AsyncClient, path: str
+) -> None:
+    assert (await http.get(path)).headers["cache-control"] == "no-cache"
+
+
+async def test_the_page_may_load_only_from_its_own_origin_and_run_nothing_inline(
+    http: httpx.AsyncClient,
+) -> None:
+    policy = (await http.get("/")).headers["content-security-policy"]
+    directives = dict(directive.split(" ", 1) for directive in policy.split("; "))
+    assert directives == {
+        "default-src": "'none'",
+        **dict.fromkeys(("script-src", "style-src", "img-src", "connect-src"), "'self'"),
+        **dict.fromkeys(("form-action", "base-uri", "frame-ancestors"), "'none'"),
+        "require-trusted-types-for": "'script'",
+        "trusted-types": "'none'",
+    }

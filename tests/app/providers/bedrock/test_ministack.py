@@ -1,73 +1,32 @@
 """Bedrock as somebody else understands it: MiniStack's ConverseStream."""
 
 import hashlib
-import os
-import socket
-import subprocess
-import time
 from collections.abc import Iterator
-from pathlib import Path
 
-import httpx
 import pytest
 
 from app.providers.base import Finish, Message, Partial, Request
 from app.providers.bedrock import BedrockProvider
 from app.providers.deadlines import Deadlines
 from tests.app.providers.bedrock.asking import asked, text_of
-from tests.conftest import ROOT
+from tests.ministack import ministack
 from tests.store import CREDENTIALS
 
 pytestmark = [pytest.mark.anyio, pytest.mark.peers]
 
-# It imports some ninety services first.
-_START_SECONDS = 40
-
 
 @pytest.fixture(scope="module")
-def ministack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a MiniStack that listens on the loopback interface only."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    environ = {
-        **os.environ,
-        **CREDENTIALS,
-        "BIND_HOST": "127.0.0.1",
-        "GATEWAY_PORT": str(port),
-        "IOT_MTLS_ENABLED": "0",
-        "SERVICES": "bedrock-runtime",
-    }
-    url, folder = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("ministack")
-    with (
-        (folder / "log").open("w") as log,
-        subprocess.Popen(
-            [ROOT / ".venv-peers/bin/ministack"], env=environ, cwd=folder, stdout=log, stderr=log
-        ) as process,
-    ):
-        try:
-            _wait_for(f"{url}/_ministack/health", process, folder / "log")
-            yield url
-        finally:
-            process.terminate()
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    give_up = time.monotonic() + _START_SECONDS
-    while time.monotonic() < give_up and process.poll() is None:
-        try:
-            httpx.get(url).raise_for_status()
-        except httpx.HTTPError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail(f"MiniStack did not start:\n{log.read_text()}")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("ministack")
+    with ministack(folder, {"SERVICES": "bedrock-runtime"}) as url:
+        yield url
 
 
 @pytest.fixture
-def provider(ministack: str, monkeypatch: pytest.MonkeyPatch) -> BedrockProvider:
+def provider(service: str, monkeypatch: pytest.MonkeyPatch) -> BedrockProvider:
     for name, value in CREDENTIALS.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", ministack)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", service)
     return BedrockProvider(("any",), Deadlines())
 
 

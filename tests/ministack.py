@@ -1,0 +1,83 @@
+"""MiniStack: AWS as somebody else understands it, in a process of its own (`make peers`)."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.conftest import ROOT
+from tests.store import CREDENTIALS
+
+PYTHON = ROOT / ".venv-peers/bin/python"
+
+# It imports some ninety services first.
+_START_SECONDS = 60
+_STOP_SECONDS = 30
+
+# In front of a Python handler it puts a function of its own, to correct an ARN in its context.
+# A plain function cannot stream; what is deployed is to be what runs.
+_LAUNCH = """
+from ministack.services import lambda_svc
+from ministack.app import main
+
+assert lambda_svc._write_context_arn_shim
+lambda_svc._write_context_arn_shim = lambda *_: None
+main()
+"""
+
+
+@contextmanager
+def ministack(
+    folder: Path, environ: Mapping[str, str] | None = None, *, host: str = "127.0.0.1"
+) -> Iterator[str]:
+    """The URL of a MiniStack that listens on one address only, and keeps its files in `folder`."""
+    port = _free_port(host)
+    url, log = f"http://{host}:{port}", folder / "ministack.log"
+    variables = {
+        **os.environ,
+        **CREDENTIALS,
+        "BIND_HOST": host,
+        "GATEWAY_PORT": str(port),
+        "IOT_MTLS_ENABLED": "0",
+        "TMPDIR": str(folder),
+        **(environ or {}),
+    }
+    with (
+        log.open("w") as lines,
+        subprocess.Popen(
+            [PYTHON, "-c", _LAUNCH], env=variables, cwd=folder, stdout=lines, stderr=lines
+        ) as process,
+    ):
+        try:
+            _wait_for(f"{url}/_ministack/health", process, log)
+            yield url
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def _free_port(host: str) -> int:
+    with socket.create_server((host, 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    give_up = time.monotonic() + _START_SECONDS
+    while time.monotonic() < give_up and process.poll() is None:
+        try:
+            httpx.get(url).raise_for_status()
+        except httpx.HTTPError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail(f"MiniStack did not start:\n{log.read_text()}")

@@ -18,7 +18,7 @@ StreamError
 └── KeyReused               an idempotency key that came with another request before
 """
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 
 class StreamError(Exception):
@@ -26,15 +26,21 @@ class StreamError(Exception):
 
 
 class LogError(StreamError):
-    """Raised when the event log fails."""
+    """Raised when the event log fails; `code` is stable."""
+
+    code: ClassVar[str]
 
 
 class LogUnavailable(LogError):
     """Raised when the log does not answer; whether a write happened is not known."""
 
+    code = "log_unavailable"
+
 
 class LogRefused(LogError):
     """Raised when the log refuses a request for good."""
+
+    code = "log_refused"
 
 
 class ProviderError(StreamError):

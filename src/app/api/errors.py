@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from app import metrics
 from app.exceptions import (
     BadCursor,
     KeyReused,
@@ -105,12 +106,14 @@ async def _key_reused(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _log_failed(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, LogError)
     logger.error("the log failed", exc_info=error)
+    metrics.failed(error.code)
     if isinstance(error, LogUnavailable):
         message = "The event log does not answer right now. Send the same request again."
-        return answer(503, "log_unavailable", message, {"Retry-After": "2"})
+        return answer(503, error.code, message, {"Retry-After": "2"})
     message = "The event log is not set up: the operator finds the reason in the function's log."
-    return answer(500, "log_refused", message)
+    return answer(500, error.code, message)
 
 
 async def _http(_: Request, error: Exception) -> JSONResponse:
@@ -123,8 +126,10 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
 
 
 async def _unexpected(_request: Request, _: Exception) -> JSONResponse:
+    code = "internal_error"
+    metrics.failed(code)
     message = "Something broke: the operator finds the reason in the function's log."
-    return answer(500, "internal_error", message)
+    return answer(500, code, message)
 
 
 def _sentence(error: Exception) -> str:

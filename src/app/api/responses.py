@@ -10,9 +10,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app import metrics
 from app.api.frames import KEEP_ALIVE, frame, retry
 from app.event_log.records import Record
-from app.exceptions import LogError
+from app.exceptions import LogError, LogUnavailable
 from app.generation.reading import Reading
 from app.generation.streams import Window
 from app.log import logger, shortened
@@ -63,8 +64,9 @@ async def _frames(reading: Reading, window: Window, settings: Settings) -> Async
         async with aclosing(reading.batches()) as batches:
             async for records in batches:
                 yield _chunk(records)
-    except LogError:
+    except LogError as error:
         logger.exception("reading failed", extra={"stream": shortened(reading.stream_id)})
+        metrics.failed(error.code)
         yield retry(settings.retry_trouble_ms)
 
 
@@ -74,5 +76,6 @@ def _chunk(records: Sequence[Record]) -> bytes:
 
 def come_back(settings: Settings) -> Response:
     """The answer to an EventSource when the log fails: it takes any status but 200 for final."""
+    metrics.failed(LogUnavailable.code)
     content = retry(settings.retry_trouble_ms)
     return Response(content, media_type=EventSourceResponse.media_type, headers=HEADERS)

@@ -50,3 +50,15 @@ def test_without_a_task_root_the_bootstraps_own_directory_is_it(python: Path) ->
 
     assert directory == str(BOOTSTRAP.parent)
     assert path.startswith(f"{BOOTSTRAP.parent}:")
+
+
+def test_started_in_place_of_the_stock_bootstrap_it_lets_that_one_call_it(tmp_path: Path) -> None:
+    """`sam local` does that; only the stock one knows the Python to run."""
+    stock = tmp_path / "bootstrap"
+    stock.write_text("#!/bin/sh\necho stock $#\n")
+    stock.chmod(0o755)
+    environ = {"PATH": "/usr/bin:/bin", "LAMBDA_RUNTIME_DIR": str(tmp_path)}
+
+    ran = subprocess.run([BOOTSTRAP], env=environ, capture_output=True, check=True, text=True)
+
+    assert ran.stdout == "stock 0\n"

@@ -1,7 +1,6 @@
 """MiniStack: AWS as somebody else understands it, in a process of its own (`make peers`)."""
 
 import os
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
@@ -12,6 +11,7 @@ import httpx
 import pytest
 
 from tests.conftest import ROOT
+from tests.ports import free_port
 from tests.store import CREDENTIALS
 
 PYTHON = ROOT / ".venv-peers/bin/python"
@@ -37,7 +37,7 @@ def ministack(
     folder: Path, environ: Mapping[str, str] | None = None, *, host: str = "127.0.0.1"
 ) -> Iterator[str]:
     """The URL of a MiniStack that listens on one address only, and keeps its files in `folder`."""
-    port = _free_port(host)
+    port = free_port(host)
     url, log = f"http://{host}:{port}", folder / "ministack.log"
     variables = {
         **os.environ,
@@ -63,12 +63,6 @@ def ministack(
                 process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-def _free_port(host: str) -> int:
-    with socket.create_server((host, 0)) as free:
-        port: int = free.getsockname()[1]
-        return port
 
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -17,7 +17,7 @@ API = "/2018-06-01/runtime"
 NEXT = f"GET {API}/invocation/next"
 INIT_ERROR = f"POST {API}/init/error"
 
-DEADLINE = 10.0  # seconds: no test waits longer for anything
+DEADLINE = 20.0  # seconds: no test waits longer for anything
 
 
 class Request:

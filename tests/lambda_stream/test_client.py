@@ -29,6 +29,7 @@ from tests.lambda_stream.runtime_api import (
     RuntimeApi,
     invocation_headers,
 )
+from tests.ports import refusing_port
 
 pytestmark = pytest.mark.anyio
 
@@ -58,12 +59,6 @@ async def told(
     async with asyncio.timeout(DEADLINE):
         await calling
     return request
-
-
-def nowhere() -> str:
-    """An address at which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return f"127.0.0.1:{server.getsockname()[1]}"
 
 
 # Asking for invocations
@@ -196,8 +191,8 @@ async def test_what_is_not_http_is_an_error_and_ends_the_connection(
 
 
 async def test_an_api_that_is_not_there_is_an_os_error() -> None:
-    with pytest.raises(OSError, match="Connect"):
-        await RuntimeClient(nowhere()).next()
+    with refusing_port() as port, pytest.raises(OSError, match="Connect"):
+        await RuntimeClient(f"127.0.0.1:{port}").next()
 
 
 # Answering whole
@@ -467,10 +462,11 @@ async def test_an_api_that_goes_away_ends_a_write_that_waits_for_it(
 
 
 async def test_an_api_that_is_not_there_breaks_the_response_before_it_has_started() -> None:
-    stream = RuntimeClient(nowhere()).stream(INVOCATION)
+    with refusing_port() as port:
+        stream = RuntimeClient(f"127.0.0.1:{port}").stream(INVOCATION)
 
-    with pytest.raises(ResponseBroken, match="cannot connect"):
-        await stream.start(PRELUDE, b"")
+        with pytest.raises(ResponseBroken, match="cannot connect"):
+            await stream.start(PRELUDE, b"")
 
     assert stream.state is StreamState.IDLE
     stream.close()

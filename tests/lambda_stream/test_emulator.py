@@ -12,7 +12,6 @@ import json
 import os
 import platform
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,8 @@ from typing import Any
 
 import httpx
 import pytest
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 BOOTSTRAP = ROOT / "src/bootstrap"
@@ -66,7 +67,7 @@ class Emulator:
 @contextmanager
 def started(command: list[str], runtime: list[str], **environ: str) -> Iterator[Emulator]:
     """Run the emulator `command` that starts `runtime`, whose last part is the handler."""
-    runtime_api, port = free_ports()
+    runtime_api, port = free_port(), free_port()
     arguments = [
         f"--runtime-api-address=127.0.0.1:{runtime_api}",
         f"--runtime-interface-emulator-address=127.0.0.1:{port}",
@@ -94,14 +95,6 @@ def emulator_path() -> str:
         f".venv-sam/lib/python3*/site-packages/samcli/local/rapid/aws-lambda-rie-{architecture}"
     )
     return str(path)
-
-
-def free_ports() -> tuple[int, int]:
-    with (
-        socket.create_server(("127.0.0.1", 0)) as one,
-        socket.create_server(("127.0.0.1", 0)) as other,
-    ):
-        return one.getsockname()[1], other.getsockname()[1]
 
 
 @contextmanager

@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 from collections.abc import Awaitable, Callable
 
-PATIENCE = 10.0
+PATIENCE = 20.0
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:

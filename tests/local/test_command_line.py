@@ -12,6 +12,7 @@ import pytest
 
 from local.options import PROJECT, parse
 from tests.local.processes import PATIENCE, descendants, until_gone
+from tests.ports import refusing_port
 
 pytestmark = pytest.mark.anyio
 
@@ -105,9 +106,9 @@ def test_a_task_root_without_a_bootstrap_is_named(tmp_path: Path) -> None:
 
 
 def test_a_dynamodb_that_is_not_there_is_named(task_root: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        url = f"http://127.0.0.1:{free.getsockname()[1]}"
-    said = complaint("--port", "0", "--task-root", str(task_root), "--dynamodb-url", url)
+    with refusing_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        said = complaint("--port", "0", "--task-root", str(task_root), "--dynamodb-url", url)
     assert f"the table StreamTable cannot be made at {url}" in said
 
 

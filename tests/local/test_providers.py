@@ -16,6 +16,7 @@ from local import CannotStart, Options
 from local.http1 import Connection, Request, listen
 from local.providers import Choice, choose
 from tests.local.conftest import Emulate
+from tests.ports import refusing_port
 
 pytestmark = pytest.mark.anyio
 
@@ -61,13 +62,10 @@ async def listing(models: Any, status: int = 200) -> AsyncIterator[Service]:
             yield service
 
 
-def nobody() -> str:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return "{}:{}".format(*free.getsockname())
-
-
 async def chosen(provider: str = "auto", ollama: str = "", **env: str) -> Choice:
-    return await choose(Options(env=env, provider=provider), ollama=ollama or nobody())
+    with refusing_port() as nobodys:
+        ollama = ollama or f"127.0.0.1:{nobodys}"
+        return await choose(Options(env=env, provider=provider), ollama=ollama)
 
 
 async def test_with_nothing_set_and_no_ollama_it_is_the_demo() -> None:
@@ -198,9 +196,8 @@ async def test_a_server_that_refuses_the_list_is_named_and_the_key_is_not(status
 
 
 async def test_a_server_that_does_not_answer_is_named() -> None:
-    url = f"http://{nobody()}/v1"
-    with pytest.raises(CannotStart, match="does not answer"):
-        await chosen(OPENAI_BASE_URL=url)
+    with refusing_port() as port, pytest.raises(CannotStart, match="does not answer"):
+        await chosen(OPENAI_BASE_URL=f"http://127.0.0.1:{port}/v1")
 
 
 async def test_a_server_without_models_is_named() -> None:

@@ -33,6 +33,7 @@ from tests.app.providers.wires import (
     Wire,
     asked,
 )
+from tests.ports import refusing_port
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("wire", WIRES, ids=lambda w: w.name)]
 
@@ -265,10 +266,8 @@ async def test_a_connection_that_ends_without_an_answer_is_unreachable(
 
 
 async def test_an_address_where_nobody_listens_is_unreachable(connect: Connect) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-
-    assert await asked(connect(url)) == ([], "provider_unreachable")
+    with refusing_port() as port:
+        assert await asked(connect(f"http://127.0.0.1:{port}")) == ([], "provider_unreachable")
 
 
 async def test_a_name_that_does_not_resolve_is_unreachable(connect: Connect) -> None:
@@ -342,11 +341,11 @@ async def test_a_comment_now_and_then_is_no_silence(
     beats = [piece for each in pulse for piece in (b": still here\n", each)]
     middle = wire.completing - 1
     server.answer = lambda _: Answer([*wire.frames[:middle], *beats, *wire.frames[middle:]])
-    provider = connect(PROVIDER_IDLE_SECONDS="1")
+    provider = connect(PROVIDER_IDLE_SECONDS="2")
 
     async def beat() -> None:
         for each in pulse:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.3)
             each.set()
 
     (deltas, code), _ = await asyncio.gather(asked(provider), beat())

@@ -6,7 +6,6 @@ it makes a stream of Anthropic's events of one of OpenAI's chunks.
 
 import json
 import os
-import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -20,6 +19,7 @@ import pytest
 from app.providers.base import AnswerDelta, Finish, Partial, Provider
 from tests.app.providers.wires import ANTHROPIC, KEY, OPENAI, REQUEST, Wire, asked
 from tests.conftest import ROOT
+from tests.ports import free_port
 
 # It imports the clients of some hundred services first.
 _START_SECONDS = 150
@@ -59,8 +59,7 @@ def config(url: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a LiteLLM proxy that knows no network but the loopback's."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     url, folder = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("litellm")
     (folder / "config.yaml").write_text(json.dumps(config(url), ensure_ascii=False))
     executable = str(ROOT / ".venv-peers/bin/litellm")

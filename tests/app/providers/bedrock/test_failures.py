@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from collections.abc import Awaitable, Callable
 from typing import get_args
 
@@ -30,6 +29,7 @@ from tests.app.providers.bedrock.frames import (
     usage,
 )
 from tests.app.providers.bedrock.server import Server, Talk, saying, serving_at
+from tests.ports import refusing_port
 from tests.store import CREDENTIALS
 
 pytestmark = pytest.mark.anyio
@@ -202,11 +202,10 @@ async def test_without_a_region_it_is_rejected(
 async def test_where_nobody_listens_it_cannot_be_reached(
     provider: BedrockProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"http://127.0.0.1:{port}")
+    with refusing_port() as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"http://127.0.0.1:{port}")
 
-    assert await asked(provider) == ([], "provider_unreachable")
+        assert await asked(provider) == ([], "provider_unreachable")
 
 
 @pytest.mark.parametrize("end", [Talk.hang_up, Talk.reset])
@@ -402,7 +401,7 @@ async def test_silence_has_an_end(server: Server, sent: tuple[bytes, ...] | None
         hung_up.set()
 
     server.answer = answer
-    provider = BedrockProvider((MODEL,), Deadlines(first=0.3, idle=0.1))
+    provider = BedrockProvider((MODEL,), Deadlines(first=1.5, idle=0.1))
 
     deltas, code = await asked(provider)
 
@@ -420,13 +419,13 @@ async def test_signs_of_life_keep_a_thinking_model_from_being_given_up(server: S
         await talk.head()
         await talk.chunks(START, text("a"))
         for _ in range(8):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.25)
             await talk.chunks(reasoning(redactedContent="c2VjcmV0"))
         await talk.chunks(text("b"), stop(), usage())
         await talk.end()
 
     server.answer = answer
-    provider = BedrockProvider((MODEL,), Deadlines(first=5, idle=0.5))
+    provider = BedrockProvider((MODEL,), Deadlines(first=5, idle=1.5))
 
     deltas, code = await asked(provider)
 

@@ -1,0 +1,1 @@
+"""What may be used up, by one and by all."""

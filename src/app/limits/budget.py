@@ -1,0 +1,112 @@
+"""The budget: how many requests a minute, and how many tokens a day, a principal may use.
+
+Tokens are reserved before the model is asked, as many as the request may cost at most, and settled
+when the answer has ended, when it is known what it did cost. A stream that is never finished
+keeps its reservation until the day is over, so nobody gets more than the limit by failing.
+
+Days and minutes are UTC's. One daily limit is for all principals together: what a day may cost.
+"""
+
+from dataclasses import dataclass
+
+from app.exceptions import LimitExceeded
+from app.limits.counters import Charge, Counters
+
+_MINUTE = 60
+_DAY = 24 * 3600
+
+_TOTAL = "all"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The limits, None where there is none. All but the last are for one principal."""
+
+    requests_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    total_tokens_per_day: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """Tokens that somebody, "" where everybody may, has reserved at some Unix time."""
+
+    principal: str
+    tokens: int
+    at: int
+
+
+class Budget:
+    """Reserves and settles. Every method raises LogUnavailable or LogRefused."""
+
+    def __init__(self, counters: Counters, limits: Limits) -> None:
+        self._counters = counters
+        self._limits = limits
+
+    async def reserve(self, wanted: Reservation) -> None:
+        """Reserve, and count a request; raises LimitExceeded and counts nothing then."""
+        requests = self._requests(wanted)
+        charges = [*requests, *self._tokens(wanted, wanted.tokens)]
+        if not charges:
+            return
+        refused = await self._counters.take(charges)
+        if refused is not None:
+            raise _too_soon(refused, wanted) if refused in requests else _spent(refused, wanted)
+
+    async def cancel(self, reserved: Reservation) -> None:
+        """Give everything back: nothing was asked for after all."""
+        await self._counters.give_back(
+            [*self._requests(reserved), *self._tokens(reserved, reserved.tokens)]
+        )
+
+    async def settle(self, reserved: Reservation, spent: int) -> None:
+        """Let a reservation count as what was spent, which may be more."""
+        unused = reserved.tokens - spent
+        if unused:
+            await self._counters.give_back(self._tokens(reserved, unused))
+
+    def _requests(self, wanted: Reservation) -> list[Charge]:
+        limit = self._limits.requests_per_minute
+        if limit is None:
+            return []
+        minute = wanted.at // _MINUTE
+        counter = f"requests:{_name(wanted)}:{minute}"
+        return [Charge(counter, 1, limit, (minute + 2) * _MINUTE)]
+
+    def _tokens(self, wanted: Reservation, amount: int) -> list[Charge]:
+        day = wanted.at // _DAY
+        expires_at = (day + 2) * _DAY
+        limits = (
+            (_name(wanted), self._limits.tokens_per_day),
+            (_TOTAL, self._limits.total_tokens_per_day),
+        )
+        return [
+            Charge(f"tokens:{name}:{day}", amount, limit, expires_at)
+            for name, limit in limits
+            if limit is not None
+        ]
+
+
+def _name(wanted: Reservation) -> str:
+    # A colon, which no principal's name has: nobody can be named as all are.
+    return f"by:{wanted.principal}"
+
+
+def _too_soon(refused: Charge, wanted: Reservation) -> LimitExceeded:
+    return LimitExceeded(
+        "rate_limited",
+        f"At most {refused.limit} requests a minute are taken: try again in the next one.",
+        retry_after=_MINUTE - wanted.at % _MINUTE,
+    )
+
+
+def _spent(refused: Charge, wanted: Reservation) -> LimitExceeded:
+    if refused.amount > refused.limit:
+        problem = f"This may take {refused.amount} tokens, and a day has {refused.limit}"
+        advice = "shorten the prompt, or ask for a smaller max_tokens."
+    else:
+        problem = "Not enough is left of the tokens for today"
+        advice = "ask for a smaller max_tokens, or try again tomorrow (UTC)."
+    return LimitExceeded(
+        "budget_spent", f"{problem}: {advice}", retry_after=_DAY - wanted.at % _DAY
+    )

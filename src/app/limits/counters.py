@@ -1,0 +1,107 @@
+"""Counters in the table, none of which counts beyond its limit.
+
+A counter is one item beside the streams, under a key that no stream has: `limit:` and its name.
+Adding and comparing are one conditional update, so however many sandboxes count at once, none
+gets past the limit (DynamoDB developer guide, "Condition expressions").
+
+An addition is not repeatable: one whose answer was lost, and that was tried again, counts twice.
+It is off by one request then.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from app.exceptions import LogError
+from app.log import logger
+from app.table import Table
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    Key = dict[str, AttributeValueTypeDef]
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """An amount on a counter that may reach `limit`. The counter ends at `expires_at`."""
+
+    counter: str
+    amount: int
+    limit: int
+    expires_at: int
+
+
+class Counters:
+    """The counters of one table. Every method raises LogUnavailable or LogRefused."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+
+    async def take(self, charges: Sequence[Charge]) -> Charge | None:
+        """Add all charges and return None, or add none and return the first that is too much."""
+        answers = await asyncio.gather(*map(self._take, charges), return_exceptions=True)
+        if all(answer is True for answer in answers):
+            return None
+        taken = [each for each, answer in zip(charges, answers, strict=True) if answer is True]
+        await self.give_back(taken)
+        for charge, answer in zip(charges, answers, strict=True):
+            if isinstance(answer, BaseException):
+                raise answer
+            if not answer:
+                return charge
+        return None
+
+    async def give_back(self, charges: Sequence[Charge]) -> None:
+        """Subtract what was not used after all. If that fails, it stays counted."""
+        answers = await asyncio.gather(*map(self._give_back, charges), return_exceptions=True)
+        for answer in answers:
+            if isinstance(answer, LogError):
+                logger.warning("a counter was not corrected", exc_info=answer)
+            elif answer is not None:
+                raise answer
+
+    async def _take(self, charge: Charge) -> bool:
+        return await self._table.call(lambda client: self._add(client, charge))
+
+    async def _give_back(self, charge: Charge) -> None:
+        await self._table.call(lambda client: self._subtract(client, charge))
+
+    # In a thread
+
+    def _add(self, client: "DynamoDBClient", charge: Charge) -> bool:
+        if charge.amount > charge.limit:
+            return False
+        try:
+            client.update_item(
+                TableName=self._table.name,
+                Key=_key(charge),
+                UpdateExpression="ADD used :amount SET expires_at = :expires_at",
+                ConditionExpression="attribute_not_exists(used) OR used <= :room",
+                ExpressionAttributeValues={
+                    ":amount": {"N": str(charge.amount)},
+                    ":room": {"N": str(charge.limit - charge.amount)},
+                    ":expires_at": {"N": str(charge.expires_at)},
+                },
+            )
+        except client.exceptions.ConditionalCheckFailedException:
+            return False
+        return True
+
+    def _subtract(self, client: "DynamoDBClient", charge: Charge) -> None:
+        # The counter may have expired, and be gone.
+        with contextlib.suppress(client.exceptions.ConditionalCheckFailedException):
+            client.update_item(
+                TableName=self._table.name,
+                Key=_key(charge),
+                UpdateExpression="ADD used :amount",
+                ConditionExpression="attribute_exists(used)",
+                ExpressionAttributeValues={":amount": {"N": str(-charge.amount)}},
+            )
+
+
+def _key(charge: Charge) -> "Key":
+    return {"stream_id": {"S": f"limit:{charge.counter}"}, "seq": {"N": "0"}}

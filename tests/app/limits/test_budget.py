@@ -1,0 +1,174 @@
+"""Requests a minute and tokens a day, counted in the table."""
+
+import asyncio
+
+import pytest
+
+from app.event_log.dynamodb import DynamoDBLog
+from app.exceptions import LimitExceeded, LogUnavailable
+from app.limits.budget import Budget, Limits, Reservation
+from app.limits.counters import Counters
+from tests.store import Fault, FaultyStore, client
+
+pytestmark = pytest.mark.anyio
+
+DAY = 24 * 3600
+NOON = 20_000 * DAY + DAY // 2
+
+
+def budget(log: DynamoDBLog, **limits: int) -> Budget:
+    return Budget(Counters(log._table), Limits(**limits))
+
+
+def wanted(tokens: int = 10, principal: str = "a", at: int = NOON) -> Reservation:
+    return Reservation(principal, tokens, at)
+
+
+async def refused(budget: Budget, reservation: Reservation) -> LimitExceeded:
+    with pytest.raises(LimitExceeded) as caught:
+        await budget.reserve(reservation)
+    return caught.value
+
+
+async def test_without_limits_nothing_is_written(log: DynamoDBLog, store: FaultyStore) -> None:
+    unlimited = budget(log)
+    await unlimited.reserve(wanted())
+    await unlimited.settle(wanted(), 5)
+
+    assert not store.calls
+
+
+async def test_a_minute_takes_so_many_requests_and_the_next_as_many_again(log: DynamoDBLog) -> None:
+    limited = budget(log, requests_per_minute=2)
+    await limited.reserve(wanted(at=NOON))
+    await limited.reserve(wanted(at=NOON + 59))
+
+    error = await refused(limited, wanted(at=NOON + 59))
+
+    assert (error.code, error.retry_after) == ("rate_limited", 1)
+    await limited.reserve(wanted(at=NOON + 60))
+
+
+async def test_limits_are_for_each_principal(log: DynamoDBLog) -> None:
+    limited = budget(log, requests_per_minute=1, tokens_per_day=10)
+    for principal in ("a", "b", "anybody", ""):
+        await limited.reserve(wanted(10, principal))
+        await refused(limited, wanted(10, principal))
+
+
+async def test_a_day_takes_so_many_tokens_of_one_and_so_many_of_all(log: DynamoDBLog) -> None:
+    limited = budget(log, tokens_per_day=100, total_tokens_per_day=150)
+    await limited.reserve(wanted(90))
+
+    error = await refused(limited, wanted(11))
+    assert (error.code, error.retry_after) == ("budget_spent", DAY // 2)
+
+    await limited.reserve(wanted(10))
+    await limited.reserve(wanted(50, "b"))
+    assert (await refused(limited, wanted(1, "c"))).code == "budget_spent"
+    await limited.reserve(wanted(100, "c", at=NOON + DAY))
+
+
+async def test_one_principal_cannot_be_named_like_all(log: DynamoDBLog) -> None:
+    limited = budget(log, tokens_per_day=10, total_tokens_per_day=100)
+    await limited.reserve(wanted(10, "all"))
+    for number in range(9):
+        await limited.reserve(wanted(10, f"p{number}"))
+    await refused(limited, wanted(1, "more"))
+
+
+async def test_what_can_never_fit_is_told_so(log: DynamoDBLog) -> None:
+    error = await refused(budget(log, tokens_per_day=10), wanted(11))
+
+    assert "a day has 10" in error.message
+
+
+async def test_what_is_refused_counts_nowhere(log: DynamoDBLog) -> None:
+    limited = budget(log, requests_per_minute=1, tokens_per_day=100, total_tokens_per_day=200)
+    for _ in range(5):
+        await refused(limited, wanted(101))
+
+    await limited.reserve(wanted(100))
+
+
+async def test_what_was_not_spent_is_free_again(log: DynamoDBLog) -> None:
+    limited = budget(log, tokens_per_day=100, total_tokens_per_day=100)
+    await limited.reserve(wanted(100))
+    await limited.settle(wanted(100), 40)
+
+    await limited.reserve(wanted(60))
+    await refused(limited, wanted(1))
+
+
+async def test_what_cost_more_than_was_reserved_counts_in_full(log: DynamoDBLog) -> None:
+    limited = budget(log, tokens_per_day=100)
+    await limited.reserve(wanted(50))
+    await limited.settle(wanted(50), 95)
+
+    await refused(limited, wanted(6))
+    await limited.reserve(wanted(5))
+
+
+async def test_a_settlement_belongs_to_the_day_of_its_reservation(log: DynamoDBLog) -> None:
+    limited = budget(log, tokens_per_day=100)
+    yesterday = wanted(100, at=NOON - DAY)
+    await limited.reserve(yesterday)
+    await limited.reserve(wanted(100))
+
+    await limited.settle(yesterday, 0)
+
+    await refused(limited, wanted(1))
+
+
+async def test_a_cancelled_reservation_leaves_nothing(log: DynamoDBLog) -> None:
+    limited = budget(log, requests_per_minute=1, tokens_per_day=10)
+    await limited.reserve(wanted(10))
+    await limited.cancel(wanted(10))
+
+    await limited.reserve(wanted(10))
+
+
+async def test_many_at_once_do_not_get_past_a_limit(log: DynamoDBLog) -> None:
+    limited = budget(log, tokens_per_day=100, total_tokens_per_day=1000)
+
+    answers = await asyncio.gather(
+        *(limited.reserve(wanted(10)) for _ in range(30)), return_exceptions=True
+    )
+
+    assert sum(answer is None for answer in answers) == 10
+    assert all(isinstance(answer, LimitExceeded) for answer in answers if answer is not None)
+    await refused(limited, wanted(1))
+
+
+async def test_when_the_table_fails_nothing_is_let_through(
+    log: DynamoDBLog, store: FaultyStore
+) -> None:
+    limited = budget(log, requests_per_minute=5, tokens_per_day=100)
+    store.choose = lambda _: Fault.FAIL
+
+    with pytest.raises(LogUnavailable):
+        await limited.reserve(wanted())
+
+
+async def test_a_settlement_that_fails_leaves_the_reservation(
+    log: DynamoDBLog, store: FaultyStore
+) -> None:
+    limited = budget(log, tokens_per_day=100)
+    await limited.reserve(wanted(100))
+    store.choose = lambda _: Fault.FAIL
+    await limited.settle(wanted(100), 0)
+    store.choose = lambda _: Fault.NONE
+
+    await refused(limited, wanted(1))
+
+
+async def test_counters_are_forgotten(log: DynamoDBLog, dynamodb_url: str) -> None:
+    limits = {"requests_per_minute": 5, "tokens_per_day": 100, "total_tokens_per_day": 100}
+    await budget(log, **limits).reserve(wanted())
+
+    items = client(dynamodb_url).scan(TableName=log._table.name)["Items"]
+
+    assert len(items) == 3
+    for item in items:
+        assert item["stream_id"]["S"].startswith("limit:")
+        assert NOON < int(item["expires_at"]["N"]) <= NOON + 2 * DAY

@@ -26,6 +26,16 @@ CREDENTIALS = {
 }
 
 
+# moto.server prints where it listens only in a log line of its web server.
+_SERVE = """
+from werkzeug.serving import make_server
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+print(f"http://127.0.0.1:{server.server_port}", flush=True)
+server.serve_forever()
+"""
+
+
 @contextmanager
 def moto() -> Iterator[str]:
     """The URL of a DynamoDB that lives as long as the block."""
@@ -36,6 +46,22 @@ def moto() -> Iterator[str]:
             yield process.stdout.readline().strip()
         finally:
             process.terminate()
+
+
+@contextmanager
+def moto_of_everything() -> Iterator[str]:
+    """The URL of all that moto imitates of AWS, not serialised."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _SERVE],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
 
 
 def client(url: str) -> "DynamoDBClient":

@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import boto3
@@ -14,31 +12,18 @@ from app import secret
 from app.exceptions import ProviderError
 from app.providers import keys
 from app.providers.keys import Key
-from tests.store import CREDENTIALS, Fault, faulty
+from tests.store import CREDENTIALS, Fault, faulty, moto_of_everything
 
 pytestmark = pytest.mark.anyio
 
 NAME = "ANTHROPIC_API_KEY"
 KEY = "sk-ant-naïve-0123456789"
-# moto.server prints where it listens only in a log line of its web server.
-SERVE = """
-from werkzeug.serving import make_server
-from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
-print(f"http://127.0.0.1:{server.server_port}", flush=True)
-server.serve_forever()
-"""
 
 
 @pytest.fixture(scope="module")
 def moto_url() -> Iterator[str]:
-    command = [sys.executable, "-c", SERVE]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield process.stdout.readline().strip()
-        process.kill()
+    with moto_of_everything() as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Who may create streams, and who may read which."""

@@ -1,0 +1,124 @@
+"""The gate, with its tokens in the environment or in Secrets Manager."""
+
+import json
+from collections.abc import Iterator
+
+import boto3
+import httpx
+import pytest
+
+from app.access.gate import Credentials, from_environ
+from app.exceptions import SecretRefused, SecretUnavailable, StreamNotFound, Unauthorized
+from tests.store import CREDENTIALS, Fault, faulty, moto_of_everything
+
+pytestmark = pytest.mark.anyio
+
+STREAM = "s" * 32
+TOKEN, OTHER = "t" * 32, "x" * 32
+SECRET = json.dumps({"website": TOKEN, "tests": OTHER})
+STORED = {"API_TOKENS_FROM": "secretsmanager:tokens"}
+
+
+async def owned_by_website(stream_id: str) -> str:
+    assert stream_id == STREAM
+    return "website"
+
+
+@pytest.fixture(scope="module")
+def moto_url() -> Iterator[str]:
+    with moto_of_everything() as url:
+        yield url
+
+
+@pytest.fixture
+def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": moto_url}.items():
+        monkeypatch.setenv(name, value)
+    httpx.post(f"{moto_url}/moto-api/reset", trust_env=False).raise_for_status()
+    boto3.client("secretsmanager").create_secret(Name="tokens", SecretString=SECRET)
+    return moto_url
+
+
+async def test_without_tokens_everybody_is_let_in() -> None:
+    gate = from_environ({})
+
+    assert gate.mode == "open"
+    assert await gate.creator(Credentials()) == ""
+    await gate.admit(Credentials(), STREAM, owned_by_website)
+    assert await gate.token(STREAM, "", 0) is None
+
+
+def test_a_mistake_in_the_environment_is_told_at_once() -> None:
+    with pytest.raises(ValueError, match="too short"):
+        from_environ({"API_TOKENS": '{"website": "secret"}'})
+
+
+@pytest.mark.usefixtures("aws")
+async def test_an_api_token_opens_what_its_name_has_created_and_nothing_else() -> None:
+    gate = from_environ(STORED)
+
+    assert gate.mode == "tokens"
+    assert await gate.creator(Credentials(bearer=TOKEN)) == "website"
+    await gate.admit(Credentials(bearer=TOKEN), STREAM, owned_by_website)
+    with pytest.raises(StreamNotFound):
+        await gate.admit(Credentials(bearer=OTHER), STREAM, owned_by_website)
+    for nobody in (Credentials(), Credentials(bearer="y" * 32), Credentials(token="y" * 32)):
+        with pytest.raises(Unauthorized):
+            await gate.admit(nobody, STREAM, owned_by_website)
+        with pytest.raises(Unauthorized):
+            await gate.creator(nobody)
+
+
+@pytest.mark.usefixtures("aws")
+async def test_a_streams_token_opens_it_but_creates_nothing() -> None:
+    gate = from_environ(STORED)
+    shown = Credentials(token=await gate.token(STREAM, "website", 9_999_999_999))
+
+    await gate.admit(shown, STREAM, owned_by_website)
+    with pytest.raises(Unauthorized):
+        await gate.creator(shown)
+
+
+@pytest.mark.usefixtures("aws")
+async def test_a_stream_of_somebody_who_has_no_token_any_more_is_nobodys() -> None:
+    with pytest.raises(StreamNotFound):
+        await from_environ(STORED).token(STREAM, "gone", 9_999_999_999)
+
+
+@pytest.mark.usefixtures("aws")
+async def test_a_secret_that_makes_no_sense_lets_nobody_in() -> None:
+    boto3.client("secretsmanager").put_secret_value(SecretId="tokens", SecretString="{}")
+    gate = from_environ(STORED)
+
+    await gate.open_up()
+    with pytest.raises(SecretRefused):
+        await gate.creator(Credentials(bearer=TOKEN))
+
+
+async def test_tokens_are_read_once_and_before_the_first_request(
+    aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with faulty(aws) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+        gate = from_environ(STORED)
+        await gate.open_up()
+        for _ in range(10):
+            await gate.creator(Credentials(bearer=TOKEN))
+
+    assert store.calls == {"GetSecretValue": 1}
+
+
+async def test_while_they_cannot_be_read_nobody_is_let_in_but_a_sandbox_starts(
+    aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with faulty(aws) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+        store.choose = lambda _: Fault.FAIL
+        gate = from_environ(STORED)
+        await gate.open_up()
+        with pytest.raises(SecretUnavailable):
+            await gate.creator(Credentials(bearer=TOKEN))
+
+
+def test_what_is_shown_is_not_shown_again() -> None:
+    assert TOKEN not in repr(Credentials(bearer=TOKEN, token=TOKEN))

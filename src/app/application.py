@@ -5,10 +5,14 @@ from contextlib import asynccontextmanager
 from typing import TypedDict
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
-from app.api import assets, errors, routes
+from app.access.gate import Gate
+from app.api import assets, errors, headers, routes
 from app.event_log.dynamodb import DynamoDBLog
 from app.generation.streams import Streams
+from app.limits.budget import Budget
+from app.limits.counters import Counters
 from app.log import RequestIdInLog
 from app.providers.base import Provider
 from app.settings import Settings
@@ -21,16 +25,19 @@ class State(TypedDict):
     settings: Settings
     provider: Provider
     streams: Streams
+    gate: Gate
 
 
-def create_app(settings: Settings, provider: Provider) -> FastAPI:
-    """The application over a table and a model."""
+def create_app(settings: Settings, provider: Provider, gate: Gate) -> FastAPI:
+    """The application over a table and a model, behind a gate."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         table = Table(settings.table_name, connections=settings.connections)
-        streams = Streams(DynamoDBLog(table), provider, settings)
-        yield State(settings=settings, provider=provider, streams=streams)
+        budget = Budget(Counters(table), settings.limits)
+        streams = Streams(DynamoDBLog(table), provider, budget, settings)
+        await gate.open_up()
+        yield State(settings=settings, provider=provider, streams=streams, gate=gate)
         await streams.close()
         await provider.close()
         table.close()
@@ -40,9 +47,14 @@ def create_app(settings: Settings, provider: Provider) -> FastAPI:
         summary="LLM answers as Server-Sent Events that survive any failure.",
         version="0.1.0",
         lifespan=lifespan,
+        # It runs scripts of another host, which must not meet the tokens that our page holds.
+        docs_url=headers.DOCS if gate.mode == "open" else None,
         redoc_url=None,
     )
     app.add_middleware(RequestIdInLog)
+    if settings.allowed_origins:
+        app.add_middleware(CORSMiddleware, **headers.cross_origin(settings.allowed_origins))
+    app.add_middleware(headers.SecurityHeaders)
     errors.install(app)
     app.include_router(routes.router)
     app.include_router(assets.router)

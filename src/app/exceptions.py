@@ -57,15 +57,21 @@ class ProviderError(StreamError):
 
 
 class SecretError(StreamError):
-    """Raised when a secret cannot be had."""
+    """Raised when a secret cannot be had; `code` is stable."""
+
+    code: ClassVar[str]
 
 
 class SecretUnavailable(SecretError):
     """Raised when a store of secrets does not answer, or throttles."""
 
+    code = "secret_unavailable"
+
 
 class SecretRefused(SecretError):
     """Raised when there is no such secret, or it may not be read, or makes no sense."""
+
+    code = "secret_refused"
 
 
 class AccessError(StreamError):

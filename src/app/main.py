@@ -9,11 +9,14 @@ import os
 from dataclasses import replace
 
 from app import providers
+from app.access import gate
 from app.application import create_app
 from app.settings import Settings
 from lambda_stream import Adapter
 
 settings = Settings.from_environ(os.environ)
 settings = replace(settings, provider=providers.resolve(settings.provider, os.environ))
-app = create_app(settings, providers.create(settings.provider, os.environ))
+app = create_app(
+    settings, providers.create(settings.provider, os.environ), gate.from_environ(os.environ)
+)
 handler = Adapter(app)

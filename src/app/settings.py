@@ -1,8 +1,13 @@
 """What can be set from outside, read once from the environment."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Self
+
+from app.limits.budget import Limits
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,9 +53,15 @@ class Settings:
     # How soon an EventSource comes back, when all is well and when the log is not.
     retry_ms: int = 500
     retry_trouble_ms: int = 2000
+    # Some ways to a browser hold small pieces back; what is sent at once is at least this long.
+    event_padding_bytes: int = 0
     # Where nobody sees bytes before the response ends, it ends after this window.
     buffered_window: float = 1.0
     buffered_retry_ms: int = 100
+
+    limits: Limits = field(default_factory=Limits)
+    # The pages of other origins that may use this API.
+    allowed_origins: tuple[str, ...] = ()
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
@@ -66,4 +77,31 @@ class Settings:
             table_name=table_name,
             provider=environ.get("PROVIDER") or "demo",
             connections=max(16, min(concurrency, 64)),
+            event_padding_bytes=_number(environ, "EVENT_PADDING_BYTES") or 0,
+            limits=Limits(
+                requests_per_minute=_number(environ, "REQUESTS_PER_MINUTE"),
+                tokens_per_day=_number(environ, "TOKENS_PER_DAY"),
+                total_tokens_per_day=_number(environ, "TOTAL_TOKENS_PER_DAY"),
+            ),
+            allowed_origins=_origins(environ.get("ALLOWED_ORIGINS", "")),
         )
+
+
+def _number(environ: Mapping[str, str], name: str) -> int | None:
+    text = environ.get(name, "").strip()
+    if not text:
+        return None
+    if not text.isdecimal():
+        raise ValueError(f"{name} must be a whole number, or empty")
+    return int(text)
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(each.strip() for each in text.split(",") if each.strip())
+    for origin in origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ValueError(
+                "ALLOWED_ORIGINS must be origins such as https://app.example.com, comma "
+                "separated: no path, no slash at the end, no wildcard"
+            )
+    return origins

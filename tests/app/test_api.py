@@ -79,6 +79,7 @@ def test_creating_tells_where_to_read_look_and_cancel(served: Served) -> None:
     assert created == {
         "id": created["id"],
         "model": "demo",
+        "token": None,
         "url": url,
         "events_url": f"{url}/events",
         "cancel_url": f"{url}/cancel",
@@ -415,7 +416,12 @@ def test_cancelling_is_idempotent_and_does_not_undo_an_end(served: Served) -> No
 def test_healthz_says_what_runs(served: Served) -> None:
     answer = served.http.get("/healthz")
 
-    assert answer.json() == {"status": "ok", "provider": "demo", "models": ["demo"]}
+    assert answer.json() == {
+        "status": "ok",
+        "provider": "demo",
+        "models": ["demo"],
+        "access": "open",
+    }
 
 
 def test_unknown_routes_and_methods_are_told_in_the_same_form(served: Served) -> None:
@@ -433,11 +439,19 @@ def test_openapi_tells_the_truth(served: Served) -> None:
         for method, operation in operations.items()
     }
     assert told == {
-        ("post", "/streams"): {"200", "201", "413", "422", "500", "503"},
-        ("get", "/streams/{stream_id}/events"): {"200", "204", "400", "404", "422", "500"},
-        ("get", "/streams/{stream_id}"): {"200", "404", "422", "500", "503"},
-        ("post", "/streams/{stream_id}/cancel"): {"200", "404", "422", "500", "503"},
-        ("get", "/sse"): {"200", "204", "400", "404", "413", "422", "500"},
+        ("post", "/streams"): {"200", "201", "401", "413", "422", "429", "500", "503"},
+        ("get", "/streams/{stream_id}/events"): {
+            "200",
+            "204",
+            "400",
+            "401",
+            "404",
+            "422",
+            "500",
+        },
+        ("get", "/streams/{stream_id}"): {"200", "401", "404", "422", "500", "503"},
+        ("post", "/streams/{stream_id}/cancel"): {"200", "401", "404", "422", "500", "503"},
+        ("get", "/sse"): {"200", "204", "400", "401", "404", "413", "422", "500"},
         ("get", "/healthz"): {"200", "500"},
     }
     for path in ("/streams/{stream_id}/events", "/sse"):

@@ -10,6 +10,8 @@ from starlette.types import Message
 from app.api.responses import ReadingResponse
 from app.event_log.dynamodb import DynamoDBLog
 from app.generation.streams import Streams, Window
+from app.limits.budget import Budget
+from app.limits.counters import Counters
 from app.providers.base import AnswerDelta, Finish
 from tests.app.scripted import REQUEST, ScriptedProvider
 from tests.app.test_streams import SETTINGS
@@ -31,7 +33,7 @@ async def serve(
     send: Callable[[Message], Awaitable[None]],
 ) -> Streams:
     """Answer one request for a stream, and return when the invocation may end."""
-    streams = Streams(log, provider, SETTINGS)
+    streams = Streams(log, provider, Budget(Counters(log._table), SETTINGS.limits), SETTINGS)
     start = await streams.create(REQUEST, None)
     reading = await streams.read(start.stream_id, None, window)
     assert reading is not None

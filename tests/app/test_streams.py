@@ -33,6 +33,8 @@ from app.exceptions import (
 )
 from app.generation.reading import Reading
 from app.generation.streams import Streams, Window
+from app.limits.budget import Budget
+from app.limits.counters import Counters
 from app.providers.base import AnswerDelta, Finish, Message, Partial, Request, ThinkingDelta
 from app.settings import Settings
 from tests.app.scripted import REQUEST, ScriptedProvider, Step
@@ -66,7 +68,8 @@ async def sandbox(log: DynamoDBLog) -> AsyncIterator[Sandbox]:
     made: list[Streams] = []
 
     def make(provider: ScriptedProvider, **settings: Any) -> Streams:
-        streams = Streams(log, provider, dataclasses.replace(SETTINGS, **settings))
+        chosen = dataclasses.replace(SETTINGS, **settings)
+        streams = Streams(log, provider, Budget(Counters(log._table), chosen.limits), chosen)
         made.append(streams)
         return streams
 

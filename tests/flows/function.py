@@ -9,6 +9,7 @@ import dataclasses
 import os
 from collections.abc import AsyncGenerator
 
+from app.access.gate import from_environ
 from app.application import create_app
 from app.providers.base import AnswerDelta, Continuation, Delta, Finish, Partial, Request
 from app.providers.demo import DemoProvider
@@ -50,4 +51,4 @@ settings = dataclasses.replace(
 )
 gate = os.environ.get("GATE")
 provider = GatedProvider(gate) if gate else DemoProvider.from_environ(os.environ)
-handler = Adapter(create_app(settings, provider))
+handler = Adapter(create_app(settings, provider, from_environ(os.environ)))

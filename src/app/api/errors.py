@@ -15,10 +15,15 @@ from app import metrics
 from app.exceptions import (
     BadCursor,
     KeyReused,
+    LimitExceeded,
     LogError,
     LogUnavailable,
     RequestTooLarge,
+    SecretError,
+    SecretUnavailable,
     StreamNotFound,
+    TokenExpired,
+    Unauthorized,
 )
 from app.log import logger
 
@@ -26,6 +31,7 @@ from app.log import logger
 # not UTF-8, nested too deep, an endless number.
 _UNPARSABLE = 400
 
+_BEARER = {"WWW-Authenticate": "Bearer"}
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -55,7 +61,11 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(BadCursor, _bad_cursor)
     app.add_exception_handler(KeyReused, _key_reused)
     app.add_exception_handler(RequestTooLarge, _too_large)
+    app.add_exception_handler(Unauthorized, _unauthorized)
+    app.add_exception_handler(TokenExpired, _token_expired)
+    app.add_exception_handler(LimitExceeded, _limit_exceeded)
     app.add_exception_handler(LogError, _log_failed)
+    app.add_exception_handler(SecretError, _secret_failed)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(Exception, _unexpected)
 
@@ -103,6 +113,33 @@ async def _bad_cursor(_: Request, error: Exception) -> JSONResponse:
 
 async def _key_reused(_: Request, error: Exception) -> JSONResponse:
     return answer(422, "idempotency_key_reused", _sentence(error))
+
+
+async def _unauthorized(_request: Request, _: Exception) -> JSONResponse:
+    message = "This needs an API token, sent as Authorization: Bearer <token>"
+    advice = "or, to read a stream that exists, the address that it was created with."
+    return answer(401, "unauthorized", f"{message}; {advice}", _BEARER)
+
+
+async def _token_expired(_request: Request, _: Exception) -> JSONResponse:
+    message = "The token in this address has expired, and the stream with it: create a new one."
+    return answer(401, "token_expired", message, _BEARER)
+
+
+async def _limit_exceeded(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, LimitExceeded)
+    metrics.refused(error.code)
+    return answer(429, error.code, error.message, {"Retry-After": str(error.retry_after)})
+
+
+async def _secret_failed(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, SecretError)
+    metrics.failed(error.code)
+    if isinstance(error, SecretUnavailable):
+        message = "Who may do what cannot be found out right now. Send the same request again."
+        return answer(503, error.code, message, {"Retry-After": "2"})
+    message = "The API tokens are not set up: the operator finds the reason in the function's log."
+    return answer(500, error.code, message)
 
 
 async def _log_failed(_: Request, error: Exception) -> JSONResponse:

@@ -51,6 +51,18 @@ def retry(milliseconds: int) -> bytes:
     return b"retry: %d\n" % milliseconds
 
 
+def refusal(code: str, message: str) -> bytes:
+    """The event that tells why there is no stream. It has no id: nothing can be resumed."""
+    data = {"code": code, "message": message, "retryable": True}
+    return format_sse_event(event="error", data_str=json.dumps(data, separators=(",", ":")))
+
+
+def padded(chunk: bytes, size: int) -> bytes:
+    """The chunk behind a comment that brings it to a size in bytes, if it is smaller."""
+    missing = size - len(chunk)
+    return b":%s\n%s" % (b" " * (missing - 2), chunk) if missing > 0 else chunk
+
+
 def event_id(stream_id: str, seq: int) -> str:
     """Where in which stream an event stands: at most 51 bytes of `[A-Za-z0-9_:-]`."""
     return f"{stream_id}:{seq}"

@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from app.access.gate import Mode
 from app.generation.transcript import Status
 
 MaxTokens = Annotated[int, Field(ge=1, description="The longest answer, in tokens.")]
@@ -85,11 +86,21 @@ class Failure(BaseModel):
     retryable: bool
 
 
+Token = Annotated[
+    str | None,
+    Field(
+        description="Opens this stream, and no other, to whoever has it: as `?token=`, which is "
+        "in the addresses here already. Null where nothing needs it."
+    ),
+]
+
+
 class CreatedStream(BaseModel):
     """A stream to be read. Its first reader starts it."""
 
     id: str
     model: str
+    token: Token
     events_url: str
     url: str
     cancel_url: str
@@ -107,6 +118,8 @@ class Snapshot(BaseModel):
     usage: Usage | None
     error: Failure | None
     last_event_id: str
+    token: Token
+    events_url: str
     expires_at: int = Field(description="Unix time in seconds.")
 
 
@@ -116,3 +129,4 @@ class Health(BaseModel):
     status: Literal["ok"]
     provider: str
     models: list[str]
+    access: Mode

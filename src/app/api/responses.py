@@ -11,9 +11,9 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from app import metrics
-from app.api.frames import KEEP_ALIVE, frame, retry
+from app.api.frames import KEEP_ALIVE, frame, padded, refusal, retry
 from app.event_log.records import Record
-from app.exceptions import LogError, LogUnavailable
+from app.exceptions import LimitExceeded, LogError, LogUnavailable, SecretUnavailable
 from app.generation.reading import Reading
 from app.generation.streams import Window
 from app.log import logger, shortened
@@ -58,24 +58,35 @@ class ReadingResponse(EventSourceResponse):
 
 
 async def _frames(reading: Reading, window: Window, settings: Settings) -> AsyncGenerator[bytes]:
+    size = settings.event_padding_bytes
     opening = retry(settings.buffered_retry_ms if window.buffered else settings.retry_ms)
-    yield opening
+    yield padded(opening, size)
     try:
         async with aclosing(reading.batches()) as batches:
             async for records in batches:
-                yield _chunk(records)
+                yield padded(_chunk(records), size)
     except LogError as error:
         logger.exception("reading failed", extra={"stream": shortened(reading.stream_id)})
         metrics.failed(error.code)
-        yield retry(settings.retry_trouble_ms)
+        yield padded(retry(settings.retry_trouble_ms), size)
 
 
 def _chunk(records: Sequence[Record]) -> bytes:
     return b"".join(map(frame, records)) or KEEP_ALIVE
 
 
-def come_back(settings: Settings) -> Response:
-    """The answer to an EventSource when the log fails: it takes any status but 200 for final."""
-    metrics.failed(LogUnavailable.code)
-    content = retry(settings.retry_trouble_ms)
+def come_back(error: LogUnavailable | SecretUnavailable, settings: Settings) -> Response:
+    """The answer to an EventSource in trouble that will pass: it takes all but 200 for final."""
+    metrics.failed(error.code)
+    return _event_stream(retry(settings.retry_trouble_ms))
+
+
+def come_back_later(error: LimitExceeded) -> Response:
+    """The answer to an EventSource that is over a limit: why, and when to come back."""
+    metrics.refused(error.code)
+    again = retry(error.retry_after * 1000)
+    return _event_stream(again + refusal(error.code, error.message))
+
+
+def _event_stream(content: bytes) -> Response:
     return Response(content, media_type=EventSourceResponse.media_type, headers=HEADERS)

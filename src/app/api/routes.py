@@ -1,12 +1,15 @@
 """The routes of the wire."""
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from app.access.gate import Credentials, Gate
 from app.api import frames
 from app.api.errors import RequestRefused
 from app.api.models import (
@@ -21,9 +24,9 @@ from app.api.models import (
     Temperature,
     Usage,
 )
-from app.api.responses import ReadingResponse, come_back, window
+from app.api.responses import ReadingResponse, come_back, come_back_later, window
 from app.event_log.records import Done, Failed
-from app.exceptions import LogUnavailable
+from app.exceptions import LimitExceeded, LogUnavailable, SecretUnavailable, StreamNotFound
 from app.generation.streams import Streams, Window
 from app.generation.transcript import Transcript, status
 from app.providers.base import Message, Provider
@@ -40,10 +43,12 @@ Refusals = dict[int | str, dict[str, Any]]
 def _refusals(*statuses: int) -> Refusals:
     texts = {
         400: "The cursor is malformed, of another stream, or beyond the end.",
-        404: "There is no such stream, or it has expired.",
+        401: "There is no API token, or none that is known, nor this stream's token.",
+        404: "There is no such stream, or it has expired, or it is somebody else's.",
         413: "The prompt is too long.",
         422: "The request is invalid, or the Idempotency-Key came with another one before.",
-        503: "The event log does not answer right now.",
+        429: "A limit is reached: requests a minute, or tokens a day.",
+        503: "The event log, or the store of secrets, does not answer right now.",
     }
     return {code: {"model": ErrorAnswer, "description": texts[code]} for code in statuses}
 
@@ -60,21 +65,64 @@ _EVENTS: dict[str, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """What a route works with: the process's objects, and this request's window."""
+    """What a route works with: the process's objects, and what this request brings.
+
+    `root` is the path under which the outside finds this application.
+    """
 
     streams: Streams
     provider: Provider
     settings: Settings
+    gate: Gate
+    shown: Credentials
     window: Window
+    root: str
+
+    async def admit(self, stream_id: str) -> None:
+        """Let the request through to a stream; raises as `Gate.admit`."""
+        await self.gate.admit(self.shown, stream_id, self.streams.owner)
 
 
-async def _served(request: Request) -> Served:
+_bearer = HTTPBearer(
+    auto_error=False,
+    scheme_name="API token",
+    description="Creates streams, and opens those that it has created.",
+)
+
+
+async def _served(
+    request: Request,
+    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    token: Annotated[str | None, Query(description="The stream's token.")] = None,
+) -> Served:
     state = request.state
-    return Served(state.streams, state.provider, state.settings, window(request.scope))
+    return Served(
+        streams=state.streams,
+        provider=state.provider,
+        settings=state.settings,
+        gate=state.gate,
+        shown=Credentials(bearer.credentials if bearer else None, token),
+        window=window(request.scope),
+        root=request.scope.get("root_path", ""),
+    )
 
 
 ServedDep = Annotated[Served, Depends(_served)]
-StreamId = Annotated[str, Path(description="A stream's id.", min_length=1, max_length=128)]
+
+
+async def _creator(served: ServedDep) -> str:
+    return await served.gate.creator(served.shown)
+
+
+async def _stream_id(stream_id: Annotated[str, Path(description="A stream's id.")]) -> str:
+    # There is more in the table than streams.
+    if not re.fullmatch(frames.STREAM_ID, stream_id):
+        raise StreamNotFound
+    return stream_id
+
+
+CreatorDep = Annotated[str, Depends(_creator)]
+StreamId = Annotated[str, Depends(_stream_id)]
 IdempotencyKey = Annotated[
     str | None,
     Header(
@@ -89,13 +137,14 @@ LastEventId = Annotated[str | None, Header(description="The id of the last event
     "/streams",
     status_code=201,
     response_model=CreatedStream,
-    responses={200: _EVENTS, **_refusals(413, 422, 503)},
+    responses={200: _EVENTS, **_refusals(401, 413, 422, 429, 503)},
     summary="Create a stream",
 )
 async def create_stream(
     body: CreateStream,
     response: Response,
     served: ServedDep,
+    creator: CreatorDep,
     idempotency_key: IdempotencyKey = None,
     *,
     stream: Annotated[bool, Query(description="Answer with the events themselves.")] = False,
@@ -103,17 +152,20 @@ async def create_stream(
     """Create a stream that its first reader starts, or, with `?stream=true`, read it at once."""
     request = _model_request(body, served)
     if stream:
-        reading = await served.streams.create_and_read(request, idempotency_key, served.window)
+        reading = await served.streams.create_and_read(
+            request, idempotency_key, served.window, owner=creator
+        )
         return ReadingResponse(reading, served.window, served.settings)
-    start = await served.streams.create(request, idempotency_key)
-    url = f"/streams/{start.stream_id}"
-    response.headers["Location"] = url
+    start = await served.streams.create(request, idempotency_key, owner=creator)
+    token = await served.gate.token(start.stream_id, creator, start.expires_at)
+    response.headers["Location"] = _url(served, start.stream_id)
     return CreatedStream(
         id=start.stream_id,
         model=request.model,
-        events_url=f"{url}/events",
-        url=url,
-        cancel_url=f"{url}/cancel",
+        token=token,
+        events_url=_url(served, start.stream_id, "/events", token),
+        url=_url(served, start.stream_id, token=token),
+        cancel_url=_url(served, start.stream_id, "/cancel", token),
     )
 
 
@@ -123,7 +175,7 @@ async def create_stream(
     responses={
         200: _EVENTS,
         204: {"description": "Everything has been delivered; an EventSource stops here."},
-        **_refusals(400, 404, 422),
+        **_refusals(400, 401, 404, 422),
     },
     summary="Read a stream",
 )
@@ -143,22 +195,24 @@ async def read_events(
 
 @router.get(
     "/streams/{stream_id}",
-    responses=_refusals(404, 422, 503),
+    responses=_refusals(401, 404, 422, 503),
     summary="Look at a stream",
 )
 async def show_stream(stream_id: StreamId, served: ServedDep) -> Snapshot:
     """Tell how far a stream has come, without waiting."""
-    return _snapshot(await served.streams.transcript(stream_id), served.settings)
+    await served.admit(stream_id)
+    return await _snapshot(await served.streams.transcript(stream_id), served)
 
 
 @router.post(
     "/streams/{stream_id}/cancel",
-    responses=_refusals(404, 422, 503),
+    responses=_refusals(401, 404, 422, 503),
     summary="Cancel a stream",
 )
 async def cancel_stream(stream_id: StreamId, served: ServedDep) -> Snapshot:
     """End a stream for everybody who reads it; one that has ended stays as it is."""
-    return _snapshot(await served.streams.cancel(stream_id), served.settings)
+    await served.admit(stream_id)
+    return await _snapshot(await served.streams.cancel(stream_id), served)
 
 
 @router.get(
@@ -167,7 +221,7 @@ async def cancel_stream(stream_id: StreamId, served: ServedDep) -> Snapshot:
     responses={
         200: _EVENTS,
         204: {"description": "Everything has been delivered; an EventSource stops here."},
-        **_refusals(400, 404, 413, 422),
+        **_refusals(400, 401, 404, 413, 422),
     },
     summary="Create and read in one",
 )
@@ -184,11 +238,16 @@ async def create_and_read(
 ) -> Response:
     """Be all that `new EventSource("/sse?prompt=…")` needs.
 
-    When the browser reconnects, its Last-Event-ID names the stream, which is resumed.
+    When the browser reconnects, its Last-Event-ID names the stream, which is resumed. Over a
+    limit, the answer is one `error` event without an id, and when to come back.
     """
     if last_event_id:
         stream_id, _ = frames.split_event_id(last_event_id)
         return await _resume(stream_id, last_event_id, served)
+    try:
+        creator = await served.gate.creator(served.shown)
+    except SecretUnavailable as error:
+        return come_back(error, served.settings)
     if not prompt.strip():
         raise RequestRefused(422, "invalid_request", "`prompt` is empty: say what to answer.")
     body = CreateStream(
@@ -202,26 +261,33 @@ async def create_and_read(
     )
     request = _model_request(body, served)
     try:
-        reading = await served.streams.create_and_read(request, None, served.window)
-    except LogUnavailable:
-        return come_back(served.settings)
+        reading = await served.streams.create_and_read(request, None, served.window, owner=creator)
+    except LimitExceeded as error:
+        return come_back_later(error)
+    except LogUnavailable as error:
+        return come_back(error, served.settings)
     return ReadingResponse(reading, served.window, served.settings)
 
 
 @router.get("/healthz", summary="Be alive")
-async def healthz(served: ServedDep) -> Health:
+async def healthz(request: Request) -> Health:
     """Answer without asking the log or the provider."""
+    state = request.state
     return Health(
-        status="ok", provider=served.settings.provider, models=list(served.provider.models)
+        status="ok",
+        provider=state.settings.provider,
+        models=list(state.provider.models),
+        access=state.gate.mode,
     )
 
 
 async def _resume(stream_id: str, cursor: str | None, served: Served) -> Response:
     after = frames.position(cursor, stream_id) if cursor else None
     try:
+        await served.admit(stream_id)
         reading = await served.streams.read(stream_id, after, served.window)
-    except LogUnavailable:
-        return come_back(served.settings)
+    except (LogUnavailable, SecretUnavailable) as error:
+        return come_back(error, served.settings)
     if reading is None:
         return Response(status_code=204)
     return ReadingResponse(reading, served.window, served.settings)
@@ -271,18 +337,26 @@ def _check_limits(request: ModelRequest, models: Sequence[str], settings: Settin
         )
 
 
-def _snapshot(transcript: Transcript, settings: Settings) -> Snapshot:
+def _url(served: Served, stream_id: str, path: str = "", token: str | None = None) -> str:
+    query = f"?token={token}" if token else ""
+    return f"{served.root}/streams/{stream_id}{path}{query}"
+
+
+async def _snapshot(transcript: Transcript, served: Served) -> Snapshot:
     newest = transcript.newest
+    token = await served.gate.token(newest.stream_id, transcript.start.owner, newest.expires_at)
     end = newest.payload
     return Snapshot(
         id=newest.stream_id,
         model=transcript.start.model,
-        status=status(newest, now_ms=time.time() * 1000, lease=settings.lease),
+        status=status(newest, now_ms=time.time() * 1000, lease=served.settings.lease),
         thinking=transcript.partial.thinking,
         answer=transcript.partial.answer,
         finish_reason=end.finish_reason if isinstance(end, Done) else None,
         usage=Usage(**frames.usage(end)) if isinstance(end, Done) else None,
         error=Failure(**frames.error(end)) if isinstance(end, Failed) else None,
         last_event_id=frames.event_id(newest.stream_id, newest.seq),
+        token=token,
+        events_url=_url(served, newest.stream_id, "/events", token),
         expires_at=newest.expires_at,
     )

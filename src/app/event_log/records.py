@@ -11,12 +11,17 @@ from typing import ClassVar
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A stream was created. `request` is opaque here; `fingerprint` tells two requests apart."""
+    """A stream was created. `request` is opaque here; `fingerprint` tells two requests apart.
+
+    `owner` is who created it, "" where everybody may, and has `reserved` so many tokens for it.
+    """
 
     kind: ClassVar = "start"
     model: str
     request: str
     fingerprint: str
+    owner: str = ""
+    reserved: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ log gives many small records, a slow one fewer and larger, and no queue grows ei
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
 from app.event_log.records import (
@@ -57,18 +57,25 @@ class Generation:
         self._pump = asyncio.create_task(self._fill(payloads))
         self._writing: asyncio.Task[None] | None = None
 
-    def write(self, writer: Writer, *, on_end: Callable[[Outcome], None]) -> None:
+    def write(
+        self,
+        writer: Writer,
+        *,
+        settle: Callable[[Outcome], Awaitable[None]],
+        on_end: Callable[[Outcome], None],
+    ) -> None:
         """Begin to append. The provider has been at work since this object was made.
 
-        `on_end` is called once, when nothing will be appended any more, whatever the reason.
+        `settle` is awaited once the log has acknowledged our last word, and only then; `on_end`
+        is called when nothing will be done any more, whatever the reason.
         """
-        self._writing = asyncio.create_task(self._write(writer))
+        self._writing = asyncio.create_task(self._write(writer, settle))
         self._writing.add_done_callback(lambda _: on_end(self._tally.outcome()))
 
     async def abandon(self) -> None:
-        """Stop the provider and append nothing more."""
+        """Stop the provider and append nothing more; what has ended is only waited for."""
         for task in (self._pump, self._writing):
-            if task is not None:
+            if task is not None and not self._tally.ended:
                 task.cancel()
         await self.over()
 
@@ -78,7 +85,7 @@ class Generation:
         self._buffer.wake()
 
     async def over(self) -> None:
-        """Return when the provider is closed and nothing will be appended any more."""
+        """Return when the provider is closed and nothing will be done any more."""
         tasks = [self._pump] if self._writing is None else [self._pump, self._writing]
         await asyncio.wait(tasks)
 
@@ -102,11 +109,12 @@ class Generation:
 
     # The log's side
 
-    async def _write(self, writer: Writer) -> None:
+    async def _write(self, writer: Writer, settle: Callable[[Outcome], Awaitable[None]]) -> None:
         logger.thread_safe_append_keys(**self._named)
         try:
             last = await self._commit(writer)
             logger.info("ended", extra={"kind": last.kind, "records": writer.seq})
+            await settle(self._tally.outcome())
         except Superseded as lost:
             logger.info("superseded")
             self._publish(lost.record)

@@ -62,6 +62,11 @@ class Tally:
         elif isinstance(payload, End):
             self._end = payload
 
+    @property
+    def ended(self) -> bool:
+        """Whether the last word has been acknowledged."""
+        return self._end is not None
+
     def outcome(self) -> Outcome:
         """What it has come to."""
         first_text_at = self._first_text_at

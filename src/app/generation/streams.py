@@ -12,16 +12,27 @@ from weakref import WeakValueDictionary
 
 from app import metrics
 from app.event_log.dynamodb import DynamoDBLog
-from app.event_log.records import Cancelled, Claim, Failed, Record, Start, encode_payload
+from app.event_log.records import (
+    Cancelled,
+    Claim,
+    Failed,
+    Handoff,
+    Record,
+    Start,
+    encode_payload,
+)
 from app.exceptions import BadCursor, KeyReused, RequestTooLarge, StreamNotFound
 from app.generation.attempts import Endurance, ask
 from app.generation.claims import continued
 from app.generation.generation import Generation
 from app.generation.outcome import Outcome
 from app.generation.reading import Reading
+from app.generation.spending import spending
 from app.generation.tail import Tail
 from app.generation.transcript import Transcript, is_waiting
 from app.generation.writer import Superseded, Writer, append_patiently
+from app.limits import estimate
+from app.limits.budget import Budget, Reservation
 from app.log import logger, shortened
 from app.providers.base import Partial, Provider, Request
 from app.settings import Settings
@@ -62,9 +73,12 @@ class Streams:
     Every method raises LogUnavailable or LogRefused when the log fails.
     """
 
-    def __init__(self, log: DynamoDBLog, provider: Provider, settings: Settings) -> None:
+    def __init__(
+        self, log: DynamoDBLog, provider: Provider, budget: Budget, settings: Settings
+    ) -> None:
         self._log = log
         self._provider = provider
+        self._budget = budget
         self._settings = settings
         self._name = secrets.token_urlsafe(6)
         self._tails: WeakValueDictionary[str, Tail] = WeakValueDictionary()
@@ -74,25 +88,29 @@ class Streams:
 
     # Creating
 
-    async def create(self, request: Request, key: str | None) -> Record:
+    async def create(self, request: Request, key: str | None, *, owner: str = "") -> Record:
         """The start of a new stream, or of the one that this idempotency key has made before.
 
-        Nobody writes it yet: its first reader will. Raises KeyReused.
+        Nobody writes it yet: its first reader will. Raises KeyReused and LimitExceeded.
         """
-        start = self._start(request, key, writer="")
-        return await self._put_start(start, key) or start
+        start = self._start(request, key, owner, writer="")
+        reserved = await self._reserve(start, key)
+        return await self._put_start(start, reserved=reserved) or start
 
-    async def create_and_read(self, request: Request, key: str | None, window: Window) -> Reading:
+    async def create_and_read(
+        self, request: Request, key: str | None, window: Window, *, owner: str = ""
+    ) -> Reading:
         """As `create`, and a reader at the beginning, whose process is the writer.
 
         Without a key nobody else can know the stream, so the provider is asked at once, while
         the start is still on its way to the log: the first token is one append away, not two.
         """
-        start = self._start(request, key, writer=self._name)
+        start = self._start(request, key, owner, writer=self._name)
+        reserved = await self._reserve(start, key)
         tail = self._tail(start.stream_id)
         generation = None if key else self._generation(tail, request, window)
         try:
-            present = await self._put_start(start, key)
+            present = await self._put_start(start, reserved=reserved)
         except BaseException:
             if generation is not None:
                 await generation.abandon()
@@ -102,16 +120,17 @@ class Streams:
             return self._reading(tail, 0, window)
         tail.feed(start)
         generation = generation or self._generation(tail, request, window)
-        self._let_write(tail, generation, self._writer(start, seq=1))
+        self._let_write(tail, generation, self._writer(start, seq=1), Transcript.of([start]))
         return self._reading(tail, 0, window, generation=generation)
 
-    def _start(self, request: Request, key: str | None, *, writer: str) -> Record:
+    def _start(self, request: Request, key: str | None, owner: str, *, writer: str) -> Record:
         now = time.time()
-        payload = Start(request.model, request.encode(), request.fingerprint)
+        reserved = estimate.at_most(request)
+        payload = Start(request.model, request.encode(), request.fingerprint, owner, reserved)
         if len(encode_payload(payload)) > _LARGEST_START:
             raise RequestTooLarge
         return Record(
-            stream_id=_derived_id(key) if key else secrets.token_urlsafe(_ID_BYTES),
+            stream_id=_derived_id(owner, key) if key else secrets.token_urlsafe(_ID_BYTES),
             seq=0,
             payload=payload,
             writer=writer,
@@ -120,25 +139,31 @@ class Streams:
             expires_at=int(now) + self._settings.stream_ttl,
         )
 
-    async def _refuse_leftovers(self, start: Record) -> None:
-        """Raise KeyReused while anything is left of an expired stream of the same key.
+    async def _reserve(self, start: Record, key: str | None) -> bool:
+        """Reserve what the stream may cost; False if there is nothing to pay, for it exists.
 
-        DynamoDB deletes expired records in any order: position 0 may be free, and what follows
-        it another request's answer.
+        Raises KeyReused while anything is left of an expired stream of the same key: DynamoDB
+        deletes expired records in any order. Position 0 may be free, and what follows it another
+        request's answer.
         """
-        newest = await self._log.newest(start.stream_id)
-        if newest is not None and _expired(newest):
-            raise KeyReused(_EXPIRED_KEY)
+        newest = await self._log.newest(start.stream_id) if key else None
+        if newest is not None:
+            if _expired(newest):
+                raise KeyReused(_EXPIRED_KEY)
+            return False
+        assert isinstance(start.payload, Start)
+        await self._budget.reserve(_reservation(start.payload, start.at))
+        return True
 
-    async def _put_start(self, start: Record, key: str | None) -> Record | None:
+    async def _put_start(self, start: Record, *, reserved: bool) -> Record | None:
         """None if the stream is new; the start that this key has made before otherwise."""
-        if key:
-            await self._refuse_leftovers(start)
         present = await append_patiently(self._log, start, self._settings.create_patience)
         if present is None:
             return None
         assert isinstance(start.payload, Start)
         assert isinstance(present.payload, Start)
+        if reserved:
+            await self._budget.cancel(_reservation(start.payload, start.at))
         if _expired(present):
             raise KeyReused(_EXPIRED_KEY)
         if present.payload.fingerprint != start.payload.fingerprint:
@@ -173,6 +198,14 @@ class Streams:
             return self._reading(tail, 0, window, first=page.records)
         metrics.resumed()
         return self._reading(tail, after + 1, window, first=page.records[1:])
+
+    async def owner(self, stream_id: str) -> str:
+        """Who has created a stream; raises StreamNotFound."""
+        start = await self._log.at(stream_id, 0)
+        if start is None or _expired(start):
+            raise StreamNotFound
+        assert isinstance(start.payload, Start)
+        return start.payload.owner
 
     async def transcript(self, stream_id: str) -> Transcript:
         """A stream as far as it has come; raises StreamNotFound."""
@@ -250,12 +283,13 @@ class Streams:
             logger.info(first_word.kind, extra={"stream": stream, "attempt": attempt})
             if hopeless:
                 metrics.failed(_GIVEN_UP.code)
+                await self._settle(transcript)
                 return None
             # The other half of a handover is none.
             if not is_waiting(transcript.newest):
                 metrics.took_over()
             generation = self._generation(tail, request, window, said=said, attempt=attempt)
-            self._let_write(tail, generation, writer)
+            self._let_write(tail, generation, writer, transcript)
             return generation
 
     def _writer(self, record: Record, *, seq: int) -> Writer:
@@ -289,10 +323,16 @@ class Streams:
             hand_over_at=self._hand_over_at(window),
         )
 
-    def _let_write(self, tail: Tail, generation: Generation, writer: Writer) -> None:
+    def _let_write(
+        self, tail: Tail, generation: Generation, writer: Writer, before: Transcript
+    ) -> None:
         tail.generation = generation
         self._written.add(tail)
-        generation.write(writer, on_end=lambda outcome: self._ended(tail, outcome))
+        generation.write(
+            writer,
+            settle=lambda outcome: self._settle(before, outcome),
+            on_end=lambda outcome: self._ended(tail, outcome),
+        )
         if self._closed:
             generation.hand_over()
 
@@ -301,6 +341,18 @@ class Streams:
         self._written.discard(tail)
         metrics.generated(outcome)
 
+    async def _settle(self, before: Transcript, outcome: Outcome | None = None) -> None:
+        """Let a stream count as what it has cost, if it is over.
+
+        Whoever has put the one last record does this, so it is done once; if that process dies
+        before, the reservation stands. `before` is the stream without what `outcome` tells of.
+        """
+        if outcome is not None and isinstance(outcome.end, Handoff):
+            return
+        request = Request.decode(before.start.request)
+        cost = estimate.spent(request, spending(before, outcome))
+        await self._budget.settle(_reservation(before.start, before.created_at), cost)
+
     # Cancelling
 
     async def cancel(self, stream_id: str) -> Transcript:
@@ -308,10 +360,12 @@ class Streams:
         newest = await self._log.newest(stream_id)
         if newest is None or _expired(newest):
             raise StreamNotFound
+        ours = False
         while not newest.terminal:
             writer = self._writer(newest, seq=newest.seq + 1)
             try:
                 newest = await writer.append(Cancelled(), self._settings.create_patience)
+                ours = True
                 metrics.cancelled()
             except Superseded as lost:
                 newest = lost.record
@@ -320,7 +374,10 @@ class Streams:
             tail.feed(newest)
             if tail.generation is not None:
                 await tail.generation.abandon()
-        return await self.transcript(stream_id)
+        transcript = await self.transcript(stream_id)
+        if ours:
+            await self._settle(transcript)
+        return transcript
 
     # The process
 
@@ -343,10 +400,15 @@ class Streams:
         return tail
 
 
-def _derived_id(key: str) -> str:
-    """The stream id that an idempotency key always gives."""
-    digest = hashlib.sha256(b"idempotency-key:" + key.encode()).digest()
+def _derived_id(owner: str, key: str) -> str:
+    """The stream id that an idempotency key of one owner always gives."""
+    digest = hashlib.sha256(f"idempotency-key:{owner}:{key}".encode()).digest()
     return base64.urlsafe_b64encode(digest[:_ID_BYTES]).decode()
+
+
+def _reservation(start: Start, at: int) -> Reservation:
+    """What was reserved for a stream, in Unix milliseconds `at`."""
+    return Reservation(start.owner, start.reserved, at // 1000)
 
 
 def _expired(record: Record) -> bool:

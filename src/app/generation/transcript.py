@@ -26,9 +26,11 @@ class Transcript:
     """A stream as far as it has come.
 
     `attempts` counts the writers it has had, `fruitless` the last of them that said nothing.
+    `created_at` is in Unix milliseconds.
     """
 
     start: Start
+    created_at: int
     newest: Record
     partial: Partial
     attempts: int
@@ -43,6 +45,7 @@ class Transcript:
         payloads = [record.payload for record in records]
         return cls(
             start=start,
+            created_at=records[0].at,
             newest=records[-1],
             partial=Partial.of(
                 thinking=(p.text for p in payloads if isinstance(p, Thinking)),

@@ -1,0 +1,74 @@
+"""Headers that every answer has, and those that let other origins in."""
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+DOCS = "/docs"
+
+_ALWAYS = {
+    "Referrer-Policy": "no-referrer",
+    "Strict-Transport-Security": "max-age=31536000",
+    "X-Content-Type-Options": "nosniff",
+}
+_NOTHING_TO_RUN = "default-src 'none'; frame-ancestors 'none'"
+
+# What FastAPI's page for trying the API out loads, and from where.
+_SWAGGER = (
+    "default-src 'none'; script-src https://cdn.jsdelivr.net 'unsafe-inline'; "
+    "style-src https://cdn.jsdelivr.net; img-src data: https://fastapi.tiangolo.com; "
+    "connect-src 'self'; frame-ancestors 'none'"
+)
+
+
+class SecurityHeaders:
+    """ASGI middleware: nothing is guessed, told to other sites, or run that was not meant to be.
+
+    An answer that says itself what it may run, as the chat page does, is left to it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and add to the head of its answer."""
+        policy = _SWAGGER if scope.get("path", "").endswith(DOCS) else _NOTHING_TO_RUN
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("Content-Security-Policy", policy)
+                headers.update(_ALWAYS)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class CrossOrigin(TypedDict):
+    """What Starlette's CORSMiddleware is told."""
+
+    allow_origins: Sequence[str]
+    allow_methods: Sequence[str]
+    allow_headers: Sequence[str]
+    expose_headers: Sequence[str]
+
+
+def cross_origin(origins: Sequence[str]) -> CrossOrigin:
+    """Let pages of these origins use the API, without cookies.
+
+    An EventSource sends Last-Event-ID without asking; fetch() asks whether it may.
+    """
+    return CrossOrigin(
+        allow_origins=origins,
+        allow_methods=["GET", "POST"],
+        allow_headers=[
+            "Authorization",
+            "Cache-Control",
+            "Content-Type",
+            "Idempotency-Key",
+            "Last-Event-ID",
+        ],
+        expose_headers=["Location", "Retry-After"],
+    )

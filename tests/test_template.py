@@ -6,18 +6,21 @@ there does cfn-lint know every property: it lets a misspelt `InvokeMode` of a SA
 
 import json
 import os
+import re
 import subprocess
-from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from app import metrics
+from tests.stack import Stack, graphed, values_of
 
 ROOT = Path(__file__).parents[1]
 SAM = ROOT / ".venv-sam/bin"
 
 # SAM's translator wants an older pydantic than the application: it runs in SAM's environment.
-# The service knows the ARNs of managed policies, and `sam deploy` has uploaded the code.
+# `sam deploy` has uploaded the code by then.
 TRANSFORM = """
 import json, sys
 from samtranslator.translator.transform import transform
@@ -25,21 +28,27 @@ from samtranslator.yaml_helper import yaml_parse
 
 class ManagedPolicies:
     def load(self):
-        name = "AWSLambdaBasicExecutionRole"
-        return {name: f"arn:aws:iam::aws:policy/service-role/{name}"}
+        return {}
 
 template = yaml_parse(sys.stdin.read())
 template["Resources"]["StreamFunction"]["Properties"]["CodeUri"] = "s3://bucket/key"
 print(json.dumps(transform(template, {}, ManagedPolicies())))
 """
 
-Resource = dict[str, Any]
-
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:model-key-AbCdEf"
 PROFILE = "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.amazon.nova-lite-v1:0"
 MODEL = "arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-lite-v1:0"
+TOPIC = "arn:aws:sns:eu-west-1:123456789012:alarms"
 
-_NOTHING = object()
+PROVIDERS = {
+    "demo": {},
+    "openai": {"Models": "m", "ProviderSecret": SECRET},
+    "anthropic": {"Models": "m", "ProviderSecret": SECRET},
+    "bedrock": {"Models": "m", "BedrockModelArns": MODEL},
+}
+# What the role allows a function that asks nobody but the demo.
+ALWAYS = {"AppendAndReadStreams", "CountAgainstTheLimits", "Log", "Trace"}
+TABLE = {"Fn::GetAtt": ["StreamTable", "Arn"]}
 
 pytestmark = pytest.mark.sam
 
@@ -58,101 +67,10 @@ def transformed() -> str:
     return run(SAM / "python", "-c", TRANSFORM, text=(ROOT / "template.yaml").read_text())
 
 
-class Stack:
-    """The transformed template as CloudFormation would deploy it with these parameters."""
-
-    def __init__(self, template: dict[str, Any], parameters: dict[str, Any]) -> None:
-        self.template = template
-        self._parameters = parameters
-
-    def with_parameters(self, **parameters: Any) -> "Stack":
-        defaults = {name: each["Default"] for name, each in self.template["Parameters"].items()}
-        assert parameters.keys() <= defaults.keys()
-        return Stack(self.template, {**defaults, **parameters, "AWS::NoValue": _NOTHING})
-
-    def statements(self) -> list[Any]:
-        """What the function's role allows."""
-        [role] = properties_of(self.template["Resources"], "AWS::IAM::Role")
-        [policy] = role["Policies"]
-        statements: list[Any] = self._resolved(policy["PolicyDocument"]["Statement"])
-        return statements
-
-    def others(self) -> list[Any]:
-        """What it allows besides the table."""
-        return [each for each in self.statements() if each["Sid"] != "AppendAndReadStreams"]
-
-    def variables(self) -> dict[str, Any]:
-        function = self.template["Resources"]["StreamFunction"]["Properties"]
-        variables: dict[str, Any] = self._resolved(function["Environment"]["Variables"])
-        return variables
-
-    def refusals(self) -> list[str]:
-        """What the rules say against the parameters."""
-        return [
-            assertion["AssertDescription"]
-            for rule in self.template["Rules"].values()
-            if self._holds(rule["RuleCondition"])
-            for assertion in rule["Assertions"]
-            if not self._holds(assertion["Assert"])
-        ]
-
-    def _resolved(self, node: Any) -> Any:
-        match node:
-            case {"Fn::If": [condition, then, otherwise]}:
-                return self._resolved(then if self._holds({"Condition": condition}) else otherwise)
-            case {"Fn::Split": [separator, text]}:
-                return self._resolved(text).split(separator)
-            case {"Ref": name} if name in self._parameters:
-                return self._parameters[name]
-            case dict():
-                members = {name: self._resolved(value) for name, value in node.items()}
-                return {name: value for name, value in members.items() if value is not _NOTHING}
-            case list():
-                items = [self._resolved(each) for each in node]
-                return [each for each in items if each is not _NOTHING]
-            case _:
-                return node
-
-    def _holds(self, condition: Any) -> bool:
-        match condition:
-            case {"Condition": name}:
-                return self._holds(self.template["Conditions"][name])
-            case {"Fn::Not": [other]}:
-                return not self._holds(other)
-            case {"Fn::And": others}:
-                return all(map(self._holds, others))
-            case {"Fn::Or": others}:
-                return any(map(self._holds, others))
-            case {"Fn::Equals": [left, right]}:
-                return bool(self._resolved(left) == self._resolved(right))
-            case _:
-                raise NotImplementedError(condition)
-
-
 @pytest.fixture(scope="session")
 def stack(transformed: str) -> Stack:
-    return Stack(json.loads(transformed), {})
-
-
-@pytest.fixture(scope="session")
-def resources(transformed: str) -> dict[str, Resource]:
-    loaded: dict[str, Resource] = json.loads(transformed)["Resources"]
-    return loaded
-
-
-def properties_of(resources: dict[str, Resource], kind: str) -> list[dict[str, Any]]:
-    return [each["Properties"] for each in resources.values() if each["Type"] == kind]
-
-
-def values_of(node: object, key: str) -> Iterator[Any]:
-    """What stands under `key` anywhere below a node."""
-    if isinstance(node, dict):
-        yield from (value for name, value in node.items() if name == key)
-        for value in node.values():
-            yield from values_of(value, key)
-    elif isinstance(node, list):
-        for value in node:
-            yield from values_of(value, key)
+    """The stack that the defaults make."""
+    return Stack(json.loads(transformed))
 
 
 def test_sam_accepts_the_template() -> None:
@@ -166,12 +84,33 @@ def test_cloudformation_accepts_what_sam_makes_of_it(transformed: str, tmp_path:
     run(SAM / "cfn-lint", "--template", template)
 
 
-def test_the_function_url_streams_to_everybody(resources: dict[str, Resource]) -> None:
+@pytest.mark.parametrize("access", ["tokens", "open"])
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_whatever_is_chosen_nothing_refers_to_what_is_not_there(
+    stack: Stack, access: str, provider: str
+) -> None:
+    for concurrency, topic in product(["", "0", "50"], ["", TOPIC]):
+        deployed = stack.with_parameters(
+            Access=access,
+            Provider=provider,
+            ReservedConcurrency=concurrency,
+            AlarmTopicArn=topic,
+            **PROVIDERS[provider],
+        )
+
+        assert not deployed.dangling()
+        assert not deployed.refusals()
+
+
+# The two front doors
+
+
+def test_the_function_url_streams_to_everybody(stack: Stack) -> None:
     """Since October 2025 a public function URL needs both permissions, or answers 403."""
-    url = resources["StreamFunctionUrl"]["Properties"]
+    [url] = stack.properties_of("AWS::Lambda::Url").values()
     public = {
         permission["Action"]: permission
-        for permission in properties_of(resources, "AWS::Lambda::Permission")
+        for permission in stack.properties_of("AWS::Lambda::Permission").values()
         if permission["Principal"] == "*"
     }
 
@@ -181,37 +120,163 @@ def test_the_function_url_streams_to_everybody(resources: dict[str, Resource]) -
     assert public["lambda:InvokeFunction"]["InvokedViaFunctionUrl"] is True
 
 
-def test_the_rest_api_streams_every_path_for_as_long_as_the_function_runs(
-    resources: dict[str, Resource],
-) -> None:
-    timeout = resources["StreamFunction"]["Properties"]["Timeout"]
-    paths = resources["StreamApi"]["Properties"]["Body"]["paths"]
+def test_the_rest_api_streams_every_path_for_as_long_as_the_function_runs(stack: Stack) -> None:
+    [api] = stack.properties_of("AWS::ApiGateway::RestApi").values()
 
-    integrations = list(values_of(paths, "x-amazon-apigateway-integration"))
+    integrations = list(values_of(api["Body"]["paths"], "x-amazon-apigateway-integration"))
 
-    assert paths.keys() == {"/", "/{proxy+}"}
-    assert [each["responseTransferMode"] for each in integrations] == ["STREAM", "STREAM"]
-    assert [each["timeoutInMillis"] for each in integrations] == [timeout * 1000, timeout * 1000]
+    assert api["Body"]["paths"].keys() == {"/", "/{proxy+}"}
+    assert [each["responseTransferMode"] for each in integrations] == ["STREAM"] * 2
+    assert [each["timeoutInMillis"] for each in integrations] == [900_000] * 2
+    assert stack.function["Timeout"] == 900
+    for each in integrations:
+        assert each["uri"]["Fn::Sub"].endswith("/response-streaming-invocations")
 
 
-def test_the_function_starts_our_runtime(resources: dict[str, Resource]) -> None:
-    function = resources["StreamFunction"]["Properties"]
-    wrapper = function["Environment"]["Variables"]["AWS_LAMBDA_EXEC_WRAPPER"]
+def test_the_rest_api_turns_floods_away_before_they_cost_an_invocation(stack: Stack) -> None:
+    [stage] = stack.properties_of("AWS::ApiGateway::Stage").values()
+    [settings] = stage["MethodSettings"]
+
+    assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
+    assert settings["ThrottlingRateLimit"] > 0
+    assert settings["ThrottlingBurstLimit"] >= settings["ThrottlingRateLimit"]
+
+
+# The function
+
+
+def test_the_function_starts_our_runtime(stack: Stack) -> None:
+    wrapper = stack.variables["AWS_LAMBDA_EXEC_WRAPPER"]
 
     assert (ROOT / "src" / Path(wrapper).relative_to("/var/task")).is_file()
-    assert function["Handler"] == "app.main.handler"
+    assert stack.function["Handler"] == "app.main.handler"
 
 
-def test_the_function_may_append_to_and_read_its_table_and_nothing_else(stack: Stack) -> None:
-    [statement] = stack.with_parameters().statements()
+def test_every_variable_is_one_that_the_code_reads(stack: Stack) -> None:
+    source = "".join(path.read_text() for path in (ROOT / "src/app").rglob("*.py"))
+    deployed = stack.with_parameters(Provider="openai", OpenAIBaseUrl="http://m/v1", Models="m")
+    # Where a secret is has the secret's own name and this at the end.
+    names = {name.removesuffix("_FROM") for name in deployed.variables}
 
-    assert statement["Effect"] == "Allow"
-    assert statement["Resource"] == {"Fn::GetAtt": ["StreamTable", "Arn"]}
-    assert set(statement["Action"]) == {
-        "dynamodb:GetItem",
-        "dynamodb:PutItem",
-        "dynamodb:Query",
+    unread = {name for name in names if not re.search(rf"\b{name}\b", source)}
+
+    assert unread <= {"AWS_LAMBDA_EXEC_WRAPPER", "POWERTOOLS_SERVICE_NAME"}
+
+
+def test_limits_are_set_unless_they_are_taken_away(stack: Stack) -> None:
+    names = ["REQUESTS_PER_MINUTE", "TOKENS_PER_DAY", "TOTAL_TOKENS_PER_DAY"]
+    unlimited = stack.with_parameters(RequestsPerMinute="", TokensPerDay="", TotalTokensPerDay="")
+
+    assert all(int(stack.variables[name]) > 0 for name in names)
+    assert {unlimited.variables[name] for name in names} == {""}
+
+
+def test_pages_of_other_sites_may_use_it_only_where_they_are_named(stack: Stack) -> None:
+    origins = "https://app.example.com,http://localhost:5173"
+
+    assert stack.variables["ALLOWED_ORIGINS"] == ""
+    assert stack.with_parameters(AllowedOrigins=origins).variables["ALLOWED_ORIGINS"] == origins
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("AllowedOrigins", ["", "https://a.example"], ["*", "https://a.example/", "a.example"]),
+        ("RequestsPerMinute", ["", "0", "60"], ["-1", "1.5", "many"]),
+        ("ReservedConcurrency", ["", "0", "50"], ["00", "-1", "05"]),
+        ("AlarmTopicArn", ["", TOPIC], ["alarms", f"{TOPIC} "]),
+        ("ProviderSecret", ["", SECRET], ["sk-1234"]),
+        ("BedrockModelArns", ["", MODEL, f"{PROFILE},{MODEL}"], ["*", MODEL.replace("nova", "*")]),
+    ],
+)
+def test_a_parameter_that_cannot_work_is_refused(
+    stack: Stack, name: str, good: list[str], bad: list[str]
+) -> None:
+    pattern = stack.template["Parameters"][name]["AllowedPattern"]
+
+    assert all(re.fullmatch(pattern, value) for value in good)
+    assert not [value for value in bad if re.fullmatch(pattern, value)]
+
+
+@pytest.mark.parametrize(("chosen", "reserved"), [({}, None), ({"ReservedConcurrency": "0"}, "0")])
+def test_concurrency_is_reserved_where_it_is_chosen_and_none_stops_the_function(
+    stack: Stack, chosen: dict[str, str], reserved: str | None
+) -> None:
+    function = stack.with_parameters(**chosen).function
+
+    assert function.get("ReservedConcurrentExecutions") == reserved
+
+
+# Who may create streams
+
+
+def test_a_token_is_made_unless_access_is_open(stack: Stack) -> None:
+    """48 letters and digits are 285 random bits."""
+    [(name, secret)] = stack.properties_of("AWS::SecretsManager::Secret").items()
+
+    assert secret["GenerateSecretString"] == {
+        "SecretStringTemplate": "{}",
+        "GenerateStringKey": "default",
+        "PasswordLength": 48,
+        "ExcludePunctuation": True,
     }
+    assert stack.variables["API_TOKENS_FROM"] == {"Fn::Sub": f"secretsmanager:${{{name}}}"}
+    assert stack.statements["ReadTheApiTokens"]["Resource"] == {"Ref": name}
+    assert stack.outputs["TokensSecretArn"]["Value"] == {"Ref": name}
+
+
+def test_open_access_makes_no_token_and_reads_none(stack: Stack) -> None:
+    deployed = stack.with_parameters(Access="open")
+
+    assert not deployed.properties_of("AWS::SecretsManager::Secret")
+    assert not [name for name in deployed.variables if "TOKENS_FROM" in name]
+    assert deployed.statements.keys() == ALWAYS
+    assert "TokensSecretArn" not in deployed.outputs
+
+
+def test_no_secret_is_shown_or_asked_for(stack: Stack) -> None:
+    """CloudFormation keeps parameters, and shows those of no-echo type to who knows how.
+
+    A dynamic reference is a secret's value, wherever it stands.
+    """
+    assert not [name for name in stack.template["Parameters"] if "Key" in name]
+    assert "{{resolve:" not in json.dumps(stack.template)
+
+
+# What the function may do
+
+
+def test_it_may_append_to_and_read_its_table_and_change_only_its_counters(stack: Stack) -> None:
+    log, counters = (
+        stack.statements[sid] for sid in ("AppendAndReadStreams", "CountAgainstTheLimits")
+    )
+
+    assert log["Resource"] == counters["Resource"] == TABLE
+    assert set(log["Action"]) == {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"}
+    assert counters["Action"] == "dynamodb:UpdateItem"
+    assert counters["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "limit:*"}}
+
+
+def test_it_may_do_nothing_else_but_log_trace_and_read_its_tokens(stack: Stack) -> None:
+    assert stack.statements.keys() == ALWAYS | {"ReadTheApiTokens"}
+    assert stack.statements["Log"]["Resource"] == {"Fn::GetAtt": ["StreamLogs", "Arn"]}
+    assert {each["Effect"] for each in stack.statements.values()} == {"Allow"}
+
+
+def test_only_traces_go_to_every_resource_as_they_have_none(stack: Stack) -> None:
+    """X-Ray's actions cannot be granted on anything narrower. SAM's own managed policies can."""
+    statements = [
+        statement
+        for statements in values_of(stack.template, "Statement")
+        for statement in statements
+    ]
+    everywhere = [each for each in statements if each.get("Resource") == "*"]
+
+    assert [set(each["Action"]) for each in everywhere] == [
+        {"xray:PutTelemetryRecords", "xray:PutTraceSegments"}
+    ]
+    assert not list(values_of(stack.template, "ManagedPolicyArns"))
+    assert stack.function["TracingConfig"] == {"Mode": "Active"}
 
 
 def test_with_bedrock_it_may_also_ask_the_models_that_are_named(stack: Stack) -> None:
@@ -219,12 +284,11 @@ def test_with_bedrock_it_may_also_ask_the_models_that_are_named(stack: Stack) ->
         Provider="bedrock", Models="eu.amazon.nova-lite-v1:0", BedrockModelArns=f"{PROFILE},{MODEL}"
     )
 
-    [_, statement] = deployed.statements()
+    statement = deployed.statements["AskTheModels"]
 
-    assert statement["Effect"] == "Allow"
     assert statement["Action"] == "bedrock:InvokeModelWithResponseStream"
     assert statement["Resource"] == [PROFILE, MODEL]
-    assert deployed.variables()["MODELS"] == "eu.amazon.nova-lite-v1:0"
+    assert deployed.variables["MODELS"] == "eu.amazon.nova-lite-v1:0"
 
 
 @pytest.mark.parametrize(
@@ -236,13 +300,12 @@ def test_with_a_key_it_may_also_read_that_secret_and_is_told_only_where_it_is(
 ) -> None:
     deployed = stack.with_parameters(Provider=provider, Models="m", ProviderSecret=SECRET)
 
-    [_, statement] = deployed.statements()
+    statement = deployed.statements["ReadTheKey"]
 
-    assert statement["Effect"] == "Allow"
     assert statement["Action"] == "secretsmanager:GetSecretValue"
     assert statement["Resource"] == SECRET
-    keys = {name: value for name, value in deployed.variables().items() if "KEY" in name}
-    assert keys == {variable: {"Fn::Sub": "secretsmanager:${ProviderSecret}"}}
+    keys = {name: value for name, value in deployed.variables.items() if "KEY" in name}
+    assert keys == {variable: f"secretsmanager:{SECRET}"}
 
 
 @pytest.mark.parametrize("provider", ["demo", "bedrock"])
@@ -251,8 +314,8 @@ def test_a_secret_that_the_provider_does_not_need_may_not_be_read(
 ) -> None:
     deployed = stack.with_parameters(Provider=provider, ProviderSecret=SECRET)
 
-    assert "secretsmanager:GetSecretValue" not in {each["Action"] for each in deployed.others()}
-    assert not [name for name in deployed.variables() if "KEY" in name]
+    assert deployed.statements.keys() == ALWAYS | {"ReadTheApiTokens"}
+    assert not [name for name in deployed.variables if "KEY" in name]
 
 
 def test_a_server_of_ones_own_needs_no_key(stack: Stack) -> None:
@@ -261,10 +324,10 @@ def test_a_server_of_ones_own_needs_no_key(stack: Stack) -> None:
         Provider="openai", Models="m", OpenAIBaseUrl=url, OpenAIPrefill="true"
     )
 
-    assert deployed.variables()["OPENAI_BASE_URL"] == url
-    assert deployed.variables()["OPENAI_PREFILL"] == "true"
+    assert deployed.variables["OPENAI_BASE_URL"] == url
+    assert deployed.variables["OPENAI_PREFILL"] == "true"
     assert not deployed.refusals()
-    assert not deployed.others()
+    assert "ReadTheKey" not in deployed.statements
 
 
 @pytest.mark.parametrize(
@@ -279,24 +342,18 @@ def test_a_server_of_ones_own_needs_no_key(stack: Stack) -> None:
     ],
 )
 def test_a_deployment_that_lacks_a_setting_is_refused_before_anything_is_made(
-    stack: Stack, parameters: dict[str, Any], missing: list[str]
+    stack: Stack, parameters: dict[str, str], missing: list[str]
 ) -> None:
     refusals = stack.with_parameters(**parameters).refusals()
 
     assert [refusal.partition(" ")[0] for refusal in refusals] == missing
 
 
-def test_no_parameter_asks_for_a_key(stack: Stack) -> None:
-    """CloudFormation keeps parameters, and shows those of no-echo type to who knows how."""
-    assert not [name for name in stack.template["Parameters"] if "Key" in name]
+# What is kept, and for how long
 
 
-def test_no_policy_names_every_resource(resources: dict[str, Resource]) -> None:
-    assert "*" not in list(values_of(resources, "Resource"))
-
-
-def test_the_table_is_a_log_per_stream_that_expires(resources: dict[str, Resource]) -> None:
-    table = resources["StreamTable"]["Properties"]
+def test_the_table_is_a_log_per_stream_that_expires(stack: Stack) -> None:
+    [table] = stack.properties_of("AWS::DynamoDB::Table").values()
     types = {each["AttributeName"]: each["AttributeType"] for each in table["AttributeDefinitions"]}
     keys = [(each["AttributeName"], each["KeyType"]) for each in table["KeySchema"]]
 
@@ -307,8 +364,96 @@ def test_the_table_is_a_log_per_stream_that_expires(resources: dict[str, Resourc
     assert table["SSESpecification"] == {"SSEEnabled": True}
 
 
-def test_logs_do_not_stay_for_ever(resources: dict[str, Resource]) -> None:
-    function = resources["StreamFunction"]["Properties"]
-    group = resources[function["LoggingConfig"]["LogGroup"]["Ref"]]["Properties"]
+@pytest.mark.parametrize(
+    ("chosen", "backed_up", "policy"),
+    [
+        ({}, "true", "Retain"),
+        ({"PointInTimeRecovery": "false", "TableDeletionPolicy": "Delete"}, "false", "Delete"),
+    ],
+)
+def test_the_table_is_backed_up_and_outlives_the_stack_unless_chosen_otherwise(
+    stack: Stack, chosen: dict[str, str], backed_up: str, policy: str
+) -> None:
+    table = stack.with_parameters(**chosen).resources["StreamTable"]
 
-    assert "RetentionInDays" in group
+    recovery = table["Properties"]["PointInTimeRecoverySpecification"]
+    assert recovery == {"PointInTimeRecoveryEnabled": backed_up}
+    assert table["DeletionPolicy"] == table["UpdateReplacePolicy"] == policy
+
+
+def test_logs_do_not_stay_for_ever(stack: Stack) -> None:
+    groups = stack.properties_of("AWS::Logs::LogGroup")
+    group = groups[stack.function["LoggingConfig"]["LogGroup"]["Ref"]]
+
+    assert group["RetentionInDays"] == stack.parameters["LogRetentionDays"] > 0
+
+
+# What is watched
+
+
+@pytest.mark.parametrize(("topic", "actions"), [("", None), (TOPIC, [TOPIC])])
+def test_alarms_are_sent_where_there_is_a_topic_for_them(
+    stack: Stack, topic: str, actions: list[str] | None
+) -> None:
+    deployed = stack.with_parameters(AlarmTopicArn=topic, ReservedConcurrency="50")
+    alarms = deployed.properties_of("AWS::CloudWatch::Alarm").values()
+
+    assert len(alarms) == 7
+    assert all(each.get("AlarmActions") == actions for each in alarms)
+    assert all(each.get("OKActions") == actions for each in alarms)
+
+
+def test_nothing_to_measure_is_no_alarm(stack: Stack) -> None:
+    """Metrics are written when streams end: at night there are none."""
+    alarms = stack.properties_of("AWS::CloudWatch::Alarm").values()
+
+    assert {each["TreatMissingData"] for each in alarms} == {"notBreaching"}
+
+
+@pytest.mark.parametrize("reserved", ["", "0"])
+def test_concurrency_runs_out_only_where_some_is_reserved(stack: Stack, reserved: str) -> None:
+    stopped = stack.with_parameters(ReservedConcurrency=reserved)
+
+    assert "ConcurrencyRunsOut" not in stopped.resources
+    expressions = stack.with_parameters(ReservedConcurrency="50").resources["ConcurrencyRunsOut"]
+    assert list(values_of(expressions, "Expression")) == ["100 * running / 50"]
+
+
+def test_alarms_watch_what_the_code_counts_for_this_stack(stack: Stack) -> None:
+    alarms = stack.properties_of("AWS::CloudWatch::Alarm")
+    # A metric stands in the alarm itself, or in an expression's member.
+    watched = [
+        each
+        for each in [*alarms.values(), *values_of(alarms, "Metric")]
+        if each.get("Namespace") == metrics.NAMESPACE
+    ]
+
+    assert {each["MetricName"] for each in watched} == {
+        "TimeToFirstToken",
+        "Takeovers",
+        "Errors",
+        "InputTokens",
+        "OutputTokens",
+    }
+    assert {each["MetricName"] for each in watched} <= metrics.UNITS.keys()
+    service = {"Name": "service", "Value": stack.variables["POWERTOOLS_SERVICE_NAME"]}
+    assert all(each["Dimensions"] == [service] for each in watched)
+
+
+def test_the_dashboard_shows_all_that_the_code_counts(stack: Stack) -> None:
+    [dashboard] = stack.properties_of("AWS::CloudWatch::Dashboard").values()
+    body = dashboard["DashboardBody"]["Fn::Sub"]
+
+    shown = {name for namespace, name in graphed(body) if namespace == metrics.NAMESPACE}
+
+    assert shown == metrics.UNITS.keys()
+    assert f'"service", "{stack.variables["POWERTOOLS_SERVICE_NAME"]}"' in body
+
+
+def test_there_is_a_page_on_what_to_do_at_each_alarm(stack: Stack) -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    deployed = stack.with_parameters(ReservedConcurrency="50")
+
+    alarms = deployed.properties_of("AWS::CloudWatch::Alarm")
+
+    assert {row[1] for row in re.finditer(r"^\| `(\w+)`", page, re.MULTILINE)} == alarms.keys()

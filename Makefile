@@ -8,7 +8,7 @@ LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock bench sam peers validate build clean
+.PHONY: help run test check format lock bench sam peers validate build deploy logs delete clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,8 +45,18 @@ peers: .venv-peers/.installed ## Install other people's servers, for tests, into
 validate: .venv-sam/.installed ## Check template.yaml as SAM and CloudFormation see it
 	@$(SAM) validate --lint $(ARGS)
 
-build: .venv-sam/.installed ## Build what `sam deploy` uploads
+build: .venv-sam/.installed ## Build what `sam deploy` uploads, as src/Makefile says
 	@$(SAM) build $(ARGS)
+
+deploy: .venv-sam/.installed ## Build and deploy the stack; ARGS=--guided asks for every parameter
+	@$(SAM) build
+	@$(SAM) deploy $(ARGS)
+
+logs: .venv-sam/.installed ## Follow the function's log
+	@$(SAM) logs --name StreamFunction --tail $(ARGS)
+
+delete: .venv-sam/.installed ## Delete the stack; the table stays unless it is deployed otherwise
+	@$(SAM) delete $(ARGS)
 
 clean: ## Remove environments, builds and caches
 	@rm -rf .venv .venv-sam .venv-peers .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -4,49 +4,24 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Browser, Page
+from playwright.async_api import Error, Route
 
-from tests.chromium import chromium
-from tests.flows.conftest import Conversation, Function, Gate, Start
+from tests.flows.chat_page import WARM, Profile, asked, events_path, profile, reads, shows, until
+from tests.flows.conftest import Function, Gate, Start
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 
-DEADLINE_MS = 20_000
 DROPS = 10
-# One sandbox for the whole page, because starting one for each of its requests takes its time.
-WARM = {"sandboxes": 1, "concurrency": 16}
+PARTS = ("client.js", "favicon.svg", "page.css", "page.js")
+MARKUP = "<img src=x onerror=document.body.remove()> "
 
 Gated = tuple[Gate, dict[str, str]]
 
 
 @pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
+async def browser() -> AsyncIterator[Profile]:
+    async with profile() as browser:
         yield browser
-
-
-async def opened(browser: Browser, function: Function, address: str = "/") -> Page:
-    page = await browser.new_page(base_url=str(function.http.base_url))
-    page.set_default_timeout(DEADLINE_MS)
-    await page.goto(address)
-    return page
-
-
-async def asked(page: Page, gate: Gate, prompt: str = "hi") -> Conversation:
-    """The model's side of a prompt that was typed into the page."""
-    await page.get_by_test_id("prompt").fill(prompt)
-    await page.keyboard.press("Enter")
-    return await gate.next()
-
-
-async def shows(page: Page, state: str) -> None:
-    await page.locator(f"[data-testid=state][data-state={state}]").wait_for()
-
-
-async def reads(page: Page, text: str) -> None:
-    """Return when the answer on the page is exactly this."""
-    answer = "document.querySelector('[data-testid=answer]').textContent"
-    await page.wait_for_function(f"text => {answer} === text", arg=text)
 
 
 async def drop_reader(function: Function, path: str) -> None:
@@ -60,40 +35,40 @@ async def drop_reader(function: Function, path: str) -> None:
     assert answer.is_success, answer.text
 
 
-def events_path(page: Page) -> str:
-    return f"/streams/{page.url.partition('?stream=')[2]}/events"
+def invocations(function: Function) -> int:
+    return sum("START RequestId" in line for line in function.lines)
 
 
 async def test_words_are_on_the_page_before_the_model_says_the_next(
-    start: Start, gate: Gated, browser: Browser
+    start: Start, gate: Gated, browser: Profile
 ) -> None:
     """And as text, whatever they look like; a screen reader hears the start and the end only."""
     model, env = gate
     async with start(env, **WARM) as function:
-        page = await opened(browser, function)
-        conversation = await asked(page, model, "<i>hi</i>")
+        page = await browser.open(function)
+        conversation = await asked(page, model, MARKUP)
         answer, announcer = page.get_by_test_id("answer"), page.get_by_test_id("announcer")
         said = ""
-        for word in ("<b>one</b> ", "two & ", "三 "):
+        for word in (MARKUP, "two & ", "三 "):
             await conversation.say(word)
             said += word
             await reads(page, said)
-        await page.wait_for_function("document.querySelector('#announcer').textContent")
+        await until(page, "() => document.querySelector('#announcer').textContent")
         assert await announcer.text_content() == "Answer started."
         assert await answer.get_attribute("aria-busy") == "true"
         await conversation.finish()
         await shows(page, "finished")
         assert await answer.get_attribute("aria-busy") == "false"
-        assert await page.locator("article b, article i").count() == 0
-        await announcer.get_by_text("Finished. The answer has 4 words.").wait_for()
+        assert await page.locator("article img").count() == 0
+        await announcer.get_by_text("Finished. The answer has 6 words.").wait_for()
 
 
 async def test_a_reload_in_mid_answer_shows_it_all_and_goes_on(
-    start: Start, gate: Gated, browser: Browser
+    start: Start, gate: Gated, browser: Profile
 ) -> None:
     model, env = gate
     async with start(env, **WARM) as function:
-        page = await opened(browser, function)
+        page = await browser.open(function)
         conversation = await asked(page, model, "What now?")
         await conversation.say("one ")
         await reads(page, "one ")
@@ -109,15 +84,15 @@ async def test_a_reload_in_mid_answer_shows_it_all_and_goes_on(
 
 
 async def test_two_tabs_show_one_answer_and_stop_in_one_stops_the_other_within_a_second(
-    start: Start, gate: Gated, browser: Browser
+    start: Start, gate: Gated, browser: Profile
 ) -> None:
     model, env = gate
     async with start(env, **WARM) as function:
-        page = await opened(browser, function)
+        page = await browser.open(function)
         conversation = await asked(page, model)
         await conversation.say("one ")
         await reads(page, "one ")
-        other = await opened(browser, function, page.url)
+        other = await browser.open(function, page.url)
         await reads(other, "one ")
         await conversation.say("two ")
         await asyncio.gather(reads(page, "one two "), reads(other, "one two "))
@@ -128,12 +103,12 @@ async def test_two_tabs_show_one_answer_and_stop_in_one_stops_the_other_within_a
 
 
 async def test_nobody_reconnects_to_a_finished_stream(
-    start: Start, gate: Gated, browser: Browser
+    start: Start, gate: Gated, browser: Profile
 ) -> None:
     """The page closes its EventSource at the end; one that does not is answered 204."""
     model, env = gate
     async with start(env, **WARM) as function:
-        page = await opened(browser, function)
+        page = await browser.open(function)
         asked_for: list[str] = []
         page.on("request", lambda request: asked_for.append(request.url))
         conversation = await asked(page, model)
@@ -153,11 +128,11 @@ async def test_nobody_reconnects_to_a_finished_stream(
 
 
 async def test_ten_dropped_connections_cost_nothing(
-    start: Start, gate: Gated, browser: Browser
+    start: Start, gate: Gated, browser: Profile
 ) -> None:
     model, env = gate
     async with start(env, **WARM) as function:
-        page = await opened(browser, function)
+        page = await browser.open(function)
         conversation = await asked(page, model)
         said = ""
         for number in range(DROPS):
@@ -175,11 +150,11 @@ async def test_ten_dropped_connections_cost_nothing(
 
 
 async def test_the_page_tells_that_another_sandbox_took_over(
-    start: Start, gate: Gated, browser: Browser
+    start: Start, gate: Gated, browser: Profile
 ) -> None:
     model, env = gate
     async with start({**env, "LEASE": "1"}) as function:
-        page = await opened(browser, function)
+        page = await browser.open(function)
         conversation = await asked(page, model)
         await conversation.say("one ")
         await reads(page, "one ")
@@ -196,12 +171,12 @@ async def test_the_page_tells_that_another_sandbox_took_over(
 
 
 async def test_the_page_is_used_from_the_keyboard(
-    start: Start, gate: Gated, browser: Browser
+    start: Start, gate: Gated, browser: Profile
 ) -> None:
     """Shift+Enter makes a line, Enter sends, Escape stops."""
     model, env = gate
     async with start(env, **WARM) as function:
-        page = await opened(browser, function)
+        page = await browser.open(function)
         await page.keyboard.type("one")
         await page.keyboard.press("Shift+Enter")
         await page.keyboard.type("two")
@@ -213,11 +188,11 @@ async def test_the_page_is_used_from_the_keyboard(
 
 
 async def test_going_back_shows_the_stream_before(
-    start: Start, gate: Gated, browser: Browser
+    start: Start, gate: Gated, browser: Profile
 ) -> None:
     model, env = gate
     async with start(env, **WARM) as function:
-        page = await opened(browser, function)
+        page = await browser.open(function)
         for word in ("first", "second"):
             conversation = await asked(page, model, word)
             await conversation.say(word)
@@ -232,11 +207,11 @@ async def test_going_back_shows_the_stream_before(
 
 
 async def test_a_reader_who_scrolled_up_is_left_there_until_they_jump(
-    start: Start, gate: Gated, browser: Browser
+    start: Start, gate: Gated, browser: Profile
 ) -> None:
     model, env = gate
     async with start(env, **WARM) as function:
-        page = await opened(browser, function)
+        page = await browser.open(function)
         conversation = await asked(page, model)
         at_end = "() => innerHeight + scrollY >= document.documentElement.scrollHeight - 1"
         said = ""
@@ -245,7 +220,7 @@ async def test_a_reader_who_scrolled_up_is_left_there_until_they_jump(
             await conversation.say(words)
             said += words
             await reads(page, said)
-            await page.wait_for_function(at_end)
+            await until(page, at_end)
         await page.mouse.wheel(0, -200)
         latest = page.get_by_test_id("latest")
         await latest.wait_for()
@@ -254,16 +229,16 @@ async def test_a_reader_who_scrolled_up_is_left_there_until_they_jump(
         await reads(page, f"{said}more")
         assert await page.evaluate("scrollY") == top
         await latest.click()
-        await page.wait_for_function(at_end)
+        await until(page, at_end)
         await conversation.finish()
         await shows(page, "finished")
 
 
 async def test_a_refused_prompt_is_given_back_with_the_reason(
-    start: Start, browser: Browser
+    start: Start, browser: Profile
 ) -> None:
     async with start(**WARM) as function:
-        page = await opened(browser, function)
+        page = await browser.open(function)
         await page.get_by_test_id("prompt").fill("x" * 100_001)
         await page.get_by_test_id("send").click()
         await shows(page, "failed")
@@ -274,21 +249,55 @@ async def test_a_refused_prompt_is_given_back_with_the_reason(
         assert len(await page.get_by_test_id("prompt").input_value()) == 100_001
 
 
-async def test_an_address_without_a_stream_says_so(start: Start, browser: Browser) -> None:
+async def test_an_address_without_a_stream_says_so(start: Start, browser: Profile) -> None:
     async with start(**WARM) as function:
-        page = await opened(browser, function, f"/?stream={'a' * 32}")
+        page = await browser.open(function, f"/?stream={'a' * 32}")
         await shows(page, "lost")
         refusal = await function.http.get(f"/streams/{'a' * 32}")
         error = page.get_by_test_id("error")
         assert refusal.json()["error"]["message"] in str(await error.text_content())
 
 
+async def test_a_script_that_gets_into_the_page_does_not_run(
+    start: Start, browser: Profile
+) -> None:
+    """Nor does markup become elements; both are reported, so that the other tests would tell."""
+    async with start(**WARM) as function:
+        page = await browser.open(function)
+
+        async def inject(route: Route) -> None:
+            answer = await route.fetch()
+            script = "<body><script>document.title = 'taken'</script>"
+            await route.fulfill(
+                response=answer, body=(await answer.text()).replace("<body>", script)
+            )
+
+        await page.route("**/", inject)
+        await page.reload()
+        assert await page.get_by_text("Answers that outlive").count() == 1
+        assert await page.title() != "taken"
+        (refused,) = browser.violations
+        assert "inline script" in refused
+        with pytest.raises(Error, match="TrustedHTML"):
+            await page.evaluate("document.body.innerHTML = '<img src=x onerror=alert()>'")
+        browser.violations.clear()
+
+
+async def test_coming_back_to_the_page_is_one_invocation(start: Start, browser: Profile) -> None:
+    """Each may be a cold start: only the page itself is asked for again."""
+    async with start(**WARM) as function:
+        for expected in (1 + len(PARTS), 1):
+            before = invocations(function)
+            await browser.open(function)
+            assert invocations(function) - before == expected
+
+
 async def test_trying_again_after_the_network_was_away_makes_one_stream(
-    start: Start, gate: Gated, browser: Browser
+    start: Start, gate: Gated, browser: Profile
 ) -> None:
     model, env = gate
     async with start(env, **WARM) as function:
-        page = await opened(browser, function)
+        page = await browser.open(function)
         await page.context.set_offline(offline=True)
         await page.get_by_test_id("prompt").fill("hi")
         await page.keyboard.press("Enter")

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qs
 
 import anyio
 import pytest
@@ -50,7 +50,7 @@ window.read = (options) => {
   });
 };
 window.create = (body, options) => createStream(body, { ...quick, ...options }).catch(
-  ({ name, status, code, message }) => ({ name, status, code, message }),
+  ({ name, status, code, message, retryAfter }) => ({ name, status, code, message, retryAfter }),
 );
 window.ready = true;
 """
@@ -64,6 +64,15 @@ class Request:
     target: str
     headers: dict[str, str]
     body: bytes
+
+    @property
+    def query(self) -> dict[str, str]:
+        return {name: value for name, (value,) in parse_qs(self.target.partition("?")[2]).items()}
+
+    @property
+    def shown(self) -> tuple[str | None, str | None]:
+        """The credentials: an access token, and the token of a stream."""
+        return self.headers.get("authorization"), self.query.get("token")
 
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -113,11 +122,15 @@ async def _read(reader: asyncio.StreamReader) -> Request:
     return Request(method, target, headers, body)
 
 
-def answer(status: int, body: object = None, kind: str = "application/json") -> Answer:
+def answer(
+    status: int, body: object = None, kind: str = "application/json", retry_after: int | None = None
+) -> Answer:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     async def send(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = f"HTTP/1.1 {status} x\r\nContent-Type: {kind}\r\nConnection: close\r\n"
+        if retry_after is not None:
+            head += f"Retry-After: {retry_after}\r\n"
         length = "" if status == 204 else f"Content-Length: {len(content)}\r\n"
         writer.write(f"{head}{length}\r\n".encode() + (b"" if status == 204 else content))
 
@@ -171,8 +184,16 @@ def done(seq: int) -> bytes:
     return frame(seq, "done", {"finish_reason": "stop", "usage": usage})
 
 
-def snapshot(last: int, status: str = "streaming", error: object = None) -> Answer:
-    return answer(200, {"id": "s", "status": status, "last_event_id": f"s:{last}", "error": error})
+def snapshot(
+    last: int, status: str = "streaming", error: object = None, token: str | None = None
+) -> Answer:
+    body = {"id": "s", "status": status, "last_event_id": f"s:{last}"}
+    return answer(200, body | {"error": error, "token": token})
+
+
+def refusal(status: int, code: str, retry_after: int | None = None) -> Answer:
+    body = {"error": {"code": code, "message": "No."}}
+    return answer(status, body, retry_after=retry_after)
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +233,7 @@ class Bench:
     def cursors(self) -> list[str]:
         """Where each connection started: the header wins, as it does on the server."""
         return [
-            request.headers.get("last-event-id") or unquote(request.target).partition("=")[2]
+            request.headers.get("last-event-id") or request.query.get("last_event_id", "")
             for request in self.server.asked(EVENTS)
         ]
 
@@ -482,6 +503,7 @@ async def test_a_refused_creation_says_why_and_is_not_repeated(bench: Bench) -> 
     assert await bench.run("create({prompt: 'Hi'})") == {
         "name": "StreamError",
         "status": 413,
+        "retryAfter": 0,
         **body["error"],
     }
 
@@ -500,3 +522,103 @@ async def test_a_creation_can_be_aborted_while_it_waits(bench: Bench, wait: Answ
     waits = "{backoffMs: 3_600_000, backoffCapMs: 3_600_000, signal: AbortSignal.timeout(200)}"
     failure = await bench.run(f"create({{prompt: 'Hi'}}, {waits})")
     assert failure["name"] == "TimeoutError"
+
+
+# Where the API wants credentials
+
+
+async def test_an_access_token_goes_into_a_header_and_never_into_an_address(bench: Bench) -> None:
+    bench.server.script("/streams", answer(201, {"id": "s", "token": "t"}))
+    bench.server.script(SNAPSHOT, snapshot(0, token="t"))
+    bench.server.script("/streams/s/cancel", answer(200, {}))
+    bench.server.script(EVENTS, sse(words(0, 0), hang=True))
+    await bench.run("create({prompt: 'Hi'}, {bearer: 'b'})")
+    await bench.run("readStream('s', {bearer: 'b', token: 't'})")
+    await bench.run("read({bearer: 'b', token: 't'})")
+    await bench.until("events.length === 1")
+    await bench.run("stream.cancel()")
+    shown = {request.target.partition("?")[0]: request.shown for request in bench.server.requests}
+    assert shown == {
+        **dict.fromkeys(("/streams", SNAPSHOT, "/streams/s/cancel"), ("Bearer b", None)),
+        EVENTS: (None, "t"),
+    }
+
+
+async def test_a_streams_token_alone_is_enough_to_read_look_and_cancel(bench: Bench) -> None:
+    bench.server.script(EVENTS, answer(503), sse(words(0, 0), hang=True))
+    bench.server.script(SNAPSHOT, snapshot(0, token="t"))
+    bench.server.script("/streams/s/cancel", answer(200, {}))
+    await bench.run("read({token: 't'})")
+    await bench.until("events.length === 1")
+    await bench.run("stream.cancel()")
+    assert [request.shown for request in bench.server.requests] == [(None, "t")] * 4
+
+
+async def test_an_owner_who_has_no_token_of_the_stream_gets_one_first(bench: Bench) -> None:
+    bench.server.script(SNAPSHOT, answer(503), snapshot(1, token="t"))
+    bench.server.script(EVENTS, sse(words(0, 0), done(1)))
+    await bench.read_to("finished", "{bearer: 'b'}")
+    (request,) = bench.server.asked(EVENTS)
+    assert request.shown == (None, "t")
+    assert await bench.run("states") == ["live", "finished"]
+
+
+async def test_an_owner_needs_no_token_where_the_server_is_open(bench: Bench) -> None:
+    bench.server.script(SNAPSHOT, snapshot(1))
+    bench.server.script(EVENTS, sse(words(0, 0), done(1)))
+    await bench.read_to("finished", "{bearer: 'b'}")
+    (request,) = bench.server.asked(EVENTS)
+    assert request.query == {}
+
+
+async def test_a_token_that_has_expired_is_renewed_for_its_owner(bench: Bench) -> None:
+    bench.server.script(
+        EVENTS, sse(words(0, 1)), refusal(401, "token_expired"), sse(words(2, 2), done(3))
+    )
+    bench.server.script(SNAPSHOT, snapshot(3, token="new"))
+    await bench.read_to("finished", "{bearer: 'b', token: 'old'}")
+    assert await bench.text() == "0 1 2 "
+    assert bench.cursors() == ["", "s:1", "s:1"]
+    assert [request.shown[1] for request in bench.server.asked(EVENTS)] == ["old", "old", "new"]
+
+
+@pytest.mark.parametrize("code", ["token_expired", "unauthorized"])
+async def test_who_is_not_let_in_is_told_why_and_asks_no_more(bench: Bench, code: str) -> None:
+    bench.server.script(EVENTS, refusal(401, code))
+    bench.server.script(SNAPSHOT, refusal(401, code))
+    await bench.read_to("lost", "{token: 't'}")
+    assert await bench.run("[failure.status, failure.code, failure.message]") == [401, code, "No."]
+    assert await bench.run("sources.map((source) => source.readyState)") == [2]
+
+
+async def test_an_error_that_is_not_in_the_log_does_not_end_a_stream(bench: Bench) -> None:
+    """Such as a refusal of `GET /sse`: it has no id."""
+    busy = b'event: error\ndata: {"code":"rate_limited","retryable":true}\n\n'
+    bench.server.script(EVENTS, sse(words(0, 0), busy), sse(words(1, 1), done(2)))
+    await bench.read_to("finished")
+    assert await bench.text() == "0 1 "
+
+
+async def test_a_server_that_says_when_to_come_back_is_asked_no_sooner(bench: Bench) -> None:
+    bench.server.script(
+        "/streams", refusal(429, "rate_limited", retry_after=1), answer(201, {"id": "s"})
+    )
+    began = time.monotonic()
+    assert await bench.run("create({prompt: 'Hi'}, {backoffCapMs: 1_000})") == {"id": "s"}
+    assert time.monotonic() - began >= 1
+
+
+async def test_a_server_that_wants_to_be_left_alone_for_longer_is(bench: Bench) -> None:
+    bench.server.script("/streams", refusal(429, "budget_spent", retry_after=7200))
+    assert await bench.run("create({prompt: 'Hi'})") == {
+        "name": "StreamError",
+        "status": 429,
+        "code": "budget_spent",
+        "message": "No.",
+        "retryAfter": 7200,
+    }
+
+
+async def test_an_access_token_that_cannot_be_sent_is_an_error_at_once(bench: Bench) -> None:
+    failure = await bench.run("create({prompt: 'Hi'}, {bearer: 'b\u2026'})")
+    assert failure["name"] == "TypeError"

@@ -15,6 +15,10 @@
  * trouble. This module adds what it lacks: it goes on after answers that EventSource takes for
  * final, notices a connection that is open but dead, refuses repeated and missing events, and
  * knows when a stream has ended.
+ *
+ * Where the API wants an access token, give it as `bearer` to all three. EventSource, which can
+ * send no header, shows the token of its one stream instead; who has only that (`token` of what
+ * was created or read) may read and cancel this stream, and needs no `bearer`.
  */
 
 /**
@@ -26,7 +30,7 @@
  *
  * @typedef {{code: string, message: string, retryable: boolean}} Failure
  * @typedef {{input_tokens: number | null, output_tokens: number | null}} Usage
- * @typedef {{id: string, status: string, model: string}} Created
+ * @typedef {{id: string, status: string, model: string, token: string | null}} Created
  * @typedef {Created & {thinking: string, answer: string, last_event_id: string,
  *   finish_reason: string | null, usage: Usage | null, error: Failure | null, expires_at: number
  * }} Snapshot
@@ -54,10 +58,17 @@
 const DEFAULTS = {
   /** Where the API is: "" for the root of this origin, or "/stage", or "https://host". */
   baseUrl: "",
+  /** An access token of the API's, for all that its owner may. */
+  bearer: /** @type {string | null} */ (null),
+  /** A stream's own token, which says nothing where there is a bearer. */
+  token: /** @type {string | null} */ (null),
   /** Attempts of one request, the first included, and the time one attempt may take. */
   attempts: 5,
   timeoutMs: 15_000,
-  /** The wait before trying again: doubles up to the cap, and chance takes away up to half. */
+  /**
+   * The wait before trying again: doubles up to the cap, and chance takes away up to half. It is
+   * longer if the server says so; one that wants more than the cap is not waited for.
+   */
   backoffMs: 500,
   backoffCapMs: 10_000,
   /** Three heartbeats and some slack. */
@@ -76,14 +87,18 @@ const KINDS = ["start", "claim", "thinking", "answer", "heartbeat", "handoff", "
 /** @type {Record<string, State>} */
 const FINAL_STATES = { done: "finished", error: "failed", cancelled: "cancelled" };
 
-/** A request that was refused, or failed to the last attempt; `status` 0: no complete answer. */
+/**
+ * A request that was refused, or failed to the last attempt; `status` 0: no complete answer.
+ * `retryAfter`: seconds after which the server wants to be asked again; 0 if it did not say.
+ */
 export class StreamError extends Error {
   /** @param {number} status @param {string} code @param {string} message */
-  constructor(status, code, message) {
+  constructor(status, code, message, retryAfter = 0) {
     super(message);
     this.name = "StreamError";
     this.status = status;
     this.code = code;
+    this.retryAfter = retryAfter;
     this.retryable = status === 0 || status === 408 || status === 429 || status >= 500;
   }
 }
@@ -149,7 +164,9 @@ export class LLMStream extends EventTarget {
     globalThis.addEventListener("online", () => this.#backingOff && this.#probe(), { signal });
     globalThis.addEventListener("pageshow", check, { signal });
     globalThis.document?.addEventListener("visibilitychange", check, { signal });
-    this.#connect();
+    const { bearer, token } = this.#options;
+    if (bearer && !token) void this.#probe();
+    else this.#connect();
   }
 
   get state() {
@@ -190,10 +207,10 @@ export class LLMStream extends EventTarget {
 
   #connect() {
     if (this.#closed.signal.aborted) return;
-    const { baseUrl, EventSource } = this.#options;
-    const cursor = this.#lastEventId && `?last_event_id=${encodeURIComponent(this.#lastEventId)}`;
+    const { baseUrl, token, EventSource } = this.#options;
+    const query = queryOf({ last_event_id: this.#lastEventId, token });
     this.#source?.close();
-    const source = new EventSource(`${baseUrl}${pathOf(this.id)}/events${cursor}`);
+    const source = new EventSource(`${baseUrl}${pathOf(this.id)}/events${query}`);
     for (const kind of KINDS) source.addEventListener(kind, (event) => this.#receive(event));
     source.addEventListener("open", () => this.#heard());
     source.addEventListener("error", (event) => {
@@ -212,22 +229,26 @@ export class LLMStream extends EventTarget {
     if (this.#source?.readyState === 2 || this.#drops >= DROPS_BEFORE_BACKOFF) this.#backOff();
   }
 
-  #backOff() {
+  #backOff(retryAfter = 0) {
     this.#source?.close();
     this.#backingOff = true;
-    this.#wait(backoff(this.#drops, this.#options), () => this.#probe());
+    this.#wait(backoff(this.#drops, this.#options, retryAfter), () => this.#probe());
   }
 
-  /** EventSource does not tell why it gave up: a plain request does, and whether more will come. */
+  /**
+   * EventSource does not tell why it gave up: a plain request does, and whether more will come.
+   * To the owner it also gives a token that is good for now.
+   */
   async #probe() {
     this.#backingOff = false;
     clearTimeout(this.#timer);
     try {
-      const { status, last_event_id, error } = await readStream(this.id, {
+      const { status, last_event_id, error, token } = await readStream(this.id, {
         ...this.#options,
         attempts: 1,
         signal: this.#closed.signal,
       });
+      this.#options.token = token;
       const ended = status in FINAL_STATES && last_event_id === this.#lastEventId;
       if (ended) this.#end(FINAL_STATES[status], error ?? undefined);
       else this.#connect();
@@ -236,7 +257,7 @@ export class LLMStream extends EventTarget {
       if (!(error instanceof StreamError)) throw error;
       if (!error.retryable) return this.#end("lost", error);
       this.#drops += 1;
-      this.#backOff();
+      this.#backOff(error.retryAfter);
     }
   }
 
@@ -282,9 +303,10 @@ export class LLMStream extends EventTarget {
   }
 
   #checkSilence() {
-    if (this.#source?.readyState === 2) return;
+    const { readyState = 2 } = this.#source ?? {};
+    if (readyState === 2) return;
     const { stalledMs, silentMs, unansweredMs } = this.#options;
-    const limit = this.#source?.readyState === 1 ? silentMs : unansweredMs;
+    const limit = readyState === 1 ? silentMs : unansweredMs;
     const silence = Date.now() - this.#heardAt;
     if (silence >= limit) {
       this.#enter("reconnecting");
@@ -322,19 +344,30 @@ export class LLMStream extends EventTarget {
 /** @param {string} id */
 const pathOf = (id) => `/streams/${encodeURIComponent(id)}`;
 
+/** @param {Record<string, string | null>} parameters of which the empty ones are left out */
+function queryOf(parameters) {
+  const query = new URLSearchParams();
+  for (const [name, value] of Object.entries(parameters)) if (value) query.set(name, value);
+  return query.size ? `?${query}` : "";
+}
+
 /**
  * @param {string} path @param {RequestInit} init @param {Options} options
  * @returns {Promise<any>} the JSON answer
  */
 async function request(path, init, options) {
   const settings = { ...DEFAULTS, ...options };
+  const { baseUrl, bearer, token, attempts, backoffCapMs } = settings;
+  const headers = new Headers(init.headers);
+  if (bearer) headers.set("Authorization", `Bearer ${bearer}`);
+  const url = `${baseUrl}${path}${bearer ? "" : queryOf({ token })}`;
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await exchange(settings.baseUrl + path, init, settings);
+      return await exchange(url, { ...init, headers }, settings);
     } catch (error) {
-      const again = error instanceof StreamError && error.retryable && attempt < settings.attempts;
-      if (!again) throw error;
-      await pause(backoff(attempt, settings), init.signal);
+      if (!(error instanceof StreamError && error.retryable && attempt < attempts)) throw error;
+      if (error.retryAfter * 1000 > backoffCapMs) throw error;
+      await pause(backoff(attempt, settings, error.retryAfter), init.signal);
     }
   }
 }
@@ -346,14 +379,20 @@ async function exchange(url, init, { fetch, timeoutMs }) {
   try {
     const response = await fetch(url, { ...init, signal });
     if (response.ok) return await response.json();
-    const { error } = (await response.json().catch(() => null)) ?? {};
-    const { code = "refused", message = `The server answered ${response.status}.` } = error ?? {};
-    throw new StreamError(response.status, code, message);
+    throw await refusal(response);
   } catch (error) {
     init.signal?.throwIfAborted();
     if (error instanceof StreamError) throw error;
     throw new StreamError(0, "no_answer", "The server did not answer.");
   }
+}
+
+/** @param {Response} response */
+async function refusal(response) {
+  const { error } = (await response.json().catch(() => null)) ?? {};
+  const { code = "refused", message = `The server answered ${response.status}.` } = error ?? {};
+  const retryAfter = Number(response.headers.get("Retry-After")) || 0; // which may also be a date
+  return new StreamError(response.status, code, message, retryAfter);
 }
 
 /** @param {number} ms @param {AbortSignal | null} [signal] @returns {Promise<void>} */
@@ -364,7 +403,8 @@ function pause(ms, signal) {
   });
 }
 
-/** @param {number} attempt @param {Pick<typeof DEFAULTS, "backoffMs" | "backoffCapMs">} settings */
-function backoff(attempt, { backoffMs, backoffCapMs }) {
-  return Math.min(backoffCapMs, backoffMs * 2 ** (attempt - 1)) * (1 - Math.random() / 2);
+/** @param {number} attempt @param {typeof DEFAULTS} settings @param {number} retryAfter seconds */
+function backoff(attempt, { backoffMs, backoffCapMs }, retryAfter) {
+  const wait = Math.min(backoffCapMs, backoffMs * 2 ** (attempt - 1)) * (1 - Math.random() / 2);
+  return Math.max(wait, retryAfter * 1000);
 }

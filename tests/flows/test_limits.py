@@ -1,0 +1,157 @@
+"""Limits of a running function: refusals a client can live with, and settling once."""
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.event_source import assert_each_once, text
+from tests.flows.conftest import Function, Gate, Start
+from tests.store import client
+
+pytestmark = pytest.mark.anyio
+
+PROMPT = "x" * 30  # 10 tokens to ask, by the estimate
+LONGEST = 100
+RESERVED = 10 + LONGEST
+LIMITS = {"TOKENS_PER_DAY": "100000", "TOTAL_TOKENS_PER_DAY": "1000000"}
+
+
+def used(function: Function) -> list[int]:
+    """How many tokens are counted, for the one principal there is and for all."""
+    table = client(function.dynamodb_url)
+    items = table.scan(TableName="StreamTable", FilterExpression="attribute_exists(used)")["Items"]
+    return [int(item["used"]["N"]) for item in items]
+
+
+async def settled(function: Function) -> list[int]:
+    """What is counted once no sandbox is at work any more."""
+    async with asyncio.timeout(20):
+        while any(each["invocations"] for each in await function.sandboxes()):  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    return used(function)
+
+
+def sse_events(body: str) -> list[dict[str, str]]:
+    """The fields of every block of a response that is over."""
+    blocks = [block for block in body.split("\n\n") if block]
+    return [dict(line.split(": ", 1) for line in block.splitlines()) for block in blocks]
+
+
+async def test_over_a_limit_a_post_is_told_when_to_come_back(start: Start) -> None:
+    async with start({"REQUESTS_PER_MINUTE": "1", "DEMO_TOKENS": "3"}, sandboxes=1) as function:
+        answers = [await function.http.post("/streams", json={"prompt": PROMPT}) for _ in range(3)]
+
+    # The minute may have ended in between, and another one begun.
+    refused = [answer for answer in answers if answer.status_code != httpx.codes.CREATED]
+    assert refused
+    for answer in refused:
+        assert answer.status_code == httpx.codes.TOO_MANY_REQUESTS
+        assert answer.json()["error"]["code"] == "rate_limited"
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+
+
+async def test_over_a_limit_an_event_source_is_told_too(start: Start) -> None:
+    """It takes 429 for final, so this is a 200: an error, and when to try again."""
+    async with start({"TOKENS_PER_DAY": "50"}, sandboxes=1) as function:
+        answer = await function.http.get(f"/sse?prompt={PROMPT}&max_tokens={LONGEST}")
+        counted = used(function)
+
+    assert answer.status_code == httpx.codes.OK
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    [event] = sse_events(answer.text)
+    assert 1000 <= int(event["retry"]) <= 24 * 3600 * 1000
+    assert event["event"] == "error"
+    assert "id" not in event
+    failure = json.loads(event["data"])
+    assert (failure["code"], failure["retryable"]) == ("budget_spent", True)
+    assert counted == []
+
+
+async def test_tokens_are_reserved_before_the_model_is_asked_and_settled_from_its_usage(
+    start: Start,
+) -> None:
+    env = {**LIMITS, "DEMO_TOKENS": "20", "DEMO_TOKENS_PER_SECOND": "500"}
+    async with start(env, sandboxes=2) as function:
+        created = await function.create(PROMPT, max_tokens=LONGEST)
+        assert used(function) == [RESERVED, RESERVED]
+
+        events = await function.event_source(created["events_url"]).follow()
+        usage = events[-1].data["usage"]
+
+        assert await settled(function) == [usage["input_tokens"] + usage["output_tokens"]] * 2
+
+
+async def test_an_answer_that_was_taken_over_is_settled_once(
+    start: Start, gate: tuple[Gate, dict[str, str]]
+) -> None:
+    """Neither by the writer that was killed, nor twice: the gate's model tells no usage."""
+    model, env = gate
+    async with start({**env, **LIMITS}, sandboxes=2) as function:
+        created = await function.create(PROMPT, max_tokens=LONGEST)
+        following = asyncio.create_task(function.event_source(created["events_url"]).follow())
+        conversation = await model.next()
+        await conversation.say("x" * 12)
+        [writer] = await function.serving(f"/streams/{created['id']}/events")
+        await has_said(function, created["id"], "x" * 12)
+        await function.do("kill", writer)
+        conversation = await model.next()
+        await conversation.say("y" * 6)
+        await conversation.finish()
+        async with asyncio.timeout(30):
+            events = await following
+
+        assert_each_once(events)
+        assert text(events) == "x" * 12 + "y" * 6
+        usage = events[-1].data["usage"]
+        reported = (usage["input_tokens"] or 0) + (usage["output_tokens"] or 0)
+        # The killed attempt: 10 tokens to ask and 4 of text, which nobody has reported.
+        assert await settled(function) == [10 + 4 + reported] * 2
+
+
+async def has_said(function: Function, stream_id: str, answer: str) -> None:
+    async with asyncio.timeout(10):
+        while (await function.http.get(f"/streams/{stream_id}")).json()["answer"] != answer:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def test_a_cancelled_answer_is_settled_by_whoever_cancels(
+    start: Start, gate: tuple[Gate, dict[str, str]]
+) -> None:
+    model, env = gate
+    async with start({**env, **LIMITS}, sandboxes=3) as function:
+        created = await function.create(PROMPT, max_tokens=LONGEST)
+        following = asyncio.create_task(function.event_source(created["events_url"]).follow())
+        conversation = await model.next()
+        await conversation.say("x" * 30)
+        await has_said(function, created["id"], "x" * 30)
+        for _ in range(3):
+            await function.http.post(created["cancel_url"])
+        async with asyncio.timeout(20):
+            await following
+
+        assert await settled(function) == [10 + 10] * 2
+
+
+async def test_an_answer_that_nobody_reads_costs_nothing_when_it_is_cancelled(
+    start: Start,
+) -> None:
+    async with start(LIMITS, sandboxes=1) as function:
+        created = await function.create(PROMPT, max_tokens=LONGEST)
+        await function.http.post(created["cancel_url"])
+
+        assert used(function) == [0, 0]
+
+
+async def test_one_key_reserves_once_however_often_it_comes(start: Start) -> None:
+    async with start({**LIMITS, "REQUESTS_PER_MINUTE": "1000"}, sandboxes=8) as function:
+        headers = {"Idempotency-Key": "0123456789abcdef"}
+        body: dict[str, Any] = {"prompt": PROMPT, "max_tokens": LONGEST}
+        posts = (function.http.post("/streams", json=body, headers=headers) for _ in range(8))
+        answers = await asyncio.gather(*posts)
+
+        assert len({answer.json()["id"] for answer in answers}) == 1
+        # Two counters of tokens, and one of requests.
+        assert sorted(await settled(function)) == [1, RESERVED, RESERVED]

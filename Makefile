@@ -2,16 +2,17 @@
 # The first interpreter of PYTHONS that works is used; Lambda's own version comes first.
 PYTHONS ?= python3.13 python3.14 python3.12 python3.11 python3
 PYTHON := .venv/bin/python
-SAM := PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0 sam
+WITH_SAM := PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0
+SAM := $(WITH_SAM) sam
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock bench sam peers validate build deploy logs delete clean
+.PHONY: help run test check format lock bench sam sam-local peers validate build deploy logs delete clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.installed ## Serve the function URL on this machine
 	@$(PYTHON) -m local $(ARGS)
@@ -41,6 +42,9 @@ bench: .venv/.installed ## Measure speed, as ratios within one run
 sam: .venv-sam/.installed ## Install the SAM CLI into .venv-sam
 
 peers: .venv-peers/.installed ## Install other people's servers, for tests, into .venv-peers
+
+sam-local: .venv/.installed .venv-sam/.installed ## Run `sam local start-api`, its table on this machine
+	@$(WITH_SAM) $(PYTHON) -m local.sam $(ARGS)
 
 validate: .venv-sam/.installed ## Check template.yaml as SAM and CloudFormation see it
 	@$(SAM) validate --lint $(ARGS)

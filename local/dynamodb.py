@@ -19,17 +19,18 @@ from local.watchdog import Watchdog
 
 START_LIMIT = 30.0
 CALL_LIMIT = 10.0
+LOOPBACK = "127.0.0.1"
 NOBODY: Mapping[str, str] = {}
 
 
 @asynccontextmanager
-async def moto(watchdog: Watchdog, log: Log) -> AsyncIterator[str]:
-    """Run moto's DynamoDB and give its URL.
+async def moto(watchdog: Watchdog, log: Log, address: str = LOOPBACK) -> AsyncIterator[str]:
+    """Run moto's DynamoDB at an address of this machine, and give its URL.
 
     Raises:
         CannotStart: it did not come up.
     """
-    command = [sys.executable, "-m", "local.moto_server"]
+    command = [sys.executable, "-m", "local.moto_server", address]
     process = await Process.start(command, cwd=PROJECT, env=None, watchdog=watchdog)
     try:
         lines = process.lines()

@@ -1,4 +1,4 @@
-"""moto's DynamoDB as a process of its own: `python -m local.moto_server` prints its URL.
+"""moto's DynamoDB as a process of its own: `python -m local.moto_server [ADDRESS]` prints its URL.
 
 It differs from `moto_server` in what an event log needs.
 
@@ -14,6 +14,7 @@ It differs from `moto_server` in what an event log needs.
 import copy
 import io
 import logging
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from threading import Lock
@@ -25,7 +26,7 @@ from moto.dynamodb.models.table import Table
 from moto.moto_server.werkzeug_app import create_backend_app
 from werkzeug.serving import make_server
 
-HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 
 query_table = Table.query
 
@@ -81,17 +82,17 @@ def serialize_as_stored(
         serialize_structure(serializer, serialized, value, shape, key)
 
 
-def main() -> None:
-    """Serve until killed."""
+def main(address: str = LOOPBACK) -> None:
+    """Serve at an address of this machine, on any free port, until killed."""
     BaseJSONSerializer._serialize_type_structure = serialize_as_stored  # type: ignore[assignment,method-assign]  # noqa: SLF001
     Table.query = query_partition  # type: ignore[assignment,method-assign]
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     application = OneAtATime(create_backend_app("dynamodb"))
     # Threads, because clients keep their connections open between requests.
-    server = make_server(HOST, 0, application, threaded=True)
-    print(f"http://{HOST}:{server.server_port}", flush=True)
+    server = make_server(address, 0, application, threaded=True)
+    print(f"http://{address}:{server.server_port}", flush=True)
     server.serve_forever()
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(flag, type=kind, metavar=metavar, default=default, help=explanation)
     parser.add_argument(
         "--env",
-        type=_assignment,
+        type=assignment,
         action="append",
         default=[],
         metavar="NAME=VALUE",
@@ -61,7 +61,8 @@ def _positive(text: str) -> int:
     return value
 
 
-def _assignment(text: str) -> tuple[str, str]:
+def assignment(text: str) -> tuple[str, str]:
+    """A NAME=VALUE of the command line."""
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")

@@ -71,6 +71,11 @@ class Process:
         self._watchdog.forget(self.pid)
         return status
 
+    def terminate(self) -> None:
+        """Ask it, and what it has started, to end."""
+        if self._process.returncode is None:
+            self._signal(signal.SIGTERM)
+
     def kill(self) -> None:
         if self._process.returncode is None:
             self._signal(signal.SIGKILL)

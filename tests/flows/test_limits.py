@@ -153,5 +153,6 @@ async def test_one_key_reserves_once_however_often_it_comes(start: Start) -> Non
         answers = await asyncio.gather(*posts)
 
         assert len({answer.json()["id"] for answer in answers}) == 1
-        # Two counters of tokens, and one of requests.
-        assert sorted(await settled(function)) == [1, RESERVED, RESERVED]
+        # Two counters of tokens, and one of requests; another minute's has been given back.
+        counted = [count for count in await settled(function) if count]
+        assert sorted(counted) == [1, RESERVED, RESERVED]

@@ -44,6 +44,7 @@ def ministack(
         **CREDENTIALS,
         "BIND_HOST": host,
         "GATEWAY_PORT": str(port),
+        "AWS_ENDPOINT_URL": url,  # for the functions that it runs
         "IOT_MTLS_ENABLED": "0",
         "TMPDIR": str(folder),
         **(environ or {}),

@@ -39,7 +39,9 @@ MANGUM_DEFAULTS: "LambdaConfig" = {
 MAY_NOT_IMPORT = {
     "lambda_stream": ("app", "local", "tests"),
     "app": ("local", "tests"),
+    "app.access": ("app.main", "app.api", "app.generation", "app.event_log", "app.providers"),
     "app.event_log": ("app.main", "app.api", "app.generation", "app.providers"),
+    "app.limits": ("app.main", "app.api", "app.generation", "app.event_log"),
     "app.providers": ("app.main", "app.api", "app.generation", "app.event_log"),
     "app.generation": ("app.main", "app.api"),
     "app.api": ("app.main",),

@@ -5,9 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
-from app.limits.budget import Limits
-
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.-]+(:[0-9]+)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What may be used up, None for any amount. All but the last are for one principal."""
+
+    requests_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    total_tokens_per_day: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,20 +11,12 @@ from dataclasses import dataclass
 
 from app.exceptions import LimitExceeded
 from app.limits.counters import Charge, Counters
+from app.settings import Limits
 
 _MINUTE = 60
 _DAY = 24 * 3600
 
 _TOTAL = "all"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """The limits, None where there is none. All but the last are for one principal."""
-
-    requests_per_minute: int | None = None
-    tokens_per_day: int | None = None
-    total_tokens_per_day: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,9 @@ import pytest
 
 from app.event_log.dynamodb import DynamoDBLog
 from app.exceptions import LimitExceeded, LogUnavailable
-from app.limits.budget import Budget, Limits, Reservation
+from app.limits.budget import Budget, Reservation
 from app.limits.counters import Counters
+from app.settings import Limits
 from tests.store import Fault, FaultyStore, client
 
 pytestmark = pytest.mark.anyio

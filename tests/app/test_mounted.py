@@ -1,0 +1,58 @@
+"""The application under a path of somebody else's: the stage of a REST API."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.access.gate import from_environ
+from app.application import create_app
+from app.event_log.dynamodb import DynamoDBLog
+from app.providers.demo import DemoProvider
+from app.settings import Settings
+from lambda_stream import Adapter
+from lambda_stream.invocation import LambdaContext
+
+pytestmark = pytest.mark.anyio
+
+EVENTS = Path(__file__).parents[2] / "events"
+
+
+def context() -> LambdaContext:
+    return LambdaContext(
+        aws_request_id="1",
+        invoked_function_arn="arn:aws:lambda:eu-west-1:123456789012:function:streams",
+        deadline_ms=int((time.time() + 60) * 1000),
+    )
+
+
+def get(address: str) -> dict[str, Any]:
+    """What a REST API sends for an address that it has told to a client itself."""
+    path, _, query = address.partition("?")
+    event: dict[str, Any] = json.loads((EVENTS / "rest-create.json").read_text())
+    event |= {"httpMethod": "GET", "body": None, "path": path.removeprefix("/live")}
+    name, _, value = query.partition("=")
+    event["multiValueQueryStringParameters"] = {name: [value]}
+    event["requestContext"]["path"] = path
+    return event
+
+
+async def test_addresses_lead_back_to_where_they_come_from(log: DynamoDBLog) -> None:
+    settings = Settings(table_name=log._table.name, buffered_window=10)
+    gate = from_environ({"API_TOKENS": json.dumps({"default": "t" * 32})})
+    adapter = Adapter(create_app(settings, DemoProvider(tokens=3), gate))
+    await adapter.startup()
+    creating = json.loads((EVENTS / "rest-create.json").read_text())
+    creating["multiValueHeaders"]["Authorization"] = ["Bearer " + "t" * 32]
+
+    created = json.loads((await adapter.respond(creating, context()))["body"])
+    events = await adapter.respond(get(created["events_url"]), context())
+    snapshot = json.loads((await adapter.respond(get(created["url"]), context()))["body"])
+
+    assert created["url"].startswith(f"/live/streams/{created['id']}?token=")
+    assert "event: done" in events["body"]
+    assert snapshot["status"] == "done"
+    assert snapshot["events_url"] == created["events_url"]
+    await adapter.shutdown()

@@ -11,12 +11,13 @@ a function no variable that its template does not name. While this runs, `sam lo
 
 import argparse
 import asyncio
+import fcntl
 import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -75,7 +76,7 @@ async def serve(
     table = read_table(options.template)
     provider = await choose(options)
     docker = await engine()
-    with Watchdog() as watchdog:
+    with _alone(), Watchdog() as watchdog:
         template = await _build(options.template, watchdog, log)
         async with moto(watchdog, log, docker.address) as dynamodb_url:
             await asyncio.to_thread(create_table, dynamodb_url, table, provider.variables)
@@ -98,10 +99,21 @@ async def serve(
                 await _end(process)
 
 
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep others from building where a container is running."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    with (FOLDER / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(f"it is running already, from {FOLDER}: stop that first") from None
+        yield
+
+
 async def _build(source: Path, watchdog: Watchdog, log: Log) -> Path:
     """Build in a folder of its own, so that what `sam deploy` would take stays as it is."""
     log("sam | building the package")
-    FOLDER.mkdir(parents=True, exist_ok=True)
     command = ["sam", "build", "--template-file", str(source), "--build-dir", "build"]
     process = await _start(command, _environ((), {}), watchdog)
     try:

@@ -1,0 +1,210 @@
+"""The function under the real `sam local start-api`: nothing streams there, and nothing is lost."""
+
+import asyncio
+import json
+import os
+import queue
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import pytest
+from playwright.async_api import Page
+
+from app.providers.base import Message, Request
+from app.providers.demo import DemoProvider
+from tests.conftest import ROOT
+from tests.flows.chat_page import Profile, profile, reads, shows, until
+from tests.flows.conftest import Function
+
+# Building takes half a minute, and the first container needs an image of its own.
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.chromium,
+    pytest.mark.docker,
+    pytest.mark.sam,
+    pytest.mark.timeout(300),
+]
+
+START_LIMIT = 240
+FAREWELL = 40
+COMMAND_LIMIT = 120
+PATIENCE = 30
+TOKENS = 250
+PACE = {"DEMO_TOKENS": str(TOKENS), "DEMO_TOKENS_PER_SECOND": "30", "DEMO_FIRST_TOKEN_MS": "0"}
+ENVIRON = {**os.environ, "PATH": f"{ROOT}/.venv-sam/bin:{os.environ['PATH']}"}
+TEMPLATE = ".aws-sam/local/build/template.yaml"
+PROMPT = "naïve café, 日本語"
+
+
+@dataclass
+class SamLocal:
+    """A running `python -m local.sam`, as a person at its terminal sees it."""
+
+    process: subprocess.Popen[str]
+    lines: list[str] = field(default_factory=list)
+
+    def told(self, name: str) -> str:
+        """What it says behind a name: one line of its summary, or SAM CLI's of its container."""
+        (line,) = [line for line in self.lines if line.startswith(name)]
+        return line.removeprefix(name).split()[0]
+
+
+@pytest.fixture(scope="module")
+def sam_local() -> Iterator[SamLocal]:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    settings = [flag for name, value in PACE.items() for flag in ("--env", f"{name}={value}")]
+    command = [sys.executable, "-m", "local.sam", f"--port={port}", "--skip-pull-image", *settings]
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=ENVIRON,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        running = SamLocal(process)
+        try:
+            _read_up_to(running, "Ctrl-C")
+            yield running
+        finally:
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(FAREWELL) == 0
+    listed = ["docker", "ps", "--all", "--quiet", "--no-trunc"]
+    left = subprocess.run(listed, check=True, capture_output=True, text=True).stdout.split()
+    assert running.told("sam | SAM_CONTAINER_ID:") not in left
+
+
+def _read_up_to(running: SamLocal, beginning: str) -> None:
+    assert running.process.stdout is not None
+    read = queue.Queue[str]()
+
+    def copy(lines: Iterator[str]) -> None:
+        for line in lines:
+            running.lines.append(line)
+            read.put(line)
+        read.put("")
+
+    threading.Thread(target=copy, args=[running.process.stdout], daemon=True).start()
+    while line := read.get(timeout=START_LIMIT):
+        if line.startswith(beginning):
+            return
+    pytest.fail("".join(running.lines))
+
+
+@pytest.fixture
+async def function(sam_local: SamLocal) -> AsyncIterator[Function]:
+    url = sam_local.told("page")
+    async with httpx.AsyncClient(base_url=url, timeout=PATIENCE) as http:
+        yield Function(http, sam_local.lines, sam_local.told("dynamodb"))
+
+
+@pytest.fixture
+async def person() -> AsyncIterator[Profile]:
+    async with profile() as person:
+        yield person
+
+
+def said_by_the_demo() -> str:
+    provider = DemoProvider(tokens=TOKENS)
+    request = Request(messages=(Message("user", PROMPT),), model="demo", max_tokens=TOKENS)
+    return "".join(provider.script(request).answer)
+
+
+async def asked(page: Page) -> str:
+    """The path of the stream that was made of a prompt typed into the page."""
+    await page.get_by_test_id("prompt").fill(PROMPT)
+    await page.keyboard.press("Enter")
+    await until(page, "() => location.search.includes('stream=')")
+    return f"/streams/{page.url.partition('?stream=')[2]}"
+
+
+async def logged(function: Function, path: str) -> tuple[str, list[str]]:
+    """The whole answer as the log has it, and the kinds of all its events in order."""
+    snapshot: dict[str, Any] = (await function.http.get(path)).json()
+    events = (await function.http.get(f"{path}/events")).text
+    kinds = [line[7:] for line in events.splitlines() if line.startswith("event: ")]
+    return snapshot["answer"], kinds
+
+
+async def ran(*command: str) -> bytes:
+    """What a command has printed, once it has succeeded."""
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=ROOT, env=ENVIRON, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    async with asyncio.timeout(COMMAND_LIMIT):
+        said, complaint = await process.communicate()
+    assert process.returncode == 0, complaint.decode()
+    return said
+
+
+WATCH = """element => {
+  window.grownAt = [];
+  new MutationObserver(() => window.grownAt.push(performance.now()))
+    .observe(element, { childList: true, characterData: true, subtree: true });
+}"""
+
+
+async def steps(page: Page) -> int:
+    """How often the answer grew after it had stood still for a third of a second."""
+    grown_at: list[float] = await page.evaluate("() => window.grownAt")
+    return sum(
+        later - sooner > 300 for sooner, later in zip([0, *grown_at], grown_at, strict=False)
+    )
+
+
+async def test_an_answer_of_ten_seconds_comes_in_steps_and_exactly(
+    function: Function, person: Profile
+) -> None:
+    """The responses end, and the generation goes on between them: nobody has to take it over."""
+    page = await person.open(function)
+    await page.get_by_test_id("answer").evaluate(WATCH)
+    path = await asked(page)
+    await shows(page, "finished")
+    answer, kinds = await logged(function, path)
+    assert answer == said_by_the_demo()
+    await reads(page, answer)
+    assert await steps(page) >= 5
+    assert kinds.count("claim") == 1, "the one of its first reader"
+    assert kinds[-1] == "done"
+
+
+async def test_a_killed_container_is_taken_over_from_in_mid_answer(
+    function: Function, person: Profile, sam_local: SamLocal
+) -> None:
+    page = await person.open(function)
+    path = await asked(page)
+    await until(page, "() => document.querySelector('[data-testid=answer]').textContent !== ''")
+    await ran("docker", "kill", sam_local.told("sam | SAM_CONTAINER_ID:"))
+    await shows(page, "finished")
+    answer, kinds = await logged(function, path)
+    assert answer == said_by_the_demo()
+    await reads(page, answer)
+    assert kinds.count("claim") == 2
+
+
+async def test_requests_that_come_at_once_are_all_answered(function: Function) -> None:
+    """One container takes them one after another, and a reader holds it for a second only."""
+    created = await function.create(PROMPT)
+    async with asyncio.timeout(PATIENCE):
+        answers = await asyncio.gather(
+            *(function.http.get(created["events_url"]) for _ in range(3)),
+            *(function.http.get(path) for path in ("/", "/healthz", created["url"])),
+        )
+    assert {answer.status_code for answer in answers} == {httpx.codes.OK}
+
+
+@pytest.mark.parametrize("event", ["rest-create", "function-url-create"])
+async def test_an_event_from_a_file_is_answered(sam_local: SamLocal, event: str) -> None:
+    """By the same package and table, in a container of its own."""
+    assert sam_local.process.poll() is None
+    command = ["sam", "local", "invoke", "--template-file", TEMPLATE, "--skip-pull-image"]
+    answer = json.loads(await ran(*command, "--event", f"events/{event}.json"))
+    assert answer["statusCode"] == httpx.codes.CREATED

@@ -68,11 +68,12 @@ def ministack(
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     give_up = time.monotonic() + _START_SECONDS
-    while time.monotonic() < give_up and process.poll() is None:
-        try:
-            httpx.get(url).raise_for_status()
-        except httpx.HTTPError:
-            time.sleep(0.1)
-        else:
-            return
+    with httpx.Client() as client:
+        while time.monotonic() < give_up and process.poll() is None:
+            try:
+                client.get(url).raise_for_status()
+            except httpx.HTTPError:
+                time.sleep(0.1)
+            else:
+                return
     pytest.fail(f"MiniStack did not start:\n{log.read_text()}")

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import pytest
 
 import local
 from tests.event_source import Event, EventSource
+from tests.store import moto
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,16 +68,31 @@ def task_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+@pytest.fixture(scope="session")
+def dynamodb_url() -> Iterator[str]:
+    """The tables of all flows: a stream's id is never another's."""
+    with moto() as url:
+        yield url
+
+
 @pytest.fixture
-def start(task_root: Path) -> Start:
-    """A way to run function URLs, each for the length of an `async with`."""
+def start(task_root: Path, dynamodb_url: str, monkeypatch: pytest.MonkeyPatch) -> Start:
+    """A way to run function URLs, each for the length of an `async with`.
+
+    On a busy machine a sandbox takes its time to ask for more work; no flow is about that.
+    """
+    monkeypatch.setattr("local.pool.TURNAROUND", 2.0)
 
     @asynccontextmanager
     async def started(
         env: Mapping[str, str] | None = None, **options: Any
     ) -> AsyncIterator[Function]:
         lines: list[str] = []
-        usual: dict[str, Any] = {"handler": "function.handler", "provider": "demo"}
+        usual: dict[str, Any] = {
+            "handler": "function.handler",
+            "provider": "demo",
+            "dynamodb_url": dynamodb_url,
+        }
         chosen = local.Options(
             port=0,
             task_root=task_root,

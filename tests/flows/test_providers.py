@@ -233,9 +233,10 @@ async def test_nothing_of_an_answer_is_in_the_log(serve: Serve, model: Chat) -> 
     assert_nothing_leaks(function, [])
 
 
-async def test_cancelling_ends_the_connection_to_the_model_within_a_second(
+async def test_cancelling_ends_the_connection_to_the_model_at_the_next_sign_of_life(
     serve: Serve, model: Chat
 ) -> None:
+    """Another sandbox cancels; the writer hears of it when it appends, once a second at least."""
     async with serve() as function:
         created = await function.create(PROMPT)
         reader = Reader(function, created["events_url"])
@@ -243,7 +244,7 @@ async def test_cancelling_ends_the_connection_to_the_model_within_a_second(
         await conversation.say_up_to(50)
         await reader.has_read(TEXT[:50])
         answer = await function.http.post(created["cancel_url"])
-        await conversation.hung_up(within=1)
+        await conversation.hung_up(within=2)
         events = await reader.end()
 
     assert answer.json()["status"] == "cancelled"

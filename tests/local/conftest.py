@@ -134,7 +134,13 @@ def task_root(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def emulate(dynamodb_url: str, task_root: Path) -> Emulate:
+def emulate(dynamodb_url: str, task_root: Path, monkeypatch: pytest.MonkeyPatch) -> Emulate:
+    """A way to run emulators, each for the length of an `async with`.
+
+    On a busy machine a runtime takes its time to ask for more work, and is waited for.
+    """
+    monkeypatch.setattr("local.pool.TURNAROUND", PATIENCE)
+
     @asynccontextmanager
     async def emulated(**changes: Any) -> AsyncIterator[Emulated]:
         gate, lines = Gate(), Lines()

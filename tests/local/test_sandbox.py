@@ -5,6 +5,7 @@ import sys
 import httpx
 import pytest
 
+from local.pool import TURNAROUND
 from tests.local.conftest import Emulate
 from tests.local.processes import state, until_stopped
 
@@ -19,7 +20,10 @@ async def test_a_warm_sandbox_is_used_again_however_soon(emulate: Emulate) -> No
         assert len({await emulated.pid() for _ in range(20)}) == 1
 
 
-async def test_a_sandbox_that_lingers_after_its_answer_is_not_waited_for(emulate: Emulate) -> None:
+async def test_a_sandbox_that_lingers_after_its_answer_is_not_waited_for(
+    emulate: Emulate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("local.pool.TURNAROUND", TURNAROUND)
     async with emulate() as emulated:
         lingering = (await emulated.client.get("/linger")).json()
         assert await emulated.pid() != lingering
@@ -88,7 +92,7 @@ async def test_at_the_deadline_the_sandbox_is_killed(emulate: Emulate) -> None:
 
 
 async def test_at_the_deadline_an_answer_under_way_is_cut(emulate: Emulate) -> None:
-    async with emulate(timeout=1.0) as emulated:
+    async with emulate(timeout=3.0) as emulated:
         response = await emulated.client.send(
             emulated.client.build_request("GET", "/stream"), stream=True
         )
@@ -248,7 +252,7 @@ async def test_with_concurrency_one_process_serves_many_streams_at_once(emulate:
 async def test_with_concurrency_a_deadline_ends_the_invocation_only_and_its_answer_is_gone(
     emulate: Emulate,
 ) -> None:
-    async with emulate(concurrency=2, timeout=0.5) as emulated:
+    async with emulate(concurrency=2, timeout=2.0) as emulated:
         assert (await emulated.client.get("/late")).status_code == 502
         (await emulated.gate.expect("hanging"))()
         (await emulated.gate.expect("status 410"))()

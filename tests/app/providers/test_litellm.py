@@ -27,6 +27,7 @@ _START_SECONDS = 150
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.peers,
+    pytest.mark.xdist_group("litellm"),  # one worker starts it, for all
     pytest.mark.timeout(_START_SECONDS + 30),
     pytest.mark.parametrize("wire", [OPENAI, ANTHROPIC], ids=lambda wire: wire.name),
 ]
@@ -83,13 +84,14 @@ def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     give_up = time.monotonic() + _START_SECONDS
-    while time.monotonic() < give_up and process.poll() is None:
-        try:
-            httpx.get(url).raise_for_status()
-        except httpx.HTTPError:
-            time.sleep(0.1)
-        else:
-            return
+    with httpx.Client() as client:
+        while time.monotonic() < give_up and process.poll() is None:
+            try:
+                client.get(url).raise_for_status()
+            except httpx.HTTPError:
+                time.sleep(0.1)
+            else:
+                return
     pytest.fail(f"LiteLLM did not start:\n{log.read_text()}")
 
 

@@ -9,7 +9,7 @@ LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock bench sam sam-local peers validate build deploy logs delete clean
+.PHONY: help run test check format lock bench sam sam-local peers validate build deploy logs delete probe clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,6 +61,9 @@ logs: .venv-sam/.installed ## Follow the function's log
 
 delete: .venv-sam/.installed ## Delete the stack; the table stays unless it is deployed otherwise
 	@$(SAM) delete $(ARGS)
+
+probe: .venv/.installed ## Tell what arrives when from a deployment: make probe URL=https://…
+	@$(PYTHON) -m ops.probe $(URL) $(ARGS)
 
 clean: ## Remove environments, builds and caches
 	@rm -rf .venv .venv-sam .venv-peers .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -75,3 +75,14 @@ async def until(page: Page, condition: str, given: str | None = None) -> None:
 
 def events_path(page: Page) -> str:
     return f"/streams/{page.url.partition('?stream=')[2]}/events"
+
+
+async def drop_reader(function: Function, path: str) -> None:
+    (request_id,) = [
+        each["request_id"]
+        for sandbox in await function.sandboxes()
+        for each in sandbox["invocations"]
+        if each["path"] == path and each["client_connected"]
+    ]
+    answer = await function.http.post(f"/_local/invocations/{request_id}/drop")
+    assert answer.is_success, answer.text

@@ -6,7 +6,17 @@ from collections.abc import AsyncIterator
 import pytest
 from playwright.async_api import Error, Route
 
-from tests.flows.chat_page import WARM, Profile, asked, events_path, profile, reads, shows, until
+from tests.flows.chat_page import (
+    WARM,
+    Profile,
+    asked,
+    drop_reader,
+    events_path,
+    profile,
+    reads,
+    shows,
+    until,
+)
 from tests.flows.conftest import Function, Gate, Start
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
@@ -22,17 +32,6 @@ Gated = tuple[Gate, dict[str, str]]
 async def browser() -> AsyncIterator[Profile]:
     async with profile() as browser:
         yield browser
-
-
-async def drop_reader(function: Function, path: str) -> None:
-    (request_id,) = [
-        each["request_id"]
-        for sandbox in await function.sandboxes()
-        for each in sandbox["invocations"]
-        if each["path"] == path and each["client_connected"]
-    ]
-    answer = await function.http.post(f"/_local/invocations/{request_id}/drop")
-    assert answer.is_success, answer.text
 
 
 def invocations(function: Function) -> int:

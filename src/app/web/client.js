@@ -16,7 +16,7 @@
  * final, notices a connection that is open but dead, refuses repeated and missing events, and
  * knows when a stream has ended.
  *
- * Where the API wants an access token, give it as `bearer` to all three. EventSource, which can
+ * Where the API wants an API token, give it as `bearer` to all three. EventSource, which can
  * send no header, shows the token of its one stream instead; who has only that (`token` of what
  * was created or read) may read and cancel this stream, and needs no `bearer`.
  */
@@ -58,7 +58,7 @@
 const DEFAULTS = {
   /** Where the API is: "" for the root of this origin, or "/stage", or "https://host". */
   baseUrl: "",
-  /** An access token of the API's, for all that its owner may. */
+  /** An API token: what lets its owner create streams, and read all of their own. */
   bearer: /** @type {string | null} */ (null),
   /** A stream's own token, which says nothing where there is a bearer. */
   token: /** @type {string | null} */ (null),

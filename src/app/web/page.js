@@ -2,6 +2,8 @@
 /**
  * The chat page: one prompt, its answer as it comes, and what happens to the connection meanwhile.
  * The address names the stream, so a reload, another tab or the Back button show the same answer.
+ * Where that takes an access token the page asks for it, and this browser's tabs have it from then
+ * on. The token of a stream is kept nowhere: with the access token it can be had again.
  */
 import { createKey, createStream, LLMStream, readStream, StreamError } from "./client.js";
 
@@ -14,7 +16,7 @@ const RATE_EVERY_MS = 500;
 const TAKEN_OVER_SHOWN_MS = 2_000;
 const STRIP_ROOM = 300;
 
-/** @type {Record<State, string>} */
+/** @type {Record<State | "locked", string>} */
 const STATES = {
   connecting: "Connecting",
   live: "Live",
@@ -25,9 +27,10 @@ const STATES = {
   cancelled: "Stopped",
   failed: "Failed",
   lost: "Not available",
+  locked: "Access needed",
 };
 
-/** @type {Partial<Record<State, string>>} */
+/** @type {Partial<Record<State | "locked", string>>} */
 const HINTS = {
   stalled: "no word from the server",
   reconnecting: "nothing is lost",
@@ -253,6 +256,78 @@ class Announcer {
   }
 }
 
+/**
+ * The access token, once it has been entered. It is kept in localStorage: a reload and another tab
+ * need it too, which sessionStorage does not give them, and unlike a cookie it goes nowhere by
+ * itself. What runs in this page can read it, and the page's policy lets nothing run but its own.
+ */
+class AccessToken {
+  #name = `access-token ${api.baseUrl}`; // an origin may have other stages, with other tokens
+  /** @type {string | null} */
+  #value = null;
+  /** @type {() => void} */
+  #again = () => {};
+
+  constructor() {
+    try {
+      this.#value = localStorage.getItem(this.#name);
+    } catch {
+      // This browser is told to keep nothing: it is asked for once a page.
+    }
+    addEventListener("storage", ({ key, newValue }) => key === this.#name && this.#set(newValue));
+    ui.access.addEventListener("submit", (/** @type {SubmitEvent} */ event) => this.#enter(event));
+    ui.forget.addEventListener("click", () => this.#forget());
+    this.#set(this.#value);
+  }
+
+  /** What the client is to show. */
+  get credentials() {
+    return { bearer: this.#value };
+  }
+
+  /** Asks for it because a request was refused. @param {() => void} again what goes on with it */
+  ask(again) {
+    this.#again = again;
+    const wrong = this.#value !== null;
+    this.#keep(null);
+    ui.access.hidden = false;
+    ui["access-error"].textContent = wrong ? "This access token is not valid." : "";
+    ui["access-token"].ariaInvalid = String(wrong);
+    ui["access-token"].value = "";
+    ui["access-token"].focus();
+  }
+
+  #forget() {
+    this.#keep(null);
+    announcer.say("Access token forgotten.");
+    ui.prompt.focus();
+  }
+
+  /** @param {SubmitEvent} event */
+  #enter(event) {
+    event.preventDefault();
+    this.#keep(ui["access-token"].value);
+    this.#again();
+  }
+
+  /** @param {string | null} value */
+  #keep(value) {
+    this.#set(value);
+    try {
+      if (value === null) localStorage.removeItem(this.#name);
+      else localStorage.setItem(this.#name, value);
+    } catch {
+      // As above.
+    }
+  }
+
+  /** @param {string | null} value */
+  #set(value) {
+    this.#value = value;
+    ui.kept.hidden = value === null;
+  }
+}
+
 /** One stream on the page, from Send or from its address until another takes its place. */
 class Reading {
   /** @type {LLMStream | undefined} */
@@ -287,10 +362,13 @@ class Reading {
     showRunning(true);
   }
 
-  /** @param {string} id @param {number} [replayUntil] up to this event nothing is news */
-  follow(id, replayUntil = -1) {
+  /**
+   * @param {string} id @param {string | null} [token] the stream's own
+   * @param {number} [replayUntil] up to this event nothing is news
+   */
+  follow(id, token = null, replayUntil = -1) {
     this.#replayUntil = replayUntil;
-    const stream = new LLMStream(id, api);
+    const stream = new LLMStream(id, { ...api, ...accessToken.credentials, token });
     this.stream = stream;
     for (const kind of KINDS) stream.addEventListener(kind, () => this.#count(kind));
     stream.addEventListener("state", ({ detail }) => this.#enter(detail.state, detail.failure));
@@ -308,9 +386,16 @@ class Reading {
     this.stream?.close();
   }
 
-  /** Ends without a stream. @param {Failure} failure @param {() => void} again */
+  /** Ends without a stream. @param {StreamError} failure @param {() => void} again */
   fail(failure, again) {
+    if (failure.code === "unauthorized") return this.#lock(again);
+    ui.prompt.value ||= this.prompt;
     this.#finish("failed", failure, again);
+  }
+
+  /** Ends without having been let to the stream. @param {StreamError} failure */
+  lose(failure) {
+    this.#enter("lost", failure);
   }
 
   /** Brings the page up to date with what has come. */
@@ -380,6 +465,7 @@ class Reading {
     if (state === "live") this.#live();
     else if (state === "taken-over") this.#takenOver();
     else if (state === "stalled" || state === "reconnecting") this.#interrupt(state);
+    else if (failure?.code === "unauthorized") this.#lock(route);
     else this.#finish(state, failure);
   }
 
@@ -411,24 +497,36 @@ class Reading {
     frames.request();
   }
 
+  /** Goes no further without an access token. @param {() => void} again */
+  #lock(again) {
+    this.#rest("locked");
+    this.#note("An access token is asked for");
+    accessToken.ask(again);
+  }
+
   /** @param {State} state @param {Failure} [failure] @param {() => void} [again] */
   #finish(state, failure, again = () => submit(this.prompt)) {
     if (state !== "finished") this.#meter.showRate();
-    this.running = false;
-    this.#show(state);
-    this.flush();
-    showRunning(false);
+    this.#rest(state);
     ui.after.hidden = this.#answer.words === 0;
     ui.error.hidden = true;
     this.#note(`${STATES[state]}, after ${this.#seq + 1} events`);
-    if (failure) showError(failure.message, failure.retryable && this.prompt ? again : null);
+    if (failure) showError(inFull(failure), failure.retryable && this.prompt ? again : null);
     else this.#say(`${STATES[state]}. The answer has ${inWords(this.#answer.words)}.`);
     follower.grown();
   }
 
+  /** @param {State | "locked"} state */
+  #rest(state) {
+    this.running = false;
+    this.#show(state);
+    this.flush();
+    showRunning(false);
+  }
+
   // What the page shows
 
-  /** @param {State} state */
+  /** @param {State | "locked"} state */
   #show(state) {
     clearTimeout(this.#takenOverShown);
     ui.state.dataset.state = state;
@@ -460,8 +558,18 @@ function showRunning(running) {
   ui.stop.hidden = !running;
   ui.send.hidden = running;
   // Whoever was on a button that has gone is not left nowhere.
-  if (running && activeElement?.matches("button")) ui.stop.focus();
+  if (running && activeElement?.matches("button, input")) ui.stop.focus();
   if (!running && activeElement === ui.stop) ui.send.focus();
+}
+
+/** What happened, and if it was too much for now, until when. @param {Failure} failure */
+function inFull(failure) {
+  if (!(failure instanceof StreamError && failure.status === 429 && failure.retryAfter)) {
+    return failure.message;
+  }
+  const timeStyle = failure.retryAfter < 3600 ? "medium" : "short";
+  const at = new Date(Date.now() + failure.retryAfter * 1000);
+  return `${failure.message} Possible again at ${at.toLocaleTimeString([], { timeStyle })}.`;
 }
 
 /** @param {string} message @param {(() => void) | null} again */
@@ -474,6 +582,7 @@ function showError(message, again) {
 
 /** @param {boolean} reading */
 function showPage(reading) {
+  ui.access.hidden = true;
   ui.welcome.hidden = reading;
   ui.reading.hidden = ui.connection.hidden = ui.new.hidden = !reading;
 }
@@ -481,6 +590,7 @@ function showPage(reading) {
 /** @type {Reading | undefined} */
 let current;
 
+const accessToken = new AccessToken();
 const follower = new Follower();
 const announcer = new Announcer();
 const frames = new Frames(() => current?.flush());
@@ -507,15 +617,15 @@ function submit(prompt) {
 async function ask(prompt, key) {
   const reading = begin(new Reading(prompt, true));
   try {
-    const { id } = await createStream({ prompt }, { ...api, idempotencyKey: key });
+    const options = { ...api, ...accessToken.credentials, idempotencyKey: key };
+    const { id, token } = await createStream({ prompt }, options);
     if (reading !== current) return;
     history.replaceState(history.state, "", `?stream=${encodeURIComponent(id)}`);
-    reading.follow(id);
+    reading.follow(id, token);
     if (reading.stopRequested) await stop();
   } catch (error) {
     if (reading !== current) return;
     if (!(error instanceof StreamError)) throw error;
-    ui.prompt.value ||= prompt;
     reading.fail(error, () => void ask(prompt, key));
   }
 }
@@ -523,11 +633,18 @@ async function ask(prompt, key) {
 /** @param {string} id @param {string} prompt known only where it was typed */
 async function resume(id, prompt) {
   const reading = begin(new Reading(prompt, false));
-  const snapshot = await readStream(id, { ...api, attempts: 1 }).catch(() => undefined);
-  if (reading !== current) return;
-  const running = snapshot?.status === "streaming" || snapshot?.status === "waiting";
-  follower.follow(running);
-  reading.follow(id, snapshot ? Number(snapshot.last_event_id.split(":").at(-1)) : Infinity);
+  try {
+    const options = { ...api, ...accessToken.credentials, attempts: 1 };
+    const { status, last_event_id, token } = await readStream(id, options);
+    if (reading !== current) return;
+    follower.follow(status === "streaming" || status === "waiting");
+    reading.follow(id, token, Number(last_event_id.split(":").at(-1)));
+  } catch (error) {
+    if (reading !== current) return;
+    if (!(error instanceof StreamError)) throw error;
+    if (error.retryable) reading.follow(id, null, Infinity);
+    else reading.lose(error);
+  }
 }
 
 async function stop() {
@@ -549,6 +666,8 @@ function reset() {
   document.title = TITLE;
   showRunning(false);
   showPage(false);
+  follower.follow(false);
+  scrollTo(0, 0);
   ui.prompt.focus();
 }
 

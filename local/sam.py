@@ -167,7 +167,10 @@ async def _announced_url(lines: AsyncIterator[str], log: Log) -> str:
                 named(log, "sam")(line)
                 if found := RUNNING.search(line):
                     return found[1]
-    raise CannotStart("`sam local start-api` did not start; what it said is above")
+    raise CannotStart(
+        "`sam local start-api` did not start; what it said is above. Where it cannot look for a "
+        "newer image, --skip-pull-image has it take the one that is there."
+    )
 
 
 async def _copy(lines: AsyncIterator[str], log: Log) -> None:

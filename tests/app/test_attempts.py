@@ -58,7 +58,7 @@ async def test_waiting_out_backs_off_and_ends_when_patience_does() -> None:
     (failed,) = payloads
     assert isinstance(failed, Failed)
     assert (failed.code, failed.retryable) == ("provider_throttled", True)
-    assert time.monotonic() - begun <= 1.1
+    assert time.monotonic() - begun <= 3, "and does not go on to the last of 50 attempts"
     assert 2 <= len(provider.asked_to_continue) <= 4, "0.25 s doubles, less up to half"
 
 

@@ -45,9 +45,9 @@ pytestmark = pytest.mark.anyio
 SETTINGS = Settings(
     table_name="unused",
     heartbeat=0.2,
-    lease=0.8,
-    log_patience=1.0,
-    create_patience=1.0,
+    lease=2.0,
+    log_patience=2.0,
+    create_patience=2.0,
     handoff_margin=0.3,
     claim_margin=0.1,
     flush_interval=0.01,
@@ -191,14 +191,19 @@ async def test_long_text_is_split_below_the_item_limit(sandbox: Sandbox) -> None
 async def test_a_silent_model_is_covered_by_heartbeats(sandbox: Sandbox) -> None:
     go_on = asyncio.Event()
     streams = sandbox(ScriptedProvider([[go_on, *answer("a")]]))
+    begun = time.monotonic()
     reading = await streams.create_and_read(REQUEST, None, NOW)
-    asyncio.get_running_loop().call_later(1.5, go_on.set)
-
-    records = await read(reading)
+    records: list[Record] = []
+    beats = 0
+    async with asyncio.timeout(10):
+        async for batch in reading.batches():
+            records += batch
+            beats = sum(isinstance(record.payload, Heartbeat) for record in records)
+            if beats >= 4:
+                go_on.set()
 
     assert_exact(records, "a")
-    beats = sum(isinstance(record.payload, Heartbeat) for record in records)
-    assert 4 <= beats <= 8  # 1.5 s of silence, one every 0.2 s
+    assert beats * SETTINGS.heartbeat <= time.monotonic() - begun, "no more often than it should"
 
 
 # Reading
@@ -343,19 +348,21 @@ async def test_a_dead_writers_stream_is_continued_where_it_stopped(sandbox: Sand
     assert claims == [1, 2]
 
 
-async def test_a_dead_writer_is_replaced_as_soon_as_its_lease_is_over(sandbox: Sandbox) -> None:
+async def test_a_dead_writer_is_replaced_as_soon_as_its_lease_is_over(
+    sandbox: Sandbox, log: DynamoDBLog
+) -> None:
     """The lease counts from the last record, not from when a reader came to hear of it."""
-    first = sandbox(ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]]), lease=1.5)
-    stream_id, reading = await begin(first)
-    await read_until(reading, Answer)
-    await die(first)
-    streams = sandbox(ScriptedProvider([answer("b")]), lease=1.5)
-    await asyncio.sleep(1.2)
+    streams = sandbox(ScriptedProvider([answer("a")]), lease=60)
+    start = await streams.create(REQUEST, None)
+    last_sign = dataclasses.replace(
+        start, seq=1, payload=Claim(1, "restarted"), writer="x", at=start.at - 59_000
+    )
+    await log.append(last_sign)
 
-    records = await read(await streams.read(stream_id, None, NOW))
+    records = await read(await streams.read(start.stream_id, None, NOW))
 
-    (died, claimed) = (r.at for r in records if r.payload in {Answer("a"), Claim(2, "prefill")})
-    assert 1500 <= claimed - died < 2300
+    (claimed,) = (r.at for r in records if r.payload == Claim(2, "restarted"))
+    assert claimed - last_sign.at >= 60_000
 
 
 async def test_of_many_sandboxes_one_takes_over(sandbox: Sandbox) -> None:
@@ -378,7 +385,7 @@ async def test_a_live_writer_is_left_alone(sandbox: Sandbox) -> None:
     own = asyncio.create_task(read(reading))
     bystander = ScriptedProvider([])
     other = await _read_once_there(sandbox(bystander), stream_id)
-    asyncio.get_running_loop().call_later(3 * SETTINGS.lease, go_on.set)
+    asyncio.get_running_loop().call_later(2 * SETTINGS.lease, go_on.set)
 
     assert_exact(await read(other), "a")
     await own
@@ -433,16 +440,15 @@ async def test_a_silence_heard_counts_though_the_writers_clock_is_ahead(
 
 async def test_the_writer_hands_over_before_its_deadline(sandbox: Sandbox) -> None:
     first = sandbox(ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]]))
-    stream_id, reading = await begin(first, Window(deadline=time.time() + 1.0))
+    stream_id, reading = await begin(first, Window(deadline=time.time() + 2.0))
 
     seen = await read(reading)
     await reading.settled()
 
     assert isinstance(seen[-1].payload, Handoff)
-    second = ScriptedProvider([answer("b")])
-    begun = time.monotonic()
-    rest = await read(await sandbox(second).read(stream_id, seen[-1].seq, NOW))
-    assert time.monotonic() - begun < SETTINGS.lease / 2, "the lease was waited for"
+    # A lease is not waited for: this one is longer than `read` is patient.
+    second = sandbox(ScriptedProvider([answer("b")]), lease=60)
+    rest = await read(await second.read(stream_id, seen[-1].seq, NOW))
     assert_exact([*seen, *rest], "ab")
 
 
@@ -474,15 +480,14 @@ async def test_a_process_that_ends_hands_over_and_does_not_take_back(sandbox: Sa
 async def test_a_hand_over_inside_one_process_is_taken_up_at_once(sandbox: Sandbox) -> None:
     """Many invocations in one process: the others must not sleep through it."""
     provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()], answer("b")])
-    streams = sandbox(provider)
-    stream_id, short = await begin(streams, Window(deadline=time.time() + 1.0))
+    # What wakes a sleeper otherwise takes longer than `read` is patient.
+    streams = sandbox(provider, lease=60, keep_alive=60)
+    stream_id, short = await begin(streams, Window(deadline=time.time() + 2.0))
     first = asyncio.create_task(read(short))
     records = await read(await _read_once_there(streams, stream_id))
     await first
 
     assert_exact(records, "ab")
-    (left, taken) = (r.at for r in records if r.payload in {Handoff(), Claim(2, "prefill")})
-    assert taken - left < 500
 
 
 async def test_a_process_that_has_ended_takes_nothing_over(sandbox: Sandbox) -> None:
@@ -500,14 +505,14 @@ async def test_a_buffered_response_ends_after_its_window_and_the_generation_goes
 ) -> None:
     go_on = asyncio.Event()
     streams = sandbox(
-        ScriptedProvider([[AnswerDelta("a"), go_on, *answer("b")]]), buffered_window=0.2
+        ScriptedProvider([[AnswerDelta("a"), go_on, *answer("b")]]), buffered_window=1.0
     )
-    stream_id, reading = await begin(streams, Window(buffered=True))
     begun = time.monotonic()
+    stream_id, reading = await begin(streams, Window(buffered=True))
 
     seen = await read(reading)
 
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun >= 1.0
     assert said(seen) == "a"
     go_on.set()
     await reading.settled()
@@ -531,7 +536,7 @@ async def test_cancelling_ends_the_stream_for_all_and_stops_the_provider(
     transcript = await (streams if where == "here" else elsewhere).cancel(stream_id)
 
     assert isinstance(transcript.newest.payload, Cancelled)
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(5):
         assert await own == await other
         await reading.settled()
     assert provider.running == 0
@@ -568,7 +573,7 @@ async def test_cancelling_overtakes_a_writer_that_never_pauses(
     await read_until(reading, Answer)
     store.delay = delay
 
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(10):
         transcript = await sandbox(ScriptedProvider([])).cancel(stream_id)
 
     assert isinstance(transcript.newest.payload, Cancelled)
@@ -754,7 +759,7 @@ async def test_a_writer_that_cannot_write_gives_up_within_its_lease(
     """By then another may have taken over: two providers must not run for longer."""
     steps: list[Step] = [AnswerDelta("a"), go_on := asyncio.Event(), *answer("b")]
     provider = ScriptedProvider([steps])
-    reading = await sandbox(provider).create_and_read(REQUEST, None, NOW)
+    reading = await sandbox(provider, log_patience=60.0).create_and_read(REQUEST, None, NOW)
     await read_until(reading, Answer)
     store.choose = lambda operation: Fault.FAIL if operation == "PutItem" else Fault.NONE
     begun = time.monotonic()
@@ -762,23 +767,23 @@ async def test_a_writer_that_cannot_write_gives_up_within_its_lease(
 
     await reading.settled()
 
-    assert time.monotonic() - begun < SETTINGS.lease + 0.3
+    assert time.monotonic() - begun < SETTINGS.lease + 1
     assert provider.running == 0
 
 
 async def test_a_failing_log_holds_no_invocation_beyond_its_deadline(
     sandbox: Sandbox, store: FaultyStore
 ) -> None:
-    streams = sandbox(ScriptedProvider([]), log_patience=30.0, lease=30.0)
+    streams = sandbox(ScriptedProvider([]), log_patience=30.0, lease=30.0, handoff_margin=2.0)
     start = await streams.create(REQUEST, None)
     begun = time.monotonic()
-    window = Window(deadline=time.time() + 1.5)
+    window = Window(deadline=time.time() + 3.5)
     readings = [await streams.read(start.stream_id, None, window) for _ in range(4)]
     store.choose = lambda operation: Fault.REFUSE if operation == "PutItem" else Fault.NONE
 
     for records in await asyncio.gather(*map(read, readings)):
         assert [type(record.payload) for record in records] == [Start]
-    assert time.monotonic() - begun < 1.5
+    assert time.monotonic() - begun < 3.5
 
 
 async def test_old_trouble_does_not_turn_new_readers_away(
@@ -808,7 +813,7 @@ async def test_creating_fails_when_the_log_is_down_and_the_provider_is_let_go(
     sandbox: Sandbox, store: FaultyStore
 ) -> None:
     provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]] * 2)
-    streams = sandbox(provider)
+    streams = sandbox(provider, create_patience=0.5)
     store.choose = lambda _: Fault.REFUSE
 
     with pytest.raises(LogUnavailable):
@@ -888,7 +893,7 @@ async def test_a_stream_that_vanishes_while_it_is_read_ends_the_reading(
     for record in other:
         delete_item(dynamodb_url, log._table.name, record)
 
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(10):
         rest = [record async for batch in batches for record in batch]
 
     assert start.seq == 0

@@ -72,11 +72,11 @@ async def test_silence_after_an_item_is_a_timeout_and_closes_the_source() -> Non
 
 
 async def test_a_sign_of_life_keeps_the_wait_alive() -> None:
-    watch = Watch(Deadlines(first=LONG, idle=0.6))
+    watch = Watch(Deadlines(first=LONG, idle=1.5))
 
     async def alive() -> AsyncGenerator[int]:
         for _ in range(5):
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(0.4)
             watch.alive()
         yield 1
 

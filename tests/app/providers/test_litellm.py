@@ -27,7 +27,6 @@ _START_SECONDS = 150
 pytestmark = [
     pytest.mark.anyio,
     pytest.mark.peers,
-    pytest.mark.xdist_group("litellm"),  # one worker starts it, for all
     pytest.mark.timeout(_START_SECONDS + 30),
     pytest.mark.parametrize("wire", [OPENAI, ANTHROPIC], ids=lambda wire: wire.name),
 ]

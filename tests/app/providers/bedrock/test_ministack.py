@@ -12,7 +12,7 @@ from tests.app.providers.bedrock.asking import asked, text_of
 from tests.ministack import ministack
 from tests.store import CREDENTIALS
 
-pytestmark = [pytest.mark.anyio, pytest.mark.peers, pytest.mark.xdist_group("ministack")]
+pytestmark = [pytest.mark.anyio, pytest.mark.peers]
 
 
 @pytest.fixture(scope="module")

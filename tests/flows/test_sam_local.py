@@ -36,8 +36,10 @@ START_LIMIT = 240
 FAREWELL = 40
 COMMAND_LIMIT = 120
 PATIENCE = 30
+ANSWER_LIMIT = 60
 TOKENS = 250
 PACE = {"DEMO_TOKENS": str(TOKENS), "DEMO_TOKENS_PER_SECOND": "30", "DEMO_FIRST_TOKEN_MS": "0"}
+SECRET = "OPENAI_API_KEY=sk-of-a-person"
 ENVIRON = {**os.environ, "PATH": f"{ROOT}/.venv-sam/bin:{os.environ['PATH']}"}
 TEMPLATE = ".aws-sam/local/build/template.yaml"
 PROMPT = "naïve café, 日本語"
@@ -60,7 +62,8 @@ class SamLocal:
 def sam_local() -> Iterator[SamLocal]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    settings = [flag for name, value in PACE.items() for flag in ("--env", f"{name}={value}")]
+    pace = [f"{name}={value}" for name, value in PACE.items()]
+    settings = [flag for setting in (*pace, SECRET) for flag in ("--env", setting)]
     command = [sys.executable, "-m", "local.sam", f"--port={port}", "--skip-pull-image", *settings]
     with subprocess.Popen(
         command,
@@ -118,6 +121,12 @@ def said_by_the_demo() -> str:
     return "".join(provider.script(request).answer)
 
 
+async def opened(person: Profile, function: Function) -> Page:
+    page = await person.open(function)
+    page.set_default_timeout(ANSWER_LIMIT * 1000)
+    return page
+
+
 async def asked(page: Page) -> str:
     """The path of the stream that was made of a prompt typed into the page."""
     await page.get_by_test_id("prompt").fill(PROMPT)
@@ -164,7 +173,7 @@ async def test_an_answer_of_ten_seconds_comes_in_steps_and_exactly(
     function: Function, person: Profile
 ) -> None:
     """The responses end, and the generation goes on between them: nobody has to take it over."""
-    page = await person.open(function)
+    page = await opened(person, function)
     await page.get_by_test_id("answer").evaluate(WATCH)
     path = await asked(page)
     await shows(page, "finished")
@@ -179,7 +188,7 @@ async def test_an_answer_of_ten_seconds_comes_in_steps_and_exactly(
 async def test_a_killed_container_is_taken_over_from_in_mid_answer(
     function: Function, person: Profile, sam_local: SamLocal
 ) -> None:
-    page = await person.open(function)
+    page = await opened(person, function)
     path = await asked(page)
     await until(page, "() => document.querySelector('[data-testid=answer]').textContent !== ''")
     await ran("docker", "kill", sam_local.told("sam | SAM_CONTAINER_ID:"))
@@ -201,10 +210,30 @@ async def test_requests_that_come_at_once_are_all_answered(function: Function) -
     assert {answer.status_code for answer in answers} == {httpx.codes.OK}
 
 
-@pytest.mark.parametrize("event", ["rest-create", "function-url-create"])
-async def test_an_event_from_a_file_is_answered(sam_local: SamLocal, event: str) -> None:
-    """By the same package and table, in a container of its own."""
+async def test_an_event_from_a_file_is_answered(sam_local: SamLocal) -> None:
+    """By the same package and table, in a container of its own; here as from a function URL."""
     assert sam_local.process.poll() is None
     command = ["sam", "local", "invoke", "--template-file", TEMPLATE, "--skip-pull-image"]
-    answer = json.loads(await ran(*command, "--event", f"events/{event}.json"))
+    answer = json.loads(await ran(*command, "--event", "events/function-url-create.json"))
     assert answer["statusCode"] == httpx.codes.CREATED
+
+
+async def test_a_variable_reaches_the_function_and_not_the_disk(sam_local: SamLocal) -> None:
+    """SAM CLI finds its value in its environment; among them may be a provider's key."""
+    container = sam_local.told("sam | SAM_CONTAINER_ID:")
+    name, _, value = SECRET.partition("=")
+    assert SECRET in (await ran("docker", "exec", container, "env")).decode().splitlines()
+    template = (ROOT / TEMPLATE).read_text()
+    assert name in template
+    assert value not in template
+
+
+async def test_a_second_one_does_not_build_under_the_first(sam_local: SamLocal) -> None:
+    assert sam_local.process.poll() is None
+    second = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "local.sam"), cwd=ROOT, env=ENVIRON, stderr=subprocess.PIPE
+    )
+    async with asyncio.timeout(PATIENCE):
+        _, complaint = await second.communicate()
+    assert second.returncode == 1
+    assert b"running already" in complaint

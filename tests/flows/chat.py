@@ -40,6 +40,10 @@ class Conversation:
             await self._send({"content": TEXT[start : min(start + _CHUNK, position)]})
         self.said = position
 
+    async def think(self, text: str) -> None:
+        """Say something that is reasoning, not answer."""
+        await self._send({"reasoning_content": text})
+
     async def finish(self) -> None:
         """Say the rest, and that it is the end."""
         await self.say_up_to(len(TEXT))

@@ -1,6 +1,5 @@
 """The application as it is shipped, with a model behind HTTP, when either of them breaks."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,9 +9,10 @@ import pytest
 from playwright.async_api import Browser
 
 from tests.chromium import chromium
-from tests.event_source import Event, EventSource, assert_each_once, text
+from tests.event_source import Event, assert_each_once, text
 from tests.flows.chat import TEXT, Chat, chat
 from tests.flows.conftest import Function, Start
+from tests.flows.reader import Reader
 from tests.flows.test_browser import events_path, opened, reads, shows
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +21,6 @@ KEY = "sk-that-nobody-may-see"
 PROMPT = "a-prompt-that-nobody-may-see"
 # Behind a space and between two line breaks: where a prefill may not end as the text does.
 BEHIND_WHITE_SPACE = TEXT.index("\n\n", 60) + 1
-PATIENCE = 30
 
 Serve = Callable[..., Any]
 
@@ -58,28 +57,6 @@ def serve(start: Start, model: Chat) -> Serve:
             yield function
 
     return serving
-
-
-class Reader:
-    """An EventSource that a test can wait for."""
-
-    def __init__(self, function: Function, url: str) -> None:
-        self._news = asyncio.Event()
-        self.source: EventSource = function.event_source(url, lambda _: self._news.set())
-        self._following = asyncio.create_task(self.source.follow())
-
-    async def until(self, condition: Callable[[list[Event]], bool]) -> None:
-        async with asyncio.timeout(PATIENCE):
-            while not condition(self.source.events):
-                self._news.clear()
-                await self._news.wait()
-
-    async def has_read(self, expected: str) -> None:
-        await self.until(lambda events: text(events) == expected)
-
-    async def end(self) -> list[Event]:
-        async with asyncio.timeout(PATIENCE):
-            return await self._following
 
 
 def claims(events: list[Event]) -> list[tuple[int, str]]:
@@ -218,19 +195,6 @@ async def test_what_the_operator_must_mend_is_an_error_at_once_and_leaks_nothing
     assert (error.name, error.data["code"]) == ("error", code)
     assert error.data["retryable"] is False
     assert_nothing_leaks(function, events)
-
-
-async def test_nothing_of_an_answer_is_in_the_log(serve: Serve, model: Chat) -> None:
-    async with serve() as function:
-        reader = Reader(function, f"/sse?prompt={PROMPT}")
-        conversation = await model.next()
-        await conversation.say_up_to(100)
-        await reader.has_read(TEXT[:100])
-        conversation.cut()
-        await (await model.next()).finish()
-        await reader.end()
-
-    assert_nothing_leaks(function, [])
 
 
 async def test_cancelling_ends_the_connection_to_the_model_at_the_next_sign_of_life(

@@ -5,6 +5,7 @@ PYTHON := .venv/bin/python
 WITH_SAM := PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0
 SAM := $(WITH_SAM) sam
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+ON_ALL_CORES := --numprocesses logical --dist worksteal
 LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 
@@ -17,8 +18,8 @@ help: ## List the targets
 run: .venv/.installed ## Serve the function URL on this machine
 	@$(PYTHON) -m local $(ARGS)
 
-test: .venv/.installed ## Run every test this machine can run
-	@$(PYTHON) -m pytest $(ARGS)
+test: .venv/.installed ## Run every test this machine can run; with ARGS, what they say
+	@$(PYTHON) -m pytest $(or $(ARGS),$(ON_ALL_CORES))
 
 check: .venv/.installed ## Check format, lint and types; change nothing
 	@$(PYTHON) -m ruff format --check

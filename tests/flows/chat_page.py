@@ -36,7 +36,7 @@ class Profile:
 async def profile() -> AsyncIterator[Profile]:
     """A new profile, in which the page must keep to its Content-Security-Policy."""
     async with chromium() as browser:
-        profile = Profile(await browser.new_context())
+        profile = Profile(await browser.new_context(locale="en-GB", timezone_id="UTC"))
         profile.context.set_default_timeout(DEADLINE * 1000)
         profile.context.on("console", profile.heard)
         yield profile

@@ -567,9 +567,8 @@ function inFull(failure) {
   if (!(failure instanceof StreamError && failure.status === 429 && failure.retryAfter)) {
     return failure.message;
   }
-  const timeStyle = failure.retryAfter < 3600 ? "medium" : "short";
-  const at = new Date(Date.now() + failure.retryAfter * 1000);
-  return `${failure.message} Possible again at ${at.toLocaleTimeString([], { timeStyle })}.`;
+  const at = new Date(Date.now() + failure.retryAfter * 1000).toLocaleTimeString();
+  return `${failure.message} Possible again at ${at}.`;
 }
 
 /** @param {string} message @param {(() => void) | null} again */

@@ -1,0 +1,245 @@
+"""The page and its client where an API token is needed: in Chromium, on the real function."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from playwright.async_api import Page
+
+from tests.flows.chat_page import (
+    WARM,
+    Profile,
+    asked,
+    drop_reader,
+    profile,
+    reads,
+    shows,
+    until,
+)
+from tests.flows.conftest import Conversation, Gate, Start
+
+pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
+
+TOKEN = "the-token-of-somebody-who-was-let-in"
+CLOSED = {"API_TOKENS": json.dumps({"somebody": TOKEN})}
+ANOTHER_PAGE = """<!doctype html><output></output><script type="module">
+  const given = new URLSearchParams(location.search);
+  const api = { baseUrl: given.get("api"), bearer: given.get("bearer"), backoffCapMs: 0 };
+  const { createStream, LLMStream } = await import(`${api.baseUrl}/client.js`);
+  window.ask = async () => {
+    const { id, token } = await createStream({ prompt: "hi" }, api);
+    window.stream = new LLMStream(id, { ...api, token });
+    const output = document.querySelector("output");
+    stream.addEventListener("answer", ({ data }) => output.append(data.text));
+    return id;
+  };
+</script>"""
+
+Gated = tuple[Gate, dict[str, str]]
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Profile]:
+    async with profile() as browser:
+        yield browser
+
+
+async def refused(page: Page, prompt: str = "hi") -> None:
+    """Type a prompt that the page may not send yet."""
+    await page.get_by_test_id("prompt").fill(prompt)
+    await page.keyboard.press("Enter")
+    await shows(page, "locked")
+
+
+async def enter(page: Page, token: str) -> None:
+    await page.get_by_label("Access token").fill(token)
+    await page.keyboard.press("Enter")
+
+
+async def let_in(page: Page, model: Gate, prompt: str = "hi") -> Conversation:
+    await refused(page, prompt)
+    await enter(page, TOKEN)
+    return await model.next()
+
+
+async def test_the_page_asks_for_a_token_and_goes_on_with_the_prompt(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    """From the keyboard alone; the token is in no address, and no stream's token in the page's."""
+    model, env = gate
+    async with start({**env, **CLOSED}, **WARM) as function:
+        page = await browser.open(function)
+        addresses: list[str] = []
+        page.on("request", lambda request: addresses.append(request.url))
+        await refused(page, "What now?")
+        focused = "document.activeElement.labels[0].textContent"
+        assert await page.evaluate(focused) == "Access token"
+        assert await page.get_by_test_id("access-error").text_content() == ""
+        await page.keyboard.type(TOKEN)
+        await page.keyboard.press("Enter")
+        conversation = await model.next()
+        assert conversation.prompt == "What now?"
+        await conversation.say("one ")
+        await reads(page, "one ")
+        assert await page.get_by_test_id("access").is_hidden()
+        assert await page.evaluate("document.activeElement.id") == "stop"
+        await conversation.finish()
+        await shows(page, "finished")
+        assert TOKEN not in " ".join(addresses)
+        assert page.url.partition("?")[2].startswith("stream=")
+        assert "token" not in page.url
+
+
+async def test_a_wrong_token_is_told_and_asked_for_again(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start({**env, **CLOSED}, **WARM) as function:
+        page = await browser.open(function)
+        await refused(page)
+        await enter(page, "wrong")
+        error = page.get_by_test_id("access-error")
+        await error.get_by_text("not valid").wait_for()
+        field = page.get_by_label("Access token")
+        assert await field.get_attribute("aria-invalid") == "true"
+        described = str(await field.get_attribute("aria-describedby")).split()
+        assert await error.get_attribute("id") in described
+        assert await field.input_value() == ""
+        await enter(page, TOKEN)
+        conversation = await model.next()
+        await conversation.finish()
+        await shows(page, "finished")
+        assert model.waiting == 0
+
+
+async def test_a_reload_and_a_second_tab_go_on_without_asking(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start({**env, **CLOSED}, **WARM) as function:
+        page = await browser.open(function)
+        conversation = await let_in(page, model)
+        await conversation.say("one ")
+        await reads(page, "one ")
+        await page.reload()
+        other = await browser.open(function, page.url)
+        await asyncio.gather(reads(page, "one "), reads(other, "one "))
+        await conversation.say("two ")
+        await asyncio.gather(reads(page, "one two "), reads(other, "one two "))
+        await other.get_by_test_id("stop").click()
+        await asyncio.gather(shows(page, "cancelled"), shows(other, "cancelled"))
+        assert model.waiting == 0
+
+
+async def test_an_address_alone_shows_nothing_to_another_browser(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start({**env, **CLOSED}, **WARM) as function, profile() as stranger:
+        page = await browser.open(function)
+        conversation = await let_in(page, model)
+        await conversation.say("one ")
+        await reads(page, "one ")
+        elsewhere = await stranger.open(function, page.url)
+        await shows(elsewhere, "locked")
+        assert await elsewhere.get_by_test_id("answer").text_content() == ""
+        await enter(elsewhere, TOKEN)
+        await reads(elsewhere, "one ")
+        await conversation.finish()
+        await shows(elsewhere, "finished")
+
+
+async def test_what_the_browser_keeps_can_be_forgotten_in_all_its_tabs(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start({**env, **CLOSED}, **WARM) as function:
+        page = await browser.open(function)
+        await (await let_in(page, model)).finish()
+        await shows(page, "finished")
+        other = await browser.open(function)
+        await page.get_by_test_id("new").click()
+        await page.get_by_test_id("forget").click()
+        assert await page.evaluate("localStorage.length") == 0
+        for tab in (page, other):
+            await tab.get_by_test_id("forget").wait_for(state="hidden")
+            await refused(tab)
+
+
+async def test_a_browser_that_may_keep_nothing_is_asked_once_a_page(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    forbidden = "Object.defineProperty(window, 'localStorage', { get() { throw new Error(); } })"
+    await browser.context.add_init_script(forbidden)
+    async with start({**env, **CLOSED}, **WARM) as function:
+        page = await browser.open(function)
+        await (await let_in(page, model)).finish()
+        await shows(page, "finished")
+        await (await asked(page, model, "again")).finish()
+        await shows(page, "finished")
+
+
+async def test_over_a_limit_the_page_says_when_to_try_again(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start({**env, **CLOSED, "TOKENS_PER_DAY": "6000"}, **WARM) as function:
+        page = await browser.open(function)
+        conversation = await let_in(page, model)
+        other = await browser.open(function)
+        await other.get_by_test_id("prompt").fill("and this?")
+        await other.keyboard.press("Enter")
+        await shows(other, "failed")
+        error = str(await other.get_by_test_id("error").text_content())
+        assert re.search(r"Possible again at 00:00:\d\d\.", error), "when the day ends"
+        assert await other.get_by_test_id("prompt").input_value() == "and this?"
+        assert await other.get_by_test_id("again").is_visible()
+        await conversation.finish()
+        await shows(page, "finished")
+
+
+@asynccontextmanager
+async def another_origin() -> AsyncIterator[str]:
+    """A site that has lifted the client into a page of its own."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode() + ANOTHER_PAGE.encode())
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+async def test_the_client_works_from_an_allowed_origin_and_resumes_there(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with another_origin() as origin:
+        open_to = {"ALLOWED_ORIGINS": origin, "REQUESTS_PER_MINUTE": "1"}
+        async with start({**env, **CLOSED, **open_to}, **WARM) as function:
+            page = await browser.context.new_page()
+            base_url = str(function.http.base_url).rstrip("/")
+            await page.goto(f"{origin}/?api={base_url}&bearer={TOKEN}")
+            await until(page, "() => window.ask")
+            stream_id = await page.evaluate("ask()")
+            conversation = await model.next()
+            says = "text => document.querySelector('output').textContent === text"
+            await conversation.say("one ")
+            await until(page, says, "one ")
+            await drop_reader(function, f"/streams/{stream_id}/events")
+            await conversation.say("two ")
+            await until(page, says, "one two ")
+            await conversation.finish()
+            await until(page, "() => stream.state === 'finished'")
+            refusal = await page.evaluate(
+                "ask().catch(({ code, retryAfter }) => [code, retryAfter])"
+            )
+            assert refusal[0] == "rate_limited"
+            assert 0 < refusal[1] <= 60

@@ -10,7 +10,7 @@ LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock bench sam sam-local peers validate build deploy logs delete probe clean
+.PHONY: help run test check format lock bench sam peers sam-local validate build deploy logs delete probe clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)

@@ -62,30 +62,49 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Body bytes that one read gave. Times are of the monotonic clock, in seconds."""
+    """Body bytes, and when the read that brought them returned, in monotonic seconds."""
 
     data: bytes
     at: float
 
 
 class Connection:
-    """Requests one after another; raises what BROKEN names when the peer breaks off."""
+    """Requests one after another; raises what BROKEN names when the peer breaks off.
 
-    def __init__(
-        self, site: Site, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    Where the peer closes after a response, as it may, the next request opens another connection.
+    """
+
+    def __init__(self, site: Site) -> None:
         self._site = site
-        self._reader = reader
-        self._writer = writer
         self._http = h11.Connection(h11.CLIENT)
-        self._arrived = time.monotonic()
+        self._reader: asyncio.StreamReader | None = None
+        self._writer: asyncio.StreamWriter | None = None
+        self._arrived = 0.0
+
+    async def open(self) -> None:
+        """Connect; raises ProbeFailed."""
+        self.abort()
+        self._http = h11.Connection(h11.CLIENT)
+        site = self._site
+        tls = ssl.create_default_context() if site.scheme == "https" else None
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                self._reader, self._writer = await asyncio.open_connection(
+                    site.host, site.port, ssl=tls
+                )
+        except TimeoutError:
+            raise ProbeFailed(f"{site.authority} did not take a connection in time") from None
+        except OSError as error:
+            raise ProbeFailed(f"{site.authority} cannot be reached: {error}") from error
 
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
     ) -> Head:
         """Send a request, and wait for the head of its response."""
-        if self._http.our_state is not h11.IDLE:
+        if self.reusable:
             self._http.start_next_cycle()
+        elif self._http.our_state is not h11.IDLE:
+            await self.open()
         sent = {"Host": self._site.authority, "User-Agent": _USER_AGENT, **headers}
         if body:
             sent["Content-Length"] = str(len(body))
@@ -93,7 +112,6 @@ class Connection:
         if body:
             self._send(h11.Data(data=body))
         self._send(h11.EndOfMessage())
-        await self._writer.drain()
         event = await self._next()
         while isinstance(event, h11.InformationalResponse):
             event = await self._next()
@@ -120,14 +138,17 @@ class Connection:
 
     def abort(self) -> None:
         """Break off at once, whatever is under way."""
-        self._writer.transport.abort()
+        if self._writer is not None:
+            self._writer.transport.abort()
 
     def _send(self, event: h11.Event) -> None:
         data = self._http.send(event)
         assert data is not None
+        assert self._writer is not None
         self._writer.write(data)
 
     async def _next(self) -> h11.Event:
+        assert self._reader is not None
         while True:
             event = self._http.next_event()
             if isinstance(event, h11.Event):
@@ -142,16 +163,9 @@ class Connection:
 @asynccontextmanager
 async def connect(site: Site) -> AsyncIterator[Connection]:
     """A connection for as long as the block; raises ProbeFailed if there can be none."""
-    tls = ssl.create_default_context() if site.scheme == "https" else None
+    connection = Connection(site)
     try:
-        async with asyncio.timeout(_CONNECT_SECONDS):
-            reader, writer = await asyncio.open_connection(site.host, site.port, ssl=tls)
-    except TimeoutError:
-        raise ProbeFailed(f"{site.authority} did not take a connection in time") from None
-    except OSError as error:
-        raise ProbeFailed(f"{site.authority} cannot be reached: {error}") from error
-    connection = Connection(site, reader, writer)
-    try:
+        await connection.open()
         yield connection
     finally:
         connection.abort()

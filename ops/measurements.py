@@ -32,7 +32,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A read from the network: so many bytes at this time, of the response of this number."""
+    """So many bytes of a body read at this time, of the response of this number."""
 
     response: int
     size: int

@@ -6,14 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
-from playwright.async_api import Browser
 
-from tests.chromium import chromium
 from tests.event_source import Event, assert_each_once, text
 from tests.flows.chat import TEXT, Chat, chat
+from tests.flows.chat_page import Profile, events_path, profile, reads, shows
 from tests.flows.conftest import Function, Start
 from tests.flows.reader import Reader
-from tests.flows.test_browser import events_path, opened, reads, shows
 
 pytestmark = pytest.mark.anyio
 
@@ -32,8 +30,8 @@ async def model() -> AsyncIterator[Chat]:
 
 
 @pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with chromium() as browser:
+async def browser() -> AsyncIterator[Profile]:
+    async with profile() as browser:
         yield browser
 
 
@@ -100,10 +98,10 @@ async def test_a_killed_sandboxs_answer_is_continued_by_another_to_the_byte(
 
 @pytest.mark.chromium
 async def test_the_page_shows_the_whole_text_though_its_sandbox_is_killed(
-    serve: Serve, model: Chat, browser: Browser
+    serve: Serve, model: Chat, browser: Profile
 ) -> None:
     async with serve() as function:
-        page = await opened(browser, function)
+        page = await browser.open(function)
         await page.get_by_test_id("prompt").fill("Count!")
         await page.keyboard.press("Enter")
         first = await model.next()

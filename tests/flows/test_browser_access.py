@@ -7,13 +7,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Page, Route
 
 from tests.flows.chat_page import (
     WARM,
     Profile,
     asked,
     drop_reader,
+    events_path,
     profile,
     reads,
     shows,
@@ -150,6 +151,34 @@ async def test_an_address_alone_shows_nothing_to_another_browser(
         await reads(elsewhere, "one ")
         await conversation.finish()
         await shows(elsewhere, "finished")
+
+
+async def test_a_token_that_is_withdrawn_in_mid_answer_is_asked_for_where_the_answer_stopped(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+
+    async def withdrawn(route: Route) -> None:
+        headers = {**route.request.headers, "authorization": f"Bearer {TOKEN[::-1]}"}
+        await route.continue_(headers=headers)
+
+    async with start({**env, **CLOSED}, **WARM) as function:
+        page = await browser.open(function)
+        conversation = await let_in(page, model)
+        await conversation.say("one ")
+        await reads(page, "one ")
+        await page.route("**/streams/**", withdrawn)
+        await drop_reader(function, events_path(page))
+        await shows(page, "locked")
+        await reads(page, "one ")
+        await page.get_by_test_id("access-error").get_by_text("not valid").wait_for()
+        await page.unroute("**/streams/**", withdrawn)
+        await enter(page, TOKEN)
+        await conversation.say("two ")
+        await reads(page, "one two ")
+        await conversation.finish()
+        await shows(page, "finished")
+        assert model.waiting == 0
 
 
 async def test_what_the_browser_keeps_can_be_forgotten_in_all_its_tabs(

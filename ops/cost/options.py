@@ -1,0 +1,34 @@
+"""Fields of dataclasses that are options of a command line as well."""
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import field, fields
+from typing import Any, TypeVar
+
+T = TypeVar("T", str, int, float, bool)
+
+
+def option(default: T, text: str, *choices: T) -> T:
+    """A field with a default, and what `--help` says of it."""
+    told = {"help": text.replace("%", "%%"), "choices": choices or None}
+    value: T = field(default=default, metadata=told)
+    return value
+
+
+def add_options(parser: argparse.ArgumentParser, of: type[Any], title: str) -> None:
+    """An option for every field, in a group of their own; none of them is set unless given."""
+    group = parser.add_argument_group(title)
+    for each in fields(of):
+        flag = "--" + each.name.replace("_", "-")
+        text = f"{each.metadata['help']} (default: {each.default})"
+        if isinstance(each.default, bool):
+            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
+        else:
+            choices = each.metadata["choices"]
+            group.add_argument(flag, type=type(each.default), choices=choices, help=text)
+
+
+def given(arguments: argparse.Namespace, of: type[Any]) -> Mapping[str, Any]:
+    """What has been set of a dataclass's fields."""
+    values = {each.name: getattr(arguments, each.name) for each in fields(of)}
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,6 +1,7 @@
 """What `sam build` makes, which is what `sam deploy` uploads and Lambda runs."""
 
 import asyncio
+import fcntl
 import importlib.util
 import json
 import os
@@ -48,19 +49,34 @@ def lambda_python() -> str:
 
 
 @pytest.fixture(scope="session")
-def package(lambda_python: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def package(
+    lambda_python: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Path:
     """The function as built for the default processor, on a machine that can compile it."""
-    folder = tmp_path_factory.mktemp("build")
+    folder = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        folder = folder.parent  # which the workers have in common: one of them builds
+    package = folder / "build/StreamFunction"
+    with (folder / "build.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # What `sam build` writes last.
+        if not package.with_name("template.yaml").exists():
+            build(package.parent, lambda_python)
+    return package
+
+
+def build(folder: Path, python: str) -> None:
     environ = {
         **os.environ,
         "PATH": f"{SAM}:{os.environ['PATH']}",
-        "PYTHONS": f"{lambda_python} python3",
+        "PYTHONS": f"{python} python3",
         "SAM_CLI_TELEMETRY": "0",
     }
-    build = ["sam", "build", "--no-cached", "--build-dir", str(folder)]
-    done = subprocess.run(build, check=False, cwd=ROOT, env=environ, capture_output=True, text=True)
+    command = ["sam", "build", "--no-cached", "--build-dir", str(folder)]
+    done = subprocess.run(
+        command, check=False, cwd=ROOT, env=environ, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "StreamFunction"
 
 
 @pytest.fixture(scope="session")

@@ -82,6 +82,7 @@ async def test_a_reload_in_mid_answer_shows_it_all_and_goes_on(
         assert model.waiting == 0
 
 
+@pytest.mark.alone
 async def test_two_tabs_show_one_answer_and_stop_in_one_stops_the_other_within_a_second(
     start: Start, gate: Gated, browser: Profile
 ) -> None:

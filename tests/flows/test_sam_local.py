@@ -5,7 +5,6 @@ import json
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -22,6 +21,7 @@ from app.providers.demo import DemoProvider
 from tests.conftest import ROOT
 from tests.flows.chat_page import Profile, profile, reads, shows, until
 from tests.flows.conftest import Function
+from tests.ports import free_port
 
 # Building takes half a minute, and the first container needs an image of its own.
 pytestmark = [
@@ -60,8 +60,7 @@ class SamLocal:
 
 @pytest.fixture(scope="module")
 def sam_local() -> Iterator[SamLocal]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     pace = [f"{name}={value}" for name, value in PACE.items()]
     settings = [flag for setting in (*pace, SECRET) for flag in ("--env", setting)]
     command = [sys.executable, "-m", "local.sam", f"--port={port}", "--skip-pull-image", *settings]

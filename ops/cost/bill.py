@@ -79,7 +79,7 @@ def _lambda(answer: Answer, stack: Stack, used: Usage, prices: Prices) -> Sequen
         ),
         _line(
             f"Lambda time, {stack.architecture}",
-            f"({talking} + {others:.2f} other calls, readers + {used.cold_seconds:.2f} cold starts)"
+            f"({talking} + {others:.2f} calls, other readers + {used.cold_seconds:.2f} cold starts)"
             f" s x {gigabytes:g} GB = {used.gb_seconds:.3f} GB-s",
             used.gb_seconds,
             prices.gb_second(stack.architecture),

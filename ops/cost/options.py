@@ -7,6 +7,8 @@ from typing import Any, TypeVar
 
 T = TypeVar("T", str, int, float, bool)
 
+_METAVARS = {str: "TEXT", int: "N", float: "X"}
+
 
 def option(default: T, text: str, *choices: T) -> T:
     """A field with a default, and what `--help` says of it."""
@@ -25,7 +27,10 @@ def add_options(parser: argparse.ArgumentParser, of: type[Any], title: str) -> N
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
             choices = each.metadata["choices"]
-            group.add_argument(flag, type=type(each.default), choices=choices, help=text)
+            name = None if choices else _METAVARS[type(each.default)]
+            group.add_argument(
+                flag, type=type(each.default), choices=choices, metavar=name, help=text
+            )
 
 
 def given(arguments: argparse.Namespace, of: type[Any]) -> Mapping[str, Any]:

@@ -336,6 +336,20 @@ def test_what_is_printed_names_the_price_list_and_every_line(
         assert line in printed
 
 
+def test_the_documentation_shows_what_its_command_prints(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    document = (ROOT / "docs/costs.md").read_text()
+    example = re.search(
+        r'^    make cost ARGS="(.+)"\n\n```\n(.+?)```', document, re.MULTILINE | re.DOTALL
+    )
+    assert example
+
+    main(example[1].split())
+
+    assert capsys.readouterr().out == example[2]
+
+
 # Against a run
 
 TOKEN = "made-up-and-long-enough-for-a-token"

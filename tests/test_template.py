@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 
 from app import metrics
+from app.access.api_tokens import ApiTokens
+from app.settings import Limits, Settings
 from tests.stack import Stack, graphed, values_of
 
 ROOT = Path(__file__).parents[1]
@@ -163,19 +165,33 @@ def test_every_variable_is_one_that_the_code_reads(stack: Stack) -> None:
     assert unread <= {"AWS_LAMBDA_EXEC_WRAPPER", "POWERTOOLS_SERVICE_NAME"}
 
 
+def settings_of(stack: Stack) -> Settings:
+    """What the code makes of the function's environment."""
+    return Settings.from_environ({name: str(value) for name, value in stack.variables.items()})
+
+
 def test_limits_are_set_unless_they_are_taken_away(stack: Stack) -> None:
-    names = ["REQUESTS_PER_MINUTE", "TOKENS_PER_DAY", "TOTAL_TOKENS_PER_DAY"]
     unlimited = stack.with_parameters(RequestsPerMinute="", TokensPerDay="", TotalTokensPerDay="")
 
-    assert all(int(stack.variables[name]) > 0 for name in names)
-    assert {unlimited.variables[name] for name in names} == {""}
+    assert settings_of(stack).limits == Limits(
+        requests_per_minute=60, tokens_per_day=1_000_000, total_tokens_per_day=5_000_000
+    )
+    assert settings_of(unlimited).limits == Limits()
 
 
 def test_pages_of_other_sites_may_use_it_only_where_they_are_named(stack: Stack) -> None:
-    origins = "https://app.example.com,http://localhost:5173"
+    origins = ("https://app.example.com", "http://localhost:5173")
+    opened = stack.with_parameters(AllowedOrigins=",".join(origins))
 
-    assert stack.variables["ALLOWED_ORIGINS"] == ""
-    assert stack.with_parameters(AllowedOrigins=origins).variables["ALLOWED_ORIGINS"] == origins
+    assert settings_of(stack).allowed_origins == ()
+    assert settings_of(opened).allowed_origins == origins
+
+
+def test_events_are_padded_where_it_is_chosen(stack: Stack) -> None:
+    padded = stack.with_parameters(EventPaddingBytes="2048")
+
+    assert settings_of(stack).event_padding_bytes == 0
+    assert settings_of(padded).event_padding_bytes == 2048
 
 
 @pytest.mark.parametrize(
@@ -223,6 +239,15 @@ def test_a_token_is_made_unless_access_is_open(stack: Stack) -> None:
     assert stack.variables["API_TOKENS_FROM"] == {"Fn::Sub": f"secretsmanager:${{{name}}}"}
     assert stack.statements["ReadTheApiTokens"]["Resource"] == {"Ref": name}
     assert stack.outputs["TokensSecretArn"]["Value"] == {"Ref": name}
+
+
+def test_the_application_reads_the_secret_as_it_is_made(stack: Stack) -> None:
+    [secret] = stack.properties_of("AWS::SecretsManager::Secret").values()
+    recipe = secret["GenerateSecretString"]
+    token = "a" * recipe["PasswordLength"]
+    members = json.loads(recipe["SecretStringTemplate"]) | {recipe["GenerateStringKey"]: token}
+
+    assert ApiTokens.parse(json.dumps(members)).name_of(token) == "default"
 
 
 def test_open_access_makes_no_token_and_reads_none(stack: Stack) -> None:

@@ -96,7 +96,7 @@ def _ceiling(report: Report) -> Iterator[str]:
     bounded, estimated = report.ceiling.bounded, report.ceiling.estimated
     yield "A day at most, by the limits of the stack"
     yield from _dollars(bounded)
-    yield "And what those with a token can make of it, by what a sandbox can do"
+    yield "And by what its sandboxes can do at their busiest, estimated"
     yield from _dollars(estimated)
     yield f"  {'in all':<20}{total([*bounded, *estimated]):>13,.2f}"
 

@@ -12,7 +12,7 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from bench import cold_start, durability, providers, replay, streaming
+from bench import cold_start, durability, observability, providers, replay, streaming
 from bench.table import render
 
 _SECTIONS = {
@@ -21,6 +21,7 @@ _SECTIONS = {
     "durability": durability,
     "replay": replay,
     "providers": providers,
+    "observability": observability,
 }
 _PACKAGES = ("fastapi", "starlette", "pydantic", "mangum", "boto3", "awslambdaric", "uvicorn")
 

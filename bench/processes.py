@@ -82,9 +82,16 @@ class Sandbox:
 
 @contextmanager
 def sandbox(
-    handler: str, environ: Mapping[str, str] | None = None, *, stock: bool = False
+    handler: str,
+    environ: Mapping[str, str] | None = None,
+    *,
+    stock: bool = False,
+    output: int | TextIO = sys.stderr,
 ) -> Iterator[Sandbox]:
-    """A sandbox under our runtime, or under the stock one: same packages, same environment."""
+    """A sandbox under our runtime, or under the stock one: same packages, same environment.
+
+    What it logs goes to `output`.
+    """
     if stock:
         command = [sys.executable, "-m", "awslambdaric", handler]
     else:
@@ -100,11 +107,11 @@ def sandbox(
         "LAMBDA_TASK_ROOT": str(SRC),
         "_HANDLER": handler,
         "TABLE_NAME": "nowhere",
-        "POWERTOOLS_LOG_LEVEL": "WARNING",
+        "POWERTOOLS_LOG_LEVEL": "ERROR",
     }
     with api.serving():
         started_at = time.perf_counter()
-        with _running(command, {**function, **(environ or {})}, stdout=sys.stderr) as process:
+        with _running(command, {**function, **(environ or {})}, stdout=output) as process:
             yield Sandbox(process.pid, started_at, api.polled(), api)
 
 

@@ -91,6 +91,13 @@ def delete_item(url: str, table: str, record: Record) -> None:
     client(url).delete_item(TableName=table, Key=key)
 
 
+def delete_tables(url: str) -> None:
+    """Leave nothing of what was there."""
+    dynamodb = client(url)
+    for name in dynamodb.list_tables()["TableNames"]:
+        dynamodb.delete_table(TableName=name)
+
+
 def create_table(url: str) -> str:
     """The name of a new table like the template's."""
     name = f"streams-{secrets.token_hex(4)}"

@@ -14,7 +14,7 @@ import pytest
 
 import local
 from tests.event_source import Event, EventSource
-from tests.store import moto
+from tests.store import delete_tables, moto
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,10 +69,16 @@ def task_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def dynamodb_url() -> Iterator[str]:
-    """The tables of all flows: a stream's id is never another's."""
+def moto_url() -> Iterator[str]:
     with moto() as url:
         yield url
+
+
+@pytest.fixture
+def dynamodb_url(moto_url: str) -> str:
+    """A DynamoDB without a table: starting one for each flow would take longer than most flows."""
+    delete_tables(moto_url)
+    return moto_url
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ops.cost.prices import Prices
-from ops.cost.usage import GB, Usage
+from ops.cost.sizes import GB
+from ops.cost.usage import Usage
 from ops.cost.workload import Answer, Stack
 
 _MILLION = 1e6

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ops.cost.bill import Line
 from ops.cost.options import option
 from ops.cost.prices import Prices
-from ops.cost.usage import GB
+from ops.cost.sizes import GB
 from ops.cost.workload import Stack
 
 _DAY = 24 * 3600

@@ -26,8 +26,10 @@ from ops.cost import usage as using
 from ops.cost.__main__ import main
 from ops.cost.bill import bill, total
 from ops.cost.ceiling import Limits, ceiling
+from ops.cost.event_log import heartbeats, polls, text_records
 from ops.cost.prices import Prices, read
-from ops.cost.usage import GB, MB, Usage, heartbeats, polls, text_records, usage
+from ops.cost.sizes import GB, MB
+from ops.cost.usage import Usage, usage
 from ops.cost.workload import LONGEST_SECONDS, Answer, Stack, check
 from tests.store import FaultyStore, client, faulty, moto
 
@@ -421,7 +423,7 @@ async def function(store: FaultyStore, lines: list[str]) -> AsyncIterator[httpx.
 
 
 async def idle(http: httpx.AsyncClient) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while any(each["invocations"] for each in await sandboxes(http)):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
 
@@ -480,6 +482,7 @@ def item_bytes(item: Mapping[str, Any]) -> int:
 
 
 @pytest.mark.alone
+@pytest.mark.timeout(120)
 async def test_what_a_run_uses_up_is_what_was_foretold() -> None:
     counted = await run()
     used = foretold(counted)

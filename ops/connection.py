@@ -52,15 +52,6 @@ class Site:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """A response's status and headers, names in lower case; `at` is when its last byte came."""
-
-    status: int
-    headers: Mapping[str, str]
-    at: float
-
-
-@dataclass(frozen=True, slots=True)
 class Piece:
     """Body bytes, and when the read that brought them returned, in monotonic seconds."""
 
@@ -99,8 +90,8 @@ class Connection:
 
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
-    ) -> Head:
-        """Send a request, and wait for the head of its response."""
+    ) -> int:
+        """Send a request, and wait for its response's status; the body is to be read next."""
         if self.reusable:
             self._http.start_next_cycle()
         elif self._http.our_state is not h11.IDLE:
@@ -116,11 +107,7 @@ class Connection:
         while isinstance(event, h11.InformationalResponse):
             event = await self._next()
         assert isinstance(event, h11.Response)
-        return Head(
-            event.status_code,
-            {name.decode(): value.decode("latin-1") for name, value in event.headers},
-            self._arrived,
-        )
+        return event.status_code
 
     async def pieces(self) -> AsyncIterator[Piece]:
         """The body of the response, as it comes."""

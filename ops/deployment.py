@@ -5,11 +5,11 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from ops.connection import BROKEN, Connection, Head, Site, connect
+from ops.connection import BROKEN, Connection, Site, connect
 from ops.events import position
 from ops.exceptions import ProbeFailed
 
-OK = 200
+_OK = 200
 _CREATED = 201
 _UNAUTHORIZED = 401
 
@@ -44,7 +44,7 @@ class Deployment:
 
     async def health(self, connection: Connection) -> Health:
         """Ask whether it is alive; nothing is looked up for that."""
-        body = await self._json(connection, "GET", f"{self.site.base}/healthz", OK)
+        body = await self._json(connection, "GET", f"{self.site.base}/healthz", _OK)
         return Health(str(body.get("provider", "?")), str(body.get("access", "open")))
 
     async def create(self, max_tokens: int) -> Stream:
@@ -55,20 +55,22 @@ class Deployment:
             created = await self._json(connection, "POST", target, _CREATED, request)
         return Stream(created["events_url"], created["url"])
 
-    async def read(self, connection: Connection, stream: Stream, last_event_id: str = "") -> Head:
+    async def read(self, connection: Connection, stream: Stream, last_event_id: str = "") -> None:
         """Begin to read a stream's events, or what follows the last one received.
 
-        Raises what BROKEN names. There is no deadline: a path that holds everything back gives
+        Raises what BROKEN names, too. There is no deadline: a path that holds everything back gives
         not even a head before the answer's end.
         """
         headers = {"Accept": "text/event-stream"}
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
-        return await connection.request("GET", stream.events, headers)
+        status = await connection.request("GET", stream.events, headers)
+        if status != _OK:
+            raise ProbeFailed(f"the events were answered {status}, not {_OK}")
 
     async def written(self, connection: Connection, stream: Stream) -> int:
         """How far the log has come, as a sandbox that does not write it finds it."""
-        snapshot = await self._json(connection, "GET", stream.snapshot, OK)
+        snapshot = await self._json(connection, "GET", stream.snapshot, _OK)
         return position(snapshot["last_event_id"])
 
     async def _json(
@@ -82,18 +84,16 @@ class Deployment:
         what = f"{method} {target.partition('?')[0]}"
         try:
             async with asyncio.timeout(self.patience):
-                head = await connection.request(method, target, headers, body)
+                status = await connection.request(method, target, headers, body)
                 text = await connection.body()
         except TimeoutError:
             raise ProbeFailed(f"{what}: no answer within {self.patience:g} s") from None
         except BROKEN as error:
             raise ProbeFailed(f"{what}: the connection broke ({error})") from error
-        if head.status == _UNAUTHORIZED:
+        if status == _UNAUTHORIZED:
             raise ProbeFailed("the deployment asks for an API token: set API_TOKEN or --token")
-        if head.status != expected:
-            raise ProbeFailed(
-                f"{what}: answered {head.status}: {text[:300].decode(errors='replace')}"
-            )
+        if status != expected:
+            raise ProbeFailed(f"{what}: answered {status}: {text[:300].decode(errors='replace')}")
         try:
             answer: dict[str, Any] = json.loads(text)
         except ValueError:

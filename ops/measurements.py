@@ -77,6 +77,11 @@ class Streaming:
         return self.reads[-1].response
 
     @property
+    def looks(self) -> Sequence[Sample]:
+        """The looks at the log while there was something to come."""
+        return [sample for sample in self.samples if sample.at <= self.arrivals[-1].at]
+
+    @property
     def first_byte(self) -> float:
         """Seconds until anything of an answer came."""
         return self.reads[0].at - self.began
@@ -107,7 +112,7 @@ class Streaming:
 
     def held(self) -> Held:
         """What was held on the way."""
-        backlogs = [self._backlog(sample) for sample in self.samples]
+        backlogs = [self._backlog(sample) for sample in self.looks]
         late = [backlog for backlog in backlogs if backlog]
         return Held(
             samples=len(late),

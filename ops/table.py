@@ -34,7 +34,7 @@ def _streaming_rows(streaming: Streaming) -> Iterator[tuple[str, str]]:
         "arrived in",
         f"{len(bursts)} bursts of {_spread(bursts)} bytes, {_spaced(streaming.gaps)}",
     )
-    looks = f"{held.samples} of {len(streaming.samples)} looks at the log"
+    looks = f"{held.samples} of {len(streaming.looks)} looks at the log"
     yield "in the log, not here", f"{held.events} events, {held.size:,} bytes at worst; at {looks}"
     yield "the latest event", f"{_milliseconds(held.seconds)} after it was seen in the log"
     beats = streaming.heartbeats

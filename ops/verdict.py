@@ -8,13 +8,14 @@ from statistics import median_high
 
 from ops.measurements import Measurements, Streaming
 
-# One look at the log that finds events missing may be a hiccup; two are not.
-_SAMPLES = 2
+# Of so many looks at the log, one that finds events missing may be a hiccup; two are not.
+_FEWEST_LOOKS = 4
+_HICCUPS = 1
 
 # What is held back may be counted with the framing of chunks, which is not seen here.
 _MARGIN = 1.125
 _PADDING_STEP = 1024
-# What others have found to be held back at most (builder.aws.com, "SSE ... ~100 KB").
+# Of what is held back on the way from Lambda, reports name some 16 kB and some 100 kB.
 _MOST_PADDING = 100 * 1024
 
 
@@ -26,12 +27,14 @@ class Path(enum.Enum):
     * **BUFFERS** - they arrive when the answer is over.
     * **STEPS** - each of several responses arrives whole: what serves the application knows that
       nobody can stream here.
+    * **UNCLEAR** - the answer was too short to tell.
     """
 
     STREAMS = enum.auto()
     HOLDS = enum.auto()
     BUFFERS = enum.auto()
     STEPS = enum.auto()
+    UNCLEAR = enum.auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,9 @@ def _path(streaming: Streaming) -> Path:
     whole = all(burst.last for burst in streaming.bursts())
     if whole and streaming.responses > 1:
         return Path.STEPS
-    if streaming.held().samples < _SAMPLES:
+    if len(streaming.looks) < _FEWEST_LOOKS:
+        return Path.UNCLEAR
+    if streaming.held().samples <= _HICCUPS:
         return Path.STREAMS
     return Path.BUFFERS if whole else Path.HOLDS
 
@@ -109,11 +114,19 @@ def _steps(streaming: Streaming) -> str:
     )
 
 
+def _unclear(streaming: Streaming) -> str:
+    return (
+        f"The answer was over after {len(streaming.looks)} looks at the log, which is too soon to "
+        "tell. Probe again, and ask for a longer one (--prompt, --max-tokens)."
+    )
+
+
 _SAID = {
     Path.STREAMS: _streams,
     Path.HOLDS: _holds,
     Path.BUFFERS: _buffers,
     Path.STEPS: _steps,
+    Path.UNCLEAR: _unclear,
 }
 
 

@@ -35,7 +35,7 @@ def serve() -> Serve:
     """A way to run the application; it says so many tokens, so many a second."""
 
     @asynccontextmanager
-    async def serving(*, tokens: int = 300, pace: int = 100, **env: str) -> AsyncIterator[str]:
+    async def serving(*, tokens: int = 400, pace: int = 100, **env: str) -> AsyncIterator[str]:
         demo = {"DEMO_TOKENS": str(tokens), "DEMO_TOKENS_PER_SECOND": str(pace)}
         options = local.Options(port=0, provider="demo", env={**demo, **env})
         async with local.serve(options, lambda _: None) as running:
@@ -81,7 +81,7 @@ async def test_what_is_held_back_is_measured_and_the_padding_it_names_makes_the_
         before = await probe(held)
     padding = padding_named(before)
     async with (
-        serve(tokens=150, EVENT_PADDING_BYTES=str(padding)) as url,
+        serve(EVENT_PADDING_BYTES=str(padding)) as url,
         proxy(url, holding(16_384)) as held,
     ):
         after = await probe(held)
@@ -130,7 +130,7 @@ async def test_a_response_without_a_body_that_never_ends_is_found(serve: Serve) 
 
 
 async def test_the_token_is_sent_and_never_printed(serve: Serve) -> None:
-    async with serve(tokens=20, API_TOKENS=json.dumps({"probe": TOKEN})) as url:
+    async with serve(API_TOKENS=json.dumps({"probe": TOKEN})) as url:
         stranger = await probe(url, API_TOKEN="")
         known = await probe(url, API_TOKEN=TOKEN)
 

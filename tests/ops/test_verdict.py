@@ -1,5 +1,7 @@
 """What the probe makes of its measurements, where no path on this machine behaves so."""
 
+import dataclasses
+
 import pytest
 
 from ops.events import Arrival, Event
@@ -10,9 +12,7 @@ EVENT_BYTES = 100
 SENT = Event("s:0", "answer", "{}")
 
 
-def streaming(
-    batches: list[tuple[float, int]], looks: list[tuple[float, int]], *, ended: bool = True
-) -> Streaming:
+def streaming(batches: list[tuple[float, int]], looks: list[tuple[float, int]]) -> Streaming:
     """An answer whose events arrived so many at a time, while so many were found in the log."""
     times = [at for at, count in batches for _ in range(count)]
     arrivals = [
@@ -23,7 +23,7 @@ def streaming(
         reads=[Read(1, count * EVENT_BYTES, at) for at, count in batches],
         arrivals=arrivals,
         samples=[Sample(at, count - 1) for at, count in looks],
-        ended=ended,
+        ended=True,
     )
 
 
@@ -57,9 +57,16 @@ def test_a_slow_model_is_not_taken_for_a_path_that_holds_back() -> None:
 
 
 def test_one_hiccup_is_not_taken_for_a_path_that_holds_back() -> None:
-    hiccup = streaming([(0.1, 1), (2.0, 9), (2.1, 1)], [(0.5, 5), (2.0, 10)])
+    hiccup = streaming([(0.1, 1), (2.0, 9), (2.1, 1)], [(0.1, 1), (0.5, 5), (2.0, 10), (2.1, 11)])
 
     assert judged(hiccup).path is Path.STREAMS
+
+
+def test_an_answer_that_is_over_at_once_proves_nothing() -> None:
+    verdict = judged(streaming([(0.1, 1), (1.0, 30)], [(0.2, 3), (0.6, 20), (1.5, 31)]))
+
+    assert verdict.path is Path.UNCLEAR
+    assert not verdict.good
 
 
 def test_what_is_held_is_counted_though_the_first_bytes_pass() -> None:
@@ -81,7 +88,7 @@ def test_what_is_held_is_counted_though_the_first_bytes_pass() -> None:
         (judged(STREAMS, ending=Ending("HEAD", None, None, reused=False)), "did not end (HEAD"),
         (judged(STREAMS, ending=Ending("HEAD", 405, 0.1, reused=False)), "no use after"),
         (judged(STREAMS, resumption=Resumption([SENT], [SENT], [SENT])), "differs"),
-        (judged(streaming([(0.1, 1)], [], ended=False)), "went on after"),
+        (judged(dataclasses.replace(STREAMS, ended=False)), "went on after"),
     ],
     ids=["hangs", "gets stuck", "repeats", "goes on"],
 )

@@ -12,6 +12,7 @@ StreamError
 │   ├── Unauthorized        does not say who it is, or not credibly
 │   └── TokenExpired        holds a stream's token that has expired
 ├── LimitExceeded           who asks may, but not now
+├── BeyondBudget            who asks may not ask for so much, on any day
 ├── StreamNotFound          no such stream, or it has expired, or is somebody else's
 ├── RequestTooLarge         a request that does not fit into a record
 ├── BadCursor               a position that this stream does not have
@@ -97,6 +98,10 @@ class LimitExceeded(StreamError):
         self.code = code
         self.message = message
         self.retry_after = retry_after
+
+
+class BeyondBudget(StreamError):
+    """Raised when one request may cost more tokens than a whole day has."""
 
 
 class StreamNotFound(StreamError):

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 
 from tests.event_source import assert_each_once, text
 from tests.flows.conftest import Function, Gate, Start
-from tests.store import client
+from tests.store import client, moto
 
 pytestmark = pytest.mark.anyio
 
@@ -17,6 +18,13 @@ PROMPT = "x" * 30  # 10 tokens to ask, by the estimate
 LONGEST = 100
 RESERVED = 10 + LONGEST
 LIMITS = {"TOKENS_PER_DAY": "100000", "TOTAL_TOKENS_PER_DAY": "1000000"}
+
+
+@pytest.fixture
+def dynamodb_url() -> Iterator[str]:
+    """A table in which nothing has been counted."""
+    with moto() as url:
+        yield url
 
 
 def used(function: Function) -> list[int]:
@@ -55,9 +63,14 @@ async def test_over_a_limit_a_post_is_told_when_to_come_back(start: Start) -> No
 
 async def test_over_a_limit_an_event_source_is_told_too(start: Start) -> None:
     """It takes 429 for final, so this is a 200: an error, and when to try again."""
-    async with start({"TOKENS_PER_DAY": "50"}, sandboxes=1) as function:
-        answer = await function.http.get(f"/sse?prompt={PROMPT}&max_tokens={LONGEST}")
-        counted = used(function)
+    url = f"/sse?prompt={PROMPT}&max_tokens={LONGEST}"
+    async with start(
+        {"TOKENS_PER_DAY": str(RESERVED), "DEMO_TOKENS": "3"}, sandboxes=1
+    ) as function:
+        await function.http.get(url)
+        [counted_before] = await settled(function)
+        answer = await function.http.get(url)
+        [counted] = used(function)
 
     assert answer.status_code == httpx.codes.OK
     assert answer.headers["content-type"].startswith("text/event-stream")
@@ -67,7 +80,19 @@ async def test_over_a_limit_an_event_source_is_told_too(start: Start) -> None:
     assert "id" not in event
     failure = json.loads(event["data"])
     assert (failure["code"], failure["retryable"]) == ("budget_spent", True)
-    assert counted == []
+    assert counted == counted_before
+
+
+async def test_what_no_day_has_room_for_is_final(start: Start) -> None:
+    async with start({"TOKENS_PER_DAY": str(RESERVED - 1)}, sandboxes=1) as function:
+        body: dict[str, Any] = {"prompt": PROMPT, "max_tokens": LONGEST}
+        for answer in (
+            await function.http.post("/streams", json=body),
+            await function.http.get("/sse", params=body),
+        ):
+            assert answer.status_code == httpx.codes.UNPROCESSABLE_ENTITY
+            assert answer.json()["error"]["code"] == "beyond_budget"
+            assert "retry-after" not in answer.headers
 
 
 async def test_tokens_are_reserved_before_the_model_is_asked_and_settled_from_its_usage(

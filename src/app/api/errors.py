@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from app import metrics
 from app.exceptions import (
     BadCursor,
+    BeyondBudget,
     KeyReused,
     LimitExceeded,
     LogError,
@@ -64,6 +65,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Unauthorized, _unauthorized)
     app.add_exception_handler(TokenExpired, _token_expired)
     app.add_exception_handler(LimitExceeded, _limit_exceeded)
+    app.add_exception_handler(BeyondBudget, _beyond_budget)
     app.add_exception_handler(LogError, _log_failed)
     app.add_exception_handler(SecretError, _secret_failed)
     app.add_exception_handler(HTTPException, _http)
@@ -130,6 +132,10 @@ async def _limit_exceeded(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, LimitExceeded)
     metrics.refused(error.code)
     return answer(429, error.code, error.message, {"Retry-After": str(error.retry_after)})
+
+
+async def _beyond_budget(_: Request, error: Exception) -> JSONResponse:
+    return answer(422, "beyond_budget", _sentence(error))
 
 
 async def _secret_failed(_: Request, error: Exception) -> JSONResponse:

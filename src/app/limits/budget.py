@@ -9,7 +9,7 @@ Days and minutes are UTC's. One daily limit is for all principals together: what
 
 from dataclasses import dataclass
 
-from app.exceptions import LimitExceeded
+from app.exceptions import BeyondBudget, LimitExceeded
 from app.limits.counters import Charge, Counters
 from app.settings import Limits
 
@@ -36,14 +36,21 @@ class Budget:
         self._limits = limits
 
     async def reserve(self, wanted: Reservation) -> None:
-        """Reserve, and count a request; raises LimitExceeded and counts nothing then."""
+        """Reserve, and count a request.
+
+        Raises BeyondBudget or LimitExceeded, and counts nothing then.
+        """
         requests = self._requests(wanted)
-        charges = [*requests, *self._tokens(wanted, wanted.tokens)]
-        if not charges:
-            return
-        refused = await self._counters.take(charges)
+        tokens = self._tokens(wanted, wanted.tokens)
+        for charge in tokens:
+            if charge.amount > charge.limit:
+                raise BeyondBudget(
+                    f"this may take {charge.amount} tokens, and a day has {charge.limit}: shorten "
+                    "the prompt, or ask for a smaller max_tokens"
+                )
+        refused = await self._counters.take([*requests, *tokens])
         if refused is not None:
-            raise _too_soon(refused, wanted) if refused in requests else _spent(refused, wanted)
+            raise _too_soon(refused, wanted) if refused in requests else _spent(wanted)
 
     async def cancel(self, reserved: Reservation) -> None:
         """Give everything back: nothing was asked for after all."""
@@ -92,13 +99,10 @@ def _too_soon(refused: Charge, wanted: Reservation) -> LimitExceeded:
     )
 
 
-def _spent(refused: Charge, wanted: Reservation) -> LimitExceeded:
-    if refused.amount > refused.limit:
-        problem = f"This may take {refused.amount} tokens, and a day has {refused.limit}"
-        advice = "shorten the prompt, or ask for a smaller max_tokens."
-    else:
-        problem = "Not enough is left of the tokens for today"
-        advice = "ask for a smaller max_tokens, or try again tomorrow (UTC)."
+def _spent(wanted: Reservation) -> LimitExceeded:
     return LimitExceeded(
-        "budget_spent", f"{problem}: {advice}", retry_after=_DAY - wanted.at % _DAY
+        "budget_spent",
+        "Not enough is left of the tokens for today: ask for a smaller max_tokens, or try again "
+        "tomorrow (UTC).",
+        retry_after=_DAY - wanted.at % _DAY,
     )

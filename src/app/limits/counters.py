@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Charge:
-    """An amount on a counter that may reach `limit`. The counter ends at `expires_at`."""
+    """An amount, at most `limit`, on a counter that may reach it; it ends at `expires_at`."""
 
     counter: str
     amount: int
@@ -73,8 +73,6 @@ class Counters:
     # In a thread
 
     def _add(self, client: "DynamoDBClient", charge: Charge) -> bool:
-        if charge.amount > charge.limit:
-            return False
         try:
             client.update_item(
                 TableName=self._table.name,

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from app.event_log.dynamodb import DynamoDBLog
-from app.exceptions import LimitExceeded, LogUnavailable
+from app.exceptions import BeyondBudget, LimitExceeded, LogUnavailable
 from app.limits.budget import Budget, Reservation
 from app.limits.counters import Counters
 from app.settings import Limits
@@ -79,17 +79,17 @@ async def test_one_principal_cannot_be_named_like_all(log: DynamoDBLog) -> None:
 
 
 async def test_what_can_never_fit_is_told_so(log: DynamoDBLog) -> None:
-    error = await refused(budget(log, tokens_per_day=10), wanted(11))
-
-    assert "a day has 10" in error.message
+    with pytest.raises(BeyondBudget, match="a day has 10"):
+        await budget(log, tokens_per_day=10).reserve(wanted(11))
 
 
 async def test_what_is_refused_counts_nowhere(log: DynamoDBLog) -> None:
     limited = budget(log, requests_per_minute=1, tokens_per_day=100, total_tokens_per_day=200)
-    for _ in range(5):
-        await refused(limited, wanted(101))
+    await limited.reserve(wanted(20))
+    for number in range(5):
+        await refused(limited, wanted(81, at=NOON + 60 * number))
 
-    await limited.reserve(wanted(100))
+    await limited.reserve(wanted(80, at=NOON + 60))
 
 
 async def test_what_was_not_spent_is_free_again(log: DynamoDBLog) -> None:

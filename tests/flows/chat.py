@@ -19,7 +19,7 @@ _EVENTS = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n"
     b"Transfer-Encoding: chunked\r\n\r\n"
 )
-_PATIENCE = 20
+_PATIENCE = 40
 _CHUNK = 7
 
 

@@ -123,7 +123,7 @@ class Gate:
         self._writers: list[asyncio.StreamWriter] = []
 
     async def next(self) -> "Conversation":
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             return await self._arrivals.get()
 
     @property
@@ -158,7 +158,7 @@ class Conversation:
 
     async def hung_up(self) -> None:
         """Return when the provider has closed its connection."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             with contextlib.suppress(ConnectionResetError):
                 assert await self.reader.read() == b""
 

@@ -40,7 +40,7 @@ BODY = {
 }
 SSE = f"/sse?prompt={PROMPT}&system={SYSTEM}&stop={STOP}"
 
-Serve = Callable[[], Any]
+Serve = Callable[..., Any]
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def serve(start: Start, model: Chat) -> Serve:
     """A way to run the application with everything on that writes to the log."""
 
     @asynccontextmanager
-    async def serving() -> AsyncIterator[Function]:
+    async def serving(**limits: str) -> AsyncIterator[Function]:
         env = {
             "OPENAI_BASE_URL": model.url,
             "OPENAI_API_KEY": KEY,
@@ -66,6 +66,7 @@ def serve(start: Start, model: Chat) -> Serve:
             "POWERTOOLS_LOG_LEVEL": "DEBUG",
             "AWS_LAMBDA_LOG_LEVEL": "DEBUG",
             "AWS_LAMBDA_LOG_FORMAT": "JSON",
+            **limits,
         }
         chosen = {"provider": "openai", "handler": "app.main.handler", "sandboxes": 3}
         async with start(env, **chosen) as function:
@@ -237,3 +238,15 @@ async def test_metrics_reach_the_log_as_lines_of_their_own(serve: Serve, model: 
     assert ended["service"] == "a-stack"
     assert {"TimeToFirstToken", "Appends", "AppendLatency"} <= ended.keys()
     assert {*ended} & {"level", "message", "logger"} == set()
+
+
+async def test_a_request_over_a_limit_is_counted_under_its_code(serve: Serve) -> None:
+    """Also where an EventSource must be answered 200."""
+    async with serve(REQUESTS_PER_MINUTE="1") as function:
+        answers = [await function.http.post("/streams", json=BODY) for _ in range(2)]
+        events = await function.http.get(SSE)
+
+    assert [answer.status_code for answer in answers] == [201, 429]
+    assert "event: error" in events.text
+    refusals = [entry for entry in _metrics(function) if "Refusals" in entry]
+    assert [entry["code"] for entry in refusals] == ["rate_limited", "rate_limited"]

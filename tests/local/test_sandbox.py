@@ -221,6 +221,7 @@ async def test_the_environment_is_lambdas_and_none_of_this_shells(
         "LAMBDA_TASK_ROOT": str(emulated.task_root),
         "LANG": "C",
         "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
+        "POWERTOOLS_METRICS_DISABLED": "true",
         "PROVIDER": "demo",
         "TABLE_NAME": "StreamTable",
         "TZ": ":UTC",

@@ -17,6 +17,7 @@ from local.template import Table, read_table
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import WriteRequestTypeDef
 
 WRITERS = 6
 ROUNDS = 25
@@ -131,7 +132,9 @@ def test_a_page_of_five_hundred_items_comes_whole_and_within_a_reads_patience() 
             for seq in range(500)
         ]
         for first in range(0, len(items), 25):
-            puts = [{"PutRequest": {"Item": item}} for item in items[first : first + 25]]
+            puts: list[WriteRequestTypeDef] = [
+                {"PutRequest": {"Item": item}} for item in items[first : first + 25]
+            ]
             client.batch_write_item(RequestItems={"StreamTable": puts})
         begun = time.monotonic()
 

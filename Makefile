@@ -5,7 +5,7 @@ PYTHON := .venv/bin/python
 WITH_SAM := PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0
 SAM := $(WITH_SAM) sam
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
-ON_ALL_CORES := --numprocesses logical --dist worksteal
+ON_ALL_CORES := --numprocesses logical
 LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 

@@ -5,6 +5,7 @@ skipped where that is missing. With `CI=true` a skip is a failure: CI installs e
 there means that a rule went unproven.
 
 A test that measures time carries `alone`: while it runs, no other worker of pytest-xdist does.
+What only one worker may start, or what takes long to start, is started by one: see TOGETHER.
 """
 
 import fcntl
@@ -15,6 +16,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).parents[1]
 
@@ -37,9 +39,33 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
 }
 
 
+# Modules whose tests share something of the kind. (pytest-xdist has a marker for this, which does
+# nothing with pytest 9.2: pytest-xdist#1386.)
+TOGETHER = {
+    "tests/app/providers/bedrock/test_ministack.py",
+    "tests/app/providers/test_litellm.py",
+    "tests/flows/test_deployment.py",
+    "tests/flows/test_sam_local.py",
+    "tests/test_template.py",
+}
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands the workers test by test, and TOGETHER module by module, which come first."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return module if module in TOGETHER else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    return Scheduling(config, log)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

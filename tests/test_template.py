@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from app import metrics
 from app.access.api_tokens import ApiTokens
+from app.generation import metrics
 from app.settings import Limits, Settings
 from tests.stack import Stack, graphed, values_of
 

@@ -3,7 +3,7 @@
 import time
 from typing import TYPE_CHECKING, Any
 
-from app import metrics
+from app.generation import metrics
 from app.generation.outcome import Tally
 from app.log import logger
 from app.main import app, handler

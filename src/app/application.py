@@ -10,6 +10,7 @@ from starlette.middleware.cors import CORSMiddleware
 from app.access.gate import Gate
 from app.api import assets, errors, headers, routes
 from app.event_log.dynamodb import DynamoDBLog
+from app.generation import metrics
 from app.generation.streams import Streams
 from app.limits.budget import Budget
 from app.limits.counters import Counters
@@ -37,6 +38,7 @@ def create_app(settings: Settings, provider: Provider, gate: Gate) -> FastAPI:
         budget = Budget(Counters(table), settings.limits)
         streams = Streams(DynamoDBLog(table), provider, budget, settings)
         await gate.open_up()
+        metrics.started()
         yield State(settings=settings, provider=provider, streams=streams, gate=gate)
         await streams.close()
         await provider.close()
@@ -51,6 +53,7 @@ def create_app(settings: Settings, provider: Provider, gate: Gate) -> FastAPI:
         docs_url=headers.DOCS if gate.mode == "open" else None,
         redoc_url=None,
     )
+    app.add_middleware(errors.UnexpectedErrors)
     app.add_middleware(RequestIdInLog)
     if settings.allowed_origins:
         app.add_middleware(CORSMiddleware, **headers.cross_origin(settings.allowed_origins))

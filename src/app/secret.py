@@ -6,11 +6,13 @@ says where it is kept, so that neither the template nor the console shows it:
     ANTHROPIC_API_KEY_FROM=secretsmanager:<name or ARN>
     ANTHROPIC_API_KEY_FROM=ssm:<name of a SecureString>
 
-A kept secret is read when it is first needed and again every five minutes, so that a rotated one
-comes into use without a deployment. If it cannot be read again, the last one serves on.
+A kept secret is read when it is first needed, and again every five minutes while the last one
+serves on, so that a rotated one comes into use without a deployment and nobody waits for it. A
+store that fails is left in peace for a few seconds; one that refuses takes the secret away.
 """
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,6 +25,7 @@ Store: TypeAlias = Literal["secretsmanager", "ssm"]
 
 _STORES: tuple[Store, ...] = ("secretsmanager", "ssm")
 _READ_AGAIN_SECONDS = 300
+_PAUSE_SECONDS = 5
 
 _CONNECT_SECONDS = 1
 _READ_SECONDS = 3
@@ -44,9 +47,13 @@ _REFUSALS = frozenset(
 
 
 class Secret(Protocol):
-    """Something secret; `text` raises SecretUnavailable or SecretRefused if it cannot be had."""
+    """Something secret; raises SecretUnavailable or SecretRefused if it cannot be had."""
 
     async def text(self) -> str: ...
+
+    async def fresh_text(self) -> str:
+        """As `text`, for somebody who has reason to believe that it has changed."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +66,10 @@ class GivenSecret:
         """The secret."""
         return self.given
 
+    async def fresh_text(self) -> str:
+        """The secret, which does not change."""
+        return self.given
+
 
 class StoredSecret:
     """A secret that is kept in AWS. `name` is where it is within the store."""
@@ -66,24 +77,56 @@ class StoredSecret:
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
         self._name = name
-        self._reading = asyncio.Lock()
+        self._text: str | None = None
+        self._failure: SecretError = SecretUnavailable("not read yet")
+        self._began_at = -math.inf
+        self._reading: asyncio.Task[None] | None = None
         self._get: Callable[[str], object] | None = None
-        self._last: str | None = None
 
     async def text(self) -> str:
-        """The secret, read now or in the last minutes."""
-        # One at a time: after a cold start, many requests would ask the store for the same.
-        async with self._reading:
-            try:
-                self._last = await asyncio.to_thread(self._read)
-            except SecretUnavailable:
-                if self._last is None:
-                    raise
-            return self._last
+        """The secret, as it was read in the last minutes."""
+        if self._text is None:
+            await self._read_again()
+        elif self._age() > _READ_AGAIN_SECONDS:
+            self._begin()
+        if self._text is None:
+            raise self._failure
+        return self._text
+
+    async def fresh_text(self) -> str:
+        """The secret, as it was read in the last seconds."""
+        await self._read_again()
+        return await self.text()
+
+    async def _read_again(self) -> None:
+        reading = self._begin()
+        if reading is not None:
+            # The others who wait for it must not lose it with one of them.
+            await asyncio.shield(reading)
+
+    def _begin(self) -> "asyncio.Task[None] | None":
+        """The reading that is under way; None if there was one a moment ago."""
+        if self._reading is None or self._reading.done():
+            if self._age() < _PAUSE_SECONDS:
+                return None
+            self._began_at = asyncio.get_running_loop().time()
+            self._reading = asyncio.create_task(self._read())
+        return self._reading
+
+    def _age(self) -> float:
+        return asyncio.get_running_loop().time() - self._began_at
+
+    async def _read(self) -> None:
+        try:
+            self._text = await asyncio.to_thread(self._ask)
+        except SecretUnavailable as failure:
+            self._failure = failure
+        except SecretRefused as refusal:
+            self._text, self._failure = None, refusal
 
     # In a thread
 
-    def _read(self) -> str:
+    def _ask(self) -> str:
         from aws_lambda_powertools.utilities.parameters import GetParameterError
         from botocore.exceptions import BotoCoreError
 
@@ -123,7 +166,7 @@ def is_set(environ: Mapping[str, str], name: str) -> bool:
 
 
 def _getter(store: Store) -> Callable[[str], object]:
-    """Powertools' cached way to read from a store."""
+    """Powertools' way to read from a store, without its cache: whoever finds it old would wait."""
     from aws_lambda_powertools.utilities.parameters import SecretsProvider, SSMProvider
     from botocore.config import Config
 
@@ -133,10 +176,8 @@ def _getter(store: Store) -> Callable[[str], object]:
         retries={"mode": "standard", "total_max_attempts": 2},
     )
     if store == "ssm":
-        parameters = SSMProvider(boto_config=config)
-        return partial(parameters.get, max_age=_READ_AGAIN_SECONDS, decrypt=True)
-    secrets = SecretsProvider(boto_config=config)
-    return partial(secrets.get, max_age=_READ_AGAIN_SECONDS)
+        return partial(SSMProvider(boto_config=config).get, force_fetch=True, decrypt=True)
+    return partial(SecretsProvider(boto_config=config).get, force_fetch=True)
 
 
 def _translated(error: BaseException) -> SecretError:

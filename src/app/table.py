@@ -48,33 +48,41 @@ class Table:
         self.name = name
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="dynamodb")
         with _translated():
-            self._client = _connect(connections)
+            self._client = _connect(connections, attempts=_ATTEMPTS)
+            self._single_client = _connect(connections, attempts=1)
 
     async def call(self, operation: Callable[["DynamoDBClient"], T]) -> T:
         """What an operation on the client returns; raises LogUnavailable or LogRefused.
 
-        The operation runs in a thread.
+        The operation runs in a thread. A call whose answer is lost is made once more.
         """
-        return await asyncio.get_running_loop().run_in_executor(
-            self._threads, self._translate, operation
-        )
+        return await self._in_thread(operation, self._client)
+
+    async def call_once(self, operation: Callable[["DynamoDBClient"], T]) -> T:
+        """As `call`, for what must not happen twice: nothing is made once more."""
+        return await self._in_thread(operation, self._single_client)
 
     def close(self) -> None:
         """Let the threads go; calls under way are not waited for."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
-    def _translate(self, operation: Callable[["DynamoDBClient"], T]) -> T:
-        with _translated():
-            return operation(self._client)
+    async def _in_thread(
+        self, operation: Callable[["DynamoDBClient"], T], client: "DynamoDBClient"
+    ) -> T:
+        def run() -> T:
+            with _translated():
+                return operation(client)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
 
-def _connect(connections: int) -> "DynamoDBClient":
+def _connect(connections: int, *, attempts: int) -> "DynamoDBClient":
     return boto3.client(
         "dynamodb",
         config=Config(
             connect_timeout=_CONNECT_SECONDS,
             read_timeout=_READ_SECONDS,
-            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            retries={"mode": "standard", "total_max_attempts": attempts},
             max_pool_connections=connections,
             parameter_validation=False,
             tcp_keepalive=True,

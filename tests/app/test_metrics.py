@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from aws_lambda_powertools.metrics.provider import cold_start
 
-from app import metrics
 from app.event_log.records import Answer, Claim, Done, Failed, Handoff, Heartbeat
+from app.generation import metrics
 from app.generation.outcome import MOST_LATENCIES, Outcome, Tally
 from app.providers.base import AnswerDelta, Finish, ThinkingDelta
 from tests.app.scripted import REQUEST, ScriptedProvider, Step
@@ -84,9 +83,8 @@ class Lines:
 
 
 @pytest.fixture
-def lines(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Lines:
-    """The lines of a process that has told of its cold start."""
-    monkeypatch.setattr(cold_start, "is_cold_start", False)
+def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
+    """The lines that have been written."""
     return Lines(capsys)
 
 
@@ -144,7 +142,7 @@ def test_a_refusal_is_counted_for_the_service_and_for_its_code(lines: Lines) -> 
     ("tell", "name"),
     [
         (metrics.resumed, "Resumes"),
-        (metrics.cancelled, "Cancels"),
+        (lambda: metrics.cancelled(7), "Cancels"),
         (metrics.took_over, "Takeovers"),
         (lambda: metrics.generated(outcome(end=Handoff())), "Handovers"),
     ],
@@ -160,19 +158,12 @@ def test_an_occurrence_is_one_line_for_the_service(
     assert line.dimensions == {SERVICE}
 
 
-def test_a_cold_start_is_counted_once_a_process(
-    lines: Lines, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Under the service alone, whatever the first line is under."""
-    monkeypatch.setattr(cold_start, "is_cold_start", True)
+def test_a_cold_start_is_a_line_of_its_own(lines: Lines) -> None:
+    metrics.started()
 
-    metrics.refused("rate_limited")
-    metrics.resumed()
-
-    first, *others = lines()
-    assert first.values == {"ColdStart": [1]}
-    assert first.dimensions == {SERVICE}
-    assert [list(line.values) for line in others] == [["Refusals"], ["Resumes"]]
+    (line,) = lines()
+    assert line.values == {"ColdStart": [1]}
+    assert line.dimensions == {SERVICE}
 
 
 @pytest.mark.parametrize(
@@ -330,7 +321,7 @@ class Outcomes:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.all: list[Outcome] = []
-        monkeypatch.setattr(metrics, "generated", self.all.append)
+        monkeypatch.setattr(metrics, "generated", lambda outcome, _: self.all.append(outcome))
 
 
 @pytest.fixture
@@ -350,7 +341,6 @@ async def test_the_end_is_the_last_word_that_the_log_has_acknowledged(
     (outcome,) = outcomes
     assert outcome.end == records[-1].payload
     assert (outcome.attempt, outcome.claims) == (1, 0)
-    assert outcome.text_bytes == len("naïve".encode())
 
 
 async def test_an_end_that_the_log_never_acknowledged_is_none(
@@ -367,7 +357,6 @@ async def test_an_end_that_the_log_never_acknowledged_is_none(
 
     (outcome,) = outcomes
     assert outcome.end is None
-    assert outcome.text_bytes == 1
 
 
 async def test_a_cancelled_generation_has_no_end_of_its_own(

@@ -203,6 +203,7 @@ def test_every_answer_forbids_guessing_telling_and_running(
         assert answer.headers["x-content-type-options"] == "nosniff"
         assert answer.headers["referrer-policy"] == "no-referrer"
         assert "max-age" in answer.headers["strict-transport-security"]
+        assert answer.headers["cache-control"].split(",")[0] in {"no-cache", "no-store"}
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 import local
-from app import metrics
+from app.generation import metrics
 from app.generation.outcome import MOST_LATENCIES
 from app.settings import Settings
 from local.template import read_table

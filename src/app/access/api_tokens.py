@@ -17,6 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+_TOKEN = re.compile(r"[!-~]+")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 # What a stream's token is signed with must not be guessed from the token.
@@ -38,7 +39,11 @@ class ApiTokens:
             members = None
         if not isinstance(members, dict) or not members:
             raise ValueError('API_TOKENS must be a JSON object such as {"default": "<token>"}')
-        return cls({_name(name): _tokens(name, kept) for name, kept in members.items()})
+        by_name = {_name(name): _tokens(name, kept) for name, kept in members.items()}
+        tokens = [token for kept in by_name.values() for token in kept]
+        if len(set(tokens)) < len(tokens):
+            raise ValueError("API_TOKENS has the same token twice: whose is it?")
+        return cls(by_name)
 
     def name_of(self, token: str) -> str | None:
         """Whose token this is. It takes as long for a wrong one as for a right one."""
@@ -63,9 +68,12 @@ def _name(name: str) -> str:
 
 def _tokens(name: str, kept: object) -> tuple[str, ...]:
     given: list[Any] = kept if isinstance(kept, list) else [kept]
-    tokens = [each for each in given if isinstance(each, str) and each.isascii()]
+    tokens = [each for each in given if isinstance(each, str) and _TOKEN.fullmatch(each)]
     if not given or len(tokens) != len(given):
-        raise ValueError(f"API_TOKENS must hold a token, or a list of tokens, for {name}")
+        raise ValueError(
+            f"API_TOKENS must hold a token, or a list of tokens, for {name}, in printable ASCII "
+            "without spaces"
+        )
     if any(len(each) < _SHORTEST for each in tokens):
         raise ValueError(
             f"a token of {name} in API_TOKENS is too short: make one of at least {_SHORTEST} "

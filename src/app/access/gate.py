@@ -1,4 +1,4 @@
-"""The gate: every request passes it before anything else happens."""
+"""The gate: every request passes it before the log or a model is asked anything."""
 
 import contextlib
 import time
@@ -9,7 +9,13 @@ from typing import Literal, Protocol
 from app import secret
 from app.access import stream_tokens
 from app.access.api_tokens import ApiTokens
-from app.exceptions import SecretError, SecretRefused, StreamNotFound, Unauthorized
+from app.exceptions import (
+    AccessError,
+    SecretError,
+    SecretRefused,
+    StreamNotFound,
+    Unauthorized,
+)
 from app.log import logger
 from app.secret import GivenSecret, Secret
 
@@ -26,9 +32,15 @@ class Credentials:
 
 
 def from_environ(environ: Mapping[str, str]) -> "Gate":
-    """The gate for `API_TOKENS` or `API_TOKENS_FROM`, open without; raises ValueError."""
+    """The gate for `API_TOKENS` or `API_TOKENS_FROM`, open without; raises ValueError.
+
+    One that is set but empty is a mistake, and must not open the gate.
+    """
     found = secret.from_environ(environ, "API_TOKENS")
     if found is None:
+        for name in ("API_TOKENS", "API_TOKENS_FROM"):
+            if name in environ:
+                raise ValueError(f"{name} is empty: leave it out to let everybody in")
         return OpenGate()
     if isinstance(found, GivenSecret):
         ApiTokens.parse(found.given)
@@ -101,19 +113,34 @@ class TokenGate:
 
     async def creator(self, shown: Credentials) -> str:
         """The name that the API token belongs to."""
-        name = (await self._tokens()).name_of(shown.bearer or "")
+        if shown.bearer is None:
+            raise Unauthorized
+        name = (await self._tokens()).name_of(shown.bearer)
+        if name is None:
+            # It may be newer than what we know.
+            name = (await self._tokens(fresh=True)).name_of(shown.bearer)
         if name is None:
             raise Unauthorized
         return name
 
     async def admit(self, shown: Credentials, stream_id: str, owner_of: OwnerOf) -> None:
-        """The API token decides if there is one, else the stream's token."""
-        if shown.bearer is not None:
-            if await self.creator(shown) != await owner_of(stream_id):
-                raise StreamNotFound
-            return
-        tokens = await self._tokens()
-        stream_tokens.check(tokens, stream_id, shown.token or "", time.time())
+        """Whichever of the two opens the stream; the refusal is the API token's if there is one."""
+        if shown.token is not None:
+            try:
+                return await self._check(shown.token, stream_id)
+            except (AccessError, StreamNotFound):
+                if shown.bearer is None:
+                    raise
+        if await self.creator(shown) != await owner_of(stream_id):
+            raise StreamNotFound
+        return None
+
+    async def _check(self, token: str, stream_id: str) -> None:
+        try:
+            stream_tokens.check(await self._tokens(), stream_id, token, time.time())
+        except StreamNotFound:
+            # It may be signed with a key that is newer than what we know.
+            stream_tokens.check(await self._tokens(fresh=True), stream_id, token, time.time())
 
     async def token(self, stream_id: str, owner: str, expires_at: int) -> str | None:
         """A token that is good as long as the stream is."""
@@ -122,8 +149,8 @@ class TokenGate:
             raise StreamNotFound
         return stream_tokens.sign(tokens, stream_id, owner, expires_at)
 
-    async def _tokens(self) -> ApiTokens:
-        text = await self._secret.text()
+    async def _tokens(self, *, fresh: bool = False) -> ApiTokens:
+        text = await (self._secret.fresh_text() if fresh else self._secret.text())
         if self._parsed is None or self._parsed[0] != text:
             try:
                 self._parsed = text, ApiTokens.parse(text)

@@ -10,8 +10,8 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app import metrics
 from app.exceptions import (
     BadCursor,
     BeyondBudget,
@@ -26,6 +26,7 @@ from app.exceptions import (
     TokenExpired,
     Unauthorized,
 )
+from app.generation import metrics
 from app.log import logger
 
 # FastAPI's answer to a body that json.loads cannot take for another reason than its syntax:
@@ -69,7 +70,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(LogError, _log_failed)
     app.add_exception_handler(SecretError, _secret_failed)
     app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _unexpected)
 
 
 async def _refused(_: Request, error: Exception) -> JSONResponse:
@@ -168,11 +168,34 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
     return answer(error.status_code, code, message, error.headers)
 
 
-async def _unexpected(_request: Request, _: Exception) -> JSONResponse:
-    code = "internal_error"
-    metrics.failed(code)
-    message = "Something broke: the operator finds the reason in the function's log."
-    return answer(500, code, message)
+class UnexpectedErrors:
+    """ASGI middleware: what nobody has foreseen is answered, and raised again for the runtime.
+
+    Starlette's own handler for such errors stands outside of all middleware, so that its answers
+    would lack the headers that others have.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and answer if nothing else has begun to."""
+        begun = False
+
+        async def send_and_see(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_see)
+        except Exception:
+            if scope["type"] == "http" and not begun:
+                code = "internal_error"
+                metrics.failed(code)
+                message = "Something broke: the operator finds the reason in the function's log."
+                await answer(500, code, message)(scope, receive, send)
+            raise
 
 
 def _sentence(error: Exception) -> str:

@@ -24,9 +24,9 @@ _SWAGGER = (
 
 
 class SecurityHeaders:
-    """ASGI middleware: nothing is guessed, told to other sites, or run that was not meant to be.
+    """ASGI middleware: nothing is guessed, kept, told to other sites, or run that must not be.
 
-    An answer that says itself what it may run, as the chat page does, is left to it.
+    An answer that says itself what it may run, or be kept, as the chat page does, is left to it.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -40,6 +40,7 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("Content-Security-Policy", policy)
+                headers.setdefault("Cache-Control", "no-store")
                 headers.update(_ALWAYS)
             await send(message)
 

@@ -10,10 +10,10 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from app import metrics
 from app.api.frames import KEEP_ALIVE, frame, padded, refusal, retry
 from app.event_log.records import Record
 from app.exceptions import LimitExceeded, LogError, LogUnavailable, SecretUnavailable
+from app.generation import metrics
 from app.generation.reading import Reading
 from app.generation.streams import Window
 from app.log import logger, shortened
@@ -53,7 +53,7 @@ class ReadingResponse(EventSourceResponse):
             logger.info("the reader left", extra={"stream": shortened(self._reading.stream_id)})
         finally:
             await self._body.aclose()
-            if self._holds:
+            if self._holds or self._reading.complete:
                 await self._reading.settled()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBearer
 
 from app.access.gate import Credentials, Gate
 from app.api import frames
@@ -39,6 +39,9 @@ router = APIRouter(
 
 Refusals = dict[int | str, dict[str, Any]]
 
+_PASSING = {429, 503}
+_RETRY_AFTER = {"Retry-After": {"description": "In seconds.", "schema": {"type": "integer"}}}
+
 
 def _refusals(*statuses: int) -> Refusals:
     texts = {
@@ -46,11 +49,19 @@ def _refusals(*statuses: int) -> Refusals:
         401: "There is no API token, or none that is known, nor this stream's token.",
         404: "There is no such stream, or it has expired, or it is somebody else's.",
         413: "The prompt is too long.",
-        422: "The request is invalid, or the Idempotency-Key came with another one before.",
+        422: "The request is invalid, or more than a day's limit, or its Idempotency-Key came with "
+        "another one before.",
         429: "A limit is reached: requests a minute, or tokens a day.",
         503: "The event log, or the store of secrets, does not answer right now.",
     }
-    return {code: {"model": ErrorAnswer, "description": texts[code]} for code in statuses}
+    return {
+        code: {
+            "model": ErrorAnswer,
+            "description": texts[code],
+            **({"headers": _RETRY_AFTER} if code in _PASSING else {}),
+        }
+        for code in statuses
+    }
 
 
 _EVENTS: dict[str, Any] = {
@@ -74,13 +85,12 @@ class Served:
     provider: Provider
     settings: Settings
     gate: Gate
-    shown: Credentials
     window: Window
     root: str
 
-    async def admit(self, stream_id: str) -> None:
-        """Let the request through to a stream; raises as `Gate.admit`."""
-        await self.gate.admit(self.shown, stream_id, self.streams.owner)
+    async def admit(self, shown: Credentials, stream_id: str) -> None:
+        """Let somebody through to a stream; raises as `Gate.admit`."""
+        await self.gate.admit(shown, stream_id, self.streams.owner)
 
 
 _bearer = HTTPBearer(
@@ -90,28 +100,37 @@ _bearer = HTTPBearer(
 )
 
 
-async def _served(
-    request: Request,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
-    token: Annotated[str | None, Query(description="The stream's token.")] = None,
-) -> Served:
+_token = APIKeyQuery(
+    name="token",
+    auto_error=False,
+    scheme_name="Stream token",
+    description="Opens the stream that it was made for, and no other.",
+)
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+
+
+async def _served(request: Request) -> Served:
     state = request.state
     return Served(
         streams=state.streams,
         provider=state.provider,
         settings=state.settings,
         gate=state.gate,
-        shown=Credentials(bearer.credentials if bearer else None, token),
         window=window(request.scope),
         root=request.scope.get("root_path", ""),
     )
 
 
+async def _shown(bearer: Bearer, token: Annotated[str | None, Depends(_token)]) -> Credentials:
+    return Credentials(bearer.credentials if bearer else None, token)
+
+
 ServedDep = Annotated[Served, Depends(_served)]
+ShownDep = Annotated[Credentials, Depends(_shown)]
 
 
-async def _creator(served: ServedDep) -> str:
-    return await served.gate.creator(served.shown)
+async def _creator(served: ServedDep, bearer: Bearer) -> str:
+    return await served.gate.creator(Credentials(bearer.credentials if bearer else None))
 
 
 async def _stream_id(stream_id: Annotated[str, Path(description="A stream's id.")]) -> str:
@@ -182,6 +201,7 @@ async def create_stream(
 async def read_events(
     stream_id: StreamId,
     served: ServedDep,
+    shown: ShownDep,
     last_event_id: LastEventId = None,
     last_event_id_query: Annotated[
         str | None,
@@ -190,7 +210,7 @@ async def read_events(
 ) -> Response:
     """Send what follows the last event received, then whatever comes, up to the end."""
     cursor = last_event_id or last_event_id_query
-    return await _resume(stream_id, cursor, served)
+    return await _resume(stream_id, cursor, served, shown)
 
 
 @router.get(
@@ -198,9 +218,9 @@ async def read_events(
     responses=_refusals(401, 404, 422, 503),
     summary="Look at a stream",
 )
-async def show_stream(stream_id: StreamId, served: ServedDep) -> Snapshot:
+async def show_stream(stream_id: StreamId, served: ServedDep, shown: ShownDep) -> Snapshot:
     """Tell how far a stream has come, without waiting."""
-    await served.admit(stream_id)
+    await served.admit(shown, stream_id)
     return await _snapshot(await served.streams.transcript(stream_id), served)
 
 
@@ -209,9 +229,9 @@ async def show_stream(stream_id: StreamId, served: ServedDep) -> Snapshot:
     responses=_refusals(401, 404, 422, 503),
     summary="Cancel a stream",
 )
-async def cancel_stream(stream_id: StreamId, served: ServedDep) -> Snapshot:
+async def cancel_stream(stream_id: StreamId, served: ServedDep, shown: ShownDep) -> Snapshot:
     """End a stream for everybody who reads it; one that has ended stays as it is."""
-    await served.admit(stream_id)
+    await served.admit(shown, stream_id)
     return await _snapshot(await served.streams.cancel(stream_id), served)
 
 
@@ -228,6 +248,7 @@ async def cancel_stream(stream_id: StreamId, served: ServedDep) -> Snapshot:
 async def create_and_read(
     prompt: Annotated[str, Query(description="What to answer.")],
     served: ServedDep,
+    shown: ShownDep,
     last_event_id: LastEventId = None,
     *,
     model: Annotated[str | None, Query()] = None,
@@ -243,9 +264,9 @@ async def create_and_read(
     """
     if last_event_id:
         stream_id, _ = frames.split_event_id(last_event_id)
-        return await _resume(stream_id, last_event_id, served)
+        return await _resume(stream_id, last_event_id, served, shown)
     try:
-        creator = await served.gate.creator(served.shown)
+        creator = await served.gate.creator(shown)
     except SecretUnavailable as error:
         return come_back(error, served.settings)
     if not prompt.strip():
@@ -281,10 +302,12 @@ async def healthz(request: Request) -> Health:
     )
 
 
-async def _resume(stream_id: str, cursor: str | None, served: Served) -> Response:
+async def _resume(
+    stream_id: str, cursor: str | None, served: Served, shown: Credentials
+) -> Response:
     after = frames.position(cursor, stream_id) if cursor else None
     try:
-        await served.admit(stream_id)
+        await served.admit(shown, stream_id)
         reading = await served.streams.read(stream_id, after, served.window)
     except (LogUnavailable, SecretUnavailable) as error:
         return come_back(error, served.settings)

@@ -114,12 +114,15 @@ class Generation:
         try:
             last = await self._commit(writer)
             logger.info("ended", extra={"kind": last.kind, "records": writer.seq})
-            await settle(self._tally.outcome())
+            async with asyncio.timeout(max(0, self._patience())):
+                await settle(self._tally.outcome())
         except Superseded as lost:
             logger.info("superseded")
             self._publish(lost.record)
         except LogError:
             logger.exception("the log failed; the stream is left to another writer")
+        except TimeoutError:
+            logger.warning("there was no time left to settle")
         except Exception as error:  # noqa: BLE001 - no writer may die unheard
             logger.error("the writer broke", extra=described(error))
         finally:

@@ -21,7 +21,7 @@ class Outcome:
     first attempt, `claims` how many followed in it. `appends` counts acknowledged records,
     `append_latencies` is an even selection of what they took. `first_text` is from asking the
     provider to the acknowledgement of the first text, None where there was none, and `speaking`
-    from that to the last. `text_bytes`, in UTF-8, is all the text that became durable.
+    from that to the last.
     """
 
     attempt: int
@@ -31,7 +31,11 @@ class Outcome:
     append_latencies: Sequence[float] = ()
     first_text: float | None = None
     speaking: float = 0.0
-    text_bytes: int = 0
+
+    @property
+    def over(self) -> bool:
+        """Whether it has ended the stream."""
+        return isinstance(self.end, Done | Failed)
 
 
 class Tally:
@@ -46,14 +50,12 @@ class Tally:
         self._latencies = _Selection(MOST_LATENCIES)
         self._first_text_at: float | None = None
         self._last_text_at = 0.0
-        self._text_bytes = 0
 
     def appended(self, payload: Payload, begun_at: float, at: float) -> None:
         """Count a record whose appending began and was acknowledged at these times of the loop."""
         self._appends += 1
         self._latencies.add(at - begun_at)
         if isinstance(payload, Thinking | Answer):
-            self._text_bytes += len(payload.text.encode(errors="surrogatepass"))
             self._last_text_at = at
             if self._first_text_at is None:
                 self._first_text_at = at
@@ -78,7 +80,6 @@ class Tally:
             append_latencies=tuple(self._latencies.values),
             first_text=None if first_text_at is None else first_text_at - self._asked_at,
             speaking=0.0 if first_text_at is None else self._last_text_at - first_text_at,
-            text_bytes=self._text_bytes,
         )
 
 

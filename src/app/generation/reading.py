@@ -46,6 +46,7 @@ class Reading:
         self.until = until
         self._claim_until = claim_until
         self._generation = generation
+        self._complete = False
         self._clock = asyncio.get_running_loop().time
 
     async def batches(self) -> AsyncGenerator[Sequence[Record]]:
@@ -60,6 +61,7 @@ class Reading:
                 records = await self._available()
                 if records:
                     self._seq = records[-1].seq + 1
+                    self._complete = records[-1].terminal
                     yield records
                     if records[-1].terminal or self._must_leave(records[-1]):
                         return
@@ -71,6 +73,11 @@ class Reading:
                     return  # The log has lost what the tail has seen: the stream has expired.
                 if not await self._has_news():
                     yield ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether everything has been delivered."""
+        return self._complete
 
     async def settled(self) -> None:
         """Return when the generation that this reader started, if any, is over.

@@ -10,29 +10,28 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
-from app import metrics
 from app.event_log.dynamodb import DynamoDBLog
 from app.event_log.records import (
     Cancelled,
     Claim,
     Failed,
-    Handoff,
     Record,
     Start,
     encode_payload,
 )
 from app.exceptions import BadCursor, KeyReused, RequestTooLarge, StreamNotFound
+from app.generation import metrics
+from app.generation.accounts import Accounts, cost
 from app.generation.attempts import Endurance, ask
 from app.generation.claims import continued
 from app.generation.generation import Generation
 from app.generation.outcome import Outcome
 from app.generation.reading import Reading
-from app.generation.spending import spending
 from app.generation.tail import Tail
 from app.generation.transcript import Transcript, is_waiting
 from app.generation.writer import Superseded, Writer, append_patiently
 from app.limits import estimate
-from app.limits.budget import Budget, Reservation
+from app.limits.budget import Budget
 from app.log import logger, shortened
 from app.providers.base import Partial, Provider, Request
 from app.settings import Settings
@@ -78,7 +77,7 @@ class Streams:
     ) -> None:
         self._log = log
         self._provider = provider
-        self._budget = budget
+        self._accounts = Accounts(budget, settings.create_patience)
         self._settings = settings
         self._name = secrets.token_urlsafe(6)
         self._tails: WeakValueDictionary[str, Tail] = WeakValueDictionary()
@@ -91,11 +90,14 @@ class Streams:
     async def create(self, request: Request, key: str | None, *, owner: str = "") -> Record:
         """The start of a new stream, or of the one that this idempotency key has made before.
 
-        Nobody writes it yet: its first reader will. Raises KeyReused and LimitExceeded.
+        Nobody writes it yet: its first reader will. Raises KeyReused, RequestTooLarge,
+        LimitExceeded and BeyondBudget.
         """
         start = self._start(request, key, owner, writer="")
-        reserved = await self._reserve(start, key)
-        return await self._put_start(start, reserved=reserved) or start
+        if key and (present := await self._repeated(start)):
+            return present
+        await self._accounts.reserve(start)
+        return await self._put_start(start) or start
 
     async def create_and_read(
         self, request: Request, key: str | None, window: Window, *, owner: str = ""
@@ -106,11 +108,14 @@ class Streams:
         the start is still on its way to the log: the first token is one append away, not two.
         """
         start = self._start(request, key, owner, writer=self._name)
-        reserved = await self._reserve(start, key)
         tail = self._tail(start.stream_id)
+        if key and (present := await self._repeated(start)):
+            tail.feed(present)
+            return self._reading(tail, 0, window)
+        await self._accounts.reserve(start)
         generation = None if key else self._generation(tail, request, window)
         try:
-            present = await self._put_start(start, reserved=reserved)
+            present = await self._put_start(start)
         except BaseException:
             if generation is not None:
                 await generation.abandon()
@@ -139,38 +144,29 @@ class Streams:
             expires_at=int(now) + self._settings.stream_ttl,
         )
 
-    async def _reserve(self, start: Record, key: str | None) -> bool:
-        """Reserve what the stream may cost; False if there is nothing to pay, for it exists.
+    async def _repeated(self, start: Record) -> Record | None:
+        """The start that this key has made before, if it has; raises KeyReused.
 
-        Raises KeyReused while anything is left of an expired stream of the same key: DynamoDB
-        deletes expired records in any order. Position 0 may be free, and what follows it another
-        request's answer.
+        Also while anything is left of an expired stream of the same key: DynamoDB deletes expired
+        records in any order. Position 0 may be free, and what follows it another request's answer.
         """
-        newest = await self._log.newest(start.stream_id) if key else None
-        if newest is not None:
-            if _expired(newest):
-                raise KeyReused(_EXPIRED_KEY)
-            return False
-        assert isinstance(start.payload, Start)
-        await self._budget.reserve(_reservation(start.payload, start.at))
-        return True
-
-    async def _put_start(self, start: Record, *, reserved: bool) -> Record | None:
-        """None if the stream is new; the start that this key has made before otherwise."""
-        present = await append_patiently(self._log, start, self._settings.create_patience)
-        if present is None:
+        newest = await self._log.newest(start.stream_id)
+        if newest is None:
             return None
-        assert isinstance(start.payload, Start)
-        assert isinstance(present.payload, Start)
-        if reserved:
-            await self._budget.cancel(_reservation(start.payload, start.at))
-        if _expired(present):
+        if _expired(newest):
             raise KeyReused(_EXPIRED_KEY)
-        if present.payload.fingerprint != start.payload.fingerprint:
-            raise KeyReused(
-                "this Idempotency-Key came with another request before: use a new key for a new "
-                "request, and repeat a request unchanged"
-            )
+        present = newest if newest.seq == 0 else await self._log.at(start.stream_id, 0)
+        if present is not None:
+            _check_same(start, present)
+            await self._accounts.count(start)
+        return present
+
+    async def _put_start(self, start: Record) -> Record | None:
+        """None if the stream is new; the start that somebody with this key was first to put."""
+        present = await append_patiently(self._log, start, self._settings.create_patience)
+        if present is not None:
+            await self._accounts.release(start)
+            _check_same(start, present)
         return present
 
     # Reading
@@ -282,8 +278,9 @@ class Streams:
             stream = shortened(tail.stream_id)
             logger.info(first_word.kind, extra={"stream": stream, "attempt": attempt})
             if hopeless:
-                metrics.failed(_GIVEN_UP.code)
-                await self._settle(transcript)
+                tokens = cost(transcript)
+                metrics.given_up(_GIVEN_UP.code, tokens)
+                await self._accounts.settle(transcript, tokens)
                 return None
             # The other half of a handover is none.
             if not is_waiting(transcript.newest):
@@ -331,27 +328,19 @@ class Streams:
         generation.write(
             writer,
             settle=lambda outcome: self._settle(before, outcome),
-            on_end=lambda outcome: self._ended(tail, outcome),
+            on_end=lambda outcome: self._ended(tail, before, outcome),
         )
         if self._closed:
             generation.hand_over()
 
-    def _ended(self, tail: Tail, outcome: Outcome) -> None:
+    async def _settle(self, before: Transcript, outcome: Outcome) -> None:
+        if outcome.over:
+            await self._accounts.settle(before, cost(before, outcome))
+
+    def _ended(self, tail: Tail, before: Transcript, outcome: Outcome) -> None:
         tail.let_go()
         self._written.discard(tail)
-        metrics.generated(outcome)
-
-    async def _settle(self, before: Transcript, outcome: Outcome | None = None) -> None:
-        """Let a stream count as what it has cost, if it is over.
-
-        Whoever has put the one last record does this, so it is done once; if that process dies
-        before, the reservation stands. `before` is the stream without what `outcome` tells of.
-        """
-        if outcome is not None and isinstance(outcome.end, Handoff):
-            return
-        request = Request.decode(before.start.request)
-        cost = estimate.spent(request, spending(before, outcome))
-        await self._budget.settle(_reservation(before.start, before.created_at), cost)
+        metrics.generated(outcome, cost(before, outcome) if outcome.over else None)
 
     # Cancelling
 
@@ -366,17 +355,19 @@ class Streams:
             try:
                 newest = await writer.append(Cancelled(), self._settings.create_patience)
                 ours = True
-                metrics.cancelled()
             except Superseded as lost:
                 newest = lost.record
         tail = self._tails.get(stream_id)
         if tail is not None:
             tail.feed(newest)
             if tail.generation is not None:
-                await tail.generation.abandon()
+                # Where we came too late, it may be about to learn that its end is in the log.
+                await (tail.generation.abandon() if ours else tail.generation.over())
         transcript = await self.transcript(stream_id)
         if ours:
-            await self._settle(transcript)
+            tokens = cost(transcript)
+            metrics.cancelled(tokens)
+            await self._accounts.settle(transcript, tokens)
         return transcript
 
     # The process
@@ -406,9 +397,17 @@ def _derived_id(owner: str, key: str) -> str:
     return base64.urlsafe_b64encode(digest[:_ID_BYTES]).decode()
 
 
-def _reservation(start: Start, at: int) -> Reservation:
-    """What was reserved for a stream, in Unix milliseconds `at`."""
-    return Reservation(start.owner, start.reserved, at // 1000)
+def _check_same(start: Record, present: Record) -> None:
+    """Raise KeyReused unless a key has come with the same request as before."""
+    assert isinstance(start.payload, Start)
+    assert isinstance(present.payload, Start)
+    if _expired(present):
+        raise KeyReused(_EXPIRED_KEY)
+    if present.payload.fingerprint != start.payload.fingerprint:
+        raise KeyReused(
+            "this Idempotency-Key came with another request before: use a new key for a new "
+            "request, and repeat a request unchanged"
+        )
 
 
 def _expired(record: Record) -> bool:

@@ -1,17 +1,13 @@
 """Appending to a stream as its only writer."""
 
-import asyncio
-import random
 import secrets
 import time
 from dataclasses import dataclass
 
 from app.event_log.dynamodb import DynamoDBLog
 from app.event_log.records import Payload, Record
-from app.exceptions import LogUnavailable, StreamError
-
-_BACKOFF_FIRST = 0.05
-_BACKOFF_MOST = 1.0
+from app.exceptions import StreamError
+from app.generation.patience import patiently
 
 
 class Superseded(StreamError):
@@ -58,15 +54,4 @@ async def append_patiently(log: DynamoDBLog, record: Record, patience: float) ->
 
     It is the same record every time, so a write that had happened after all counts as ours.
     """
-    backoff = _BACKOFF_FIRST
-    try:
-        async with asyncio.timeout(patience):
-            while True:
-                try:
-                    return await log.append(record)
-                except LogUnavailable:
-                    # Jitter, so that writers throttled together do not come back together.
-                    await asyncio.sleep(backoff * random.uniform(0.5, 1))  # noqa: S311
-                    backoff = min(backoff * 2, _BACKOFF_MOST)
-    except TimeoutError as error:
-        raise LogUnavailable(f"the log did not take a record within {patience:.1f} s") from error
+    return await patiently(lambda: log.append(record), patience)

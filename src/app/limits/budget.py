@@ -1,10 +1,11 @@
 """The budget: how many requests a minute, and how many tokens a day, a principal may use.
 
 Tokens are reserved before the model is asked, as many as the request may cost at most, and settled
-when the answer has ended, when it is known what it did cost. A stream that is never finished
-keeps its reservation until the day is over, so nobody gets more than the limit by failing.
+when the answer has ended and it is known what it did cost. A stream that is never finished keeps
+its reservation until the day is over, so nobody gets more than the limit by failing.
 
-Days and minutes are UTC's. One daily limit is for all principals together: what a day may cost.
+Days and minutes are UTC's, and an answer counts on the day on which it was asked for. One daily
+limit is for all principals together: what a day may cost.
 """
 
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from app.limits.counters import Charge, Counters
 from app.settings import Limits
 
 _MINUTE = 60
+# What is reserved and not spent is free again as soon as an answer has ended.
+_LOOK_AGAIN = 10 * _MINUTE
 _DAY = 24 * 3600
 
 _TOTAL = "all"
@@ -29,18 +32,14 @@ class Reservation:
 
 
 class Budget:
-    """Reserves and settles. Every method raises LogUnavailable or LogRefused."""
+    """Reserves and settles. Reserving and counting raise LogUnavailable or LogRefused, too."""
 
     def __init__(self, counters: Counters, limits: Limits) -> None:
         self._counters = counters
         self._limits = limits
 
     async def reserve(self, wanted: Reservation) -> None:
-        """Reserve, and count a request.
-
-        Raises BeyondBudget or LimitExceeded, and counts nothing then.
-        """
-        requests = self._requests(wanted)
+        """Reserve, and count a request; raises BeyondBudget or LimitExceeded."""
         tokens = self._tokens(wanted, wanted.tokens)
         for charge in tokens:
             if charge.amount > charge.limit:
@@ -48,18 +47,24 @@ class Budget:
                     f"this may take {charge.amount} tokens, and a day has {charge.limit}: shorten "
                     "the prompt, or ask for a smaller max_tokens"
                 )
+        requests = self._requests(wanted)
+        # In this order: who asks too often must not hold what others have room for.
         refused = await self._counters.take([*requests, *tokens])
         if refused is not None:
             raise _too_soon(refused, wanted) if refused in requests else _spent(wanted)
 
-    async def cancel(self, reserved: Reservation) -> None:
-        """Give everything back: nothing was asked for after all."""
-        await self._counters.give_back(
-            [*self._requests(reserved), *self._tokens(reserved, reserved.tokens)]
-        )
+    async def count(self, wanted: Reservation) -> None:
+        """Count a request that reserves nothing; raises LimitExceeded."""
+        refused = await self._counters.take(self._requests(wanted))
+        if refused is not None:
+            raise _too_soon(refused, wanted)
+
+    async def release(self, reserved: Reservation) -> None:
+        """Give the tokens back: nothing was asked for after all. Raises nothing."""
+        await self._counters.give_back(self._tokens(reserved, reserved.tokens))
 
     async def settle(self, reserved: Reservation, spent: int) -> None:
-        """Let a reservation count as what was spent, which may be more."""
+        """Let a reservation count as what was spent, which may be more. Raises nothing."""
         unused = reserved.tokens - spent
         if unused:
             await self._counters.give_back(self._tokens(reserved, unused))
@@ -102,7 +107,7 @@ def _too_soon(refused: Charge, wanted: Reservation) -> LimitExceeded:
 def _spent(wanted: Reservation) -> LimitExceeded:
     return LimitExceeded(
         "budget_spent",
-        "Not enough is left of the tokens for today: ask for a smaller max_tokens, or try again "
-        "tomorrow (UTC).",
-        retry_after=_DAY - wanted.at % _DAY,
+        "Not enough is left of the tokens for today: ask for a smaller max_tokens, try again when "
+        "answers that are under way have ended, or tomorrow (UTC).",
+        retry_after=min(_LOOK_AGAIN, _DAY - wanted.at % _DAY),
     )

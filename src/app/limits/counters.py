@@ -4,8 +4,8 @@ A counter is one item beside the streams, under a key that no stream has: `limit
 Adding and comparing are one conditional update, so however many sandboxes count at once, none
 gets past the limit (DynamoDB developer guide, "Condition expressions").
 
-An addition is not repeatable: one whose answer was lost, and that was tried again, counts twice.
-It is off by one request then.
+An addition whose answer was lost is tried again, and may count twice; a subtraction is not tried
+again, and may not count at all. Both err on the safe side.
 """
 
 import asyncio
@@ -36,22 +36,24 @@ class Charge:
 
 
 class Counters:
-    """The counters of one table. Every method raises LogUnavailable or LogRefused."""
+    """The counters of one table."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
 
     async def take(self, charges: Sequence[Charge]) -> Charge | None:
-        """Add all charges and return None, or add none and return the first that is too much."""
-        answers = await asyncio.gather(*map(self._take, charges), return_exceptions=True)
-        if all(answer is True for answer in answers):
-            return None
-        taken = [each for each, answer in zip(charges, answers, strict=True) if answer is True]
-        await self.give_back(taken)
-        for charge, answer in zip(charges, answers, strict=True):
-            if isinstance(answer, BaseException):
-                raise answer
-            if not answer:
+        """Add the charges in their order and return None; or return the first that is too much.
+
+        What was added before that one is subtracted again. Raises LogUnavailable or LogRefused.
+        """
+        for index, charge in enumerate(charges):
+            try:
+                fits = charge.amount <= charge.limit and await self._take(charge)
+            except BaseException:
+                await self.give_back(charges[:index])
+                raise
+            if not fits:
+                await self.give_back(charges[:index])
                 return charge
         return None
 
@@ -68,7 +70,7 @@ class Counters:
         return await self._table.call(lambda client: self._add(client, charge))
 
     async def _give_back(self, charge: Charge) -> None:
-        await self._table.call(lambda client: self._subtract(client, charge))
+        await self._table.call_once(lambda client: self._subtract(client, charge))
 
     # In a thread
 

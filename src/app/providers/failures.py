@@ -35,6 +35,23 @@ Final = Literal[
 
 Code = Passing | Final
 
+# With these the provider refuses before the model is at work, so the attempt costs nothing.
+BEFORE_ANY_WORK: frozenset[Code] = frozenset(
+    {
+        "context_too_long",
+        "key_unavailable",
+        "key_unreadable",
+        "model_access_denied",
+        "provider_denied",
+        "provider_overloaded",
+        "provider_rejected",
+        "provider_throttled",
+        "provider_unreachable",
+        "quota_exhausted",
+        "unknown_model",
+    }
+)
+
 _MESSAGES: dict[Code, str] = {
     "key_unavailable": "The key to the model's service cannot be had right now. Try again.",
     "provider_cut": "The model's answer was cut short. Try again.",

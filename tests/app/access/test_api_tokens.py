@@ -35,6 +35,9 @@ def test_what_is_not_exactly_a_token_is_nobodys(token: str) -> None:
         (f'{{"website": ["{OLD}", null]}}', "website"),
         (f'{{"website": "{OLD[1:]}"}}', "openssl rand"),
         (f'{{"website": "{"ä" * 32}"}}', "website"),
+        (f'{{"website": "{OLD}\\n"}}', "website"),
+        (f'{{"website": "{OLD} {OLD}"}}', "website"),
+        (f'{{"website": "{OLD}", "tests": "{OLD}"}}', "twice"),
     ],
 )
 def test_a_mistake_is_told_without_a_token(text: str, hint: str) -> None:

@@ -7,6 +7,7 @@ import boto3
 import httpx
 import pytest
 
+from app import secret
 from app.access.gate import Credentials, from_environ
 from app.exceptions import SecretRefused, SecretUnavailable, StreamNotFound, Unauthorized
 from tests.store import CREDENTIALS, Fault, faulty, moto_of_everything
@@ -51,6 +52,56 @@ async def test_without_tokens_everybody_is_let_in() -> None:
 def test_a_mistake_in_the_environment_is_told_at_once() -> None:
     with pytest.raises(ValueError, match="too short"):
         from_environ({"API_TOKENS": '{"website": "secret"}'})
+
+
+@pytest.mark.parametrize("name", ["API_TOKENS", "API_TOKENS_FROM"])
+def test_a_variable_that_was_left_empty_does_not_open_the_gate(name: str) -> None:
+    with pytest.raises(ValueError, match="empty"):
+        from_environ({name: " "})
+
+
+@pytest.mark.usefixtures("aws")
+async def test_either_of_two_credentials_is_enough() -> None:
+    gate = from_environ(STORED)
+    token = await gate.token(STREAM, "website", 9_999_999_999)
+
+    for shown in (
+        Credentials(bearer="y" * 32, token=token),
+        Credentials(bearer=OTHER, token=token),
+        Credentials(bearer=TOKEN, token="nonsense"),
+    ):
+        await gate.admit(shown, STREAM, owned_by_website)
+
+
+async def test_a_rotation_has_no_gap(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sandbox has read the new secret; the other has not, and meets what the first makes."""
+    assert aws
+    monkeypatch.setattr(secret, "_PAUSE_SECONDS", 0)
+    behind = from_environ(STORED)
+    await behind.open_up()
+    new = "n" * 32
+    rotated = json.dumps({"website": [new, TOKEN]})
+    boto3.client("secretsmanager").put_secret_value(SecretId="tokens", SecretString=rotated)
+    ahead = from_environ(STORED)
+
+    token = await ahead.token(STREAM, "website", 9_999_999_999)
+
+    await behind.admit(Credentials(token=token), STREAM, owned_by_website)
+    assert await behind.creator(Credentials(bearer=new)) == "website"
+    assert await behind.creator(Credentials(bearer=TOKEN)) == "website"
+
+
+async def test_a_strangers_guesses_read_the_secret_once_in_a_while(
+    aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with faulty(aws) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+        gate = from_environ(STORED)
+        for _ in range(20):
+            with pytest.raises(Unauthorized):
+                await gate.creator(Credentials(bearer="y" * 32))
+
+    assert store.calls["GetSecretValue"] <= 2
 
 
 @pytest.mark.usefixtures("aws")

@@ -62,7 +62,7 @@ async def test_a_day_takes_so_many_tokens_of_one_and_so_many_of_all(log: DynamoD
     await limited.reserve(wanted(90))
 
     error = await refused(limited, wanted(11))
-    assert (error.code, error.retry_after) == ("budget_spent", DAY // 2)
+    assert (error.code, error.retry_after) == ("budget_spent", 600)
 
     await limited.reserve(wanted(10))
     await limited.reserve(wanted(50, "b"))
@@ -121,12 +121,53 @@ async def test_a_settlement_belongs_to_the_day_of_its_reservation(log: DynamoDBL
     await refused(limited, wanted(1))
 
 
-async def test_a_cancelled_reservation_leaves_nothing(log: DynamoDBLog) -> None:
-    limited = budget(log, requests_per_minute=1, tokens_per_day=10)
+async def test_a_reservation_for_nothing_is_given_back_but_its_request_counts(
+    log: DynamoDBLog,
+) -> None:
+    limited = budget(log, requests_per_minute=2, tokens_per_day=10)
     await limited.reserve(wanted(10))
-    await limited.cancel(wanted(10))
+    await limited.release(wanted(10))
+    await limited.reserve(wanted(10))
 
-    await limited.reserve(wanted(10))
+    assert (await refused(limited, wanted(10))).code == "rate_limited"
+
+
+async def test_a_request_that_reserves_nothing_counts_as_one(log: DynamoDBLog) -> None:
+    limited = budget(log, requests_per_minute=1, tokens_per_day=10)
+    await limited.count(wanted(10))
+
+    assert (await refused(limited, wanted(1))).code == "rate_limited"
+    with pytest.raises(LimitExceeded):
+        await limited.count(wanted(10))
+
+
+async def test_a_limit_of_none_lets_nothing_through(log: DynamoDBLog) -> None:
+    assert (await refused(budget(log, requests_per_minute=0), wanted())).code == "rate_limited"
+
+
+async def test_who_asks_too_often_takes_nothing_from_the_others(
+    log: DynamoDBLog, store: FaultyStore
+) -> None:
+    limited = budget(log, requests_per_minute=1, tokens_per_day=100, total_tokens_per_day=100)
+    await limited.reserve(wanted(1))
+    store.calls.clear()
+
+    await refused(limited, wanted(90))
+
+    assert store.calls == {"UpdateItem": 1}, "the tokens of all were never touched"
+
+
+async def test_a_refund_whose_answer_was_lost_is_not_given_twice(
+    log: DynamoDBLog, store: FaultyStore, dynamodb_url: str
+) -> None:
+    limited = budget(log, tokens_per_day=100)
+    await limited.reserve(wanted(100))
+    store.choose = lambda _: Fault.LOSE_ANSWER
+    await limited.settle(wanted(100), 40)
+    store.choose = lambda _: Fault.NONE
+
+    [item] = client(dynamodb_url).scan(TableName=log._table.name)["Items"]
+    assert item["used"]["N"] == "40"
 
 
 async def test_many_at_once_do_not_get_past_a_limit(log: DynamoDBLog) -> None:

@@ -143,25 +143,55 @@ async def test_a_secret_without_the_key_in_it_is_for_the_operator(
     assert "OTHER" not in caplog.text
 
 
-async def test_a_key_that_was_read_serves_on_while_the_store_is_in_trouble(
+async def test_a_key_that_was_read_serves_on_and_nobody_waits_while_the_store_is_in_trouble(
     aws: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(secret, "_READ_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(secret, "_PAUSE_SECONDS", 0)
     keep_secret(KEY)
     async with faulty(aws) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
         key = stored("secretsmanager:model-key")
         assert await key.value() == KEY
-        store.choose = lambda _: Fault.FAIL
-        assert await key.value() == KEY
+        store.choose, store.delay = lambda _: Fault.FAIL, 0.5
+        async with asyncio.timeout(0.4):
+            for _ in range(20):
+                assert await key.value() == KEY
 
-    assert store.calls["GetSecretValue"] > 1
+
+@pytest.mark.usefixtures("aws")
+async def test_a_key_that_was_changed_comes_into_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secret, "_READ_AGAIN_SECONDS", 0)
+    monkeypatch.setattr(secret, "_PAUSE_SECONDS", 0)
+    keep_secret(KEY)
+    key = stored("secretsmanager:model-key")
+    await key.value()
+    boto3.client("secretsmanager").put_secret_value(SecretId="model-key", SecretString="another")
+
+    async with asyncio.timeout(10):
+        while await key.value() != "another":  # noqa: ASYNC110 - it is read in the background
+            await asyncio.sleep(0.01)
+
+
+async def test_a_store_in_trouble_is_left_in_peace_for_a_while(
+    aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with faulty(aws) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+        store.choose = lambda _: Fault.FAIL
+        key = stored("secretsmanager:model-key")
+        for _ in range(20):
+            with pytest.raises(ProviderError):
+                await key.value()
+
+    assert store.calls["GetSecretValue"] == 2, "one reading, tried twice"
 
 
 @pytest.mark.parametrize("fault", [Fault.THROTTLE, Fault.FAIL, Fault.REFUSE])
 async def test_a_store_that_is_in_trouble_may_be_asked_again(
     aws: str, monkeypatch: pytest.MonkeyPatch, fault: Fault
 ) -> None:
+    monkeypatch.setattr(secret, "_PAUSE_SECONDS", 0)
     keep_secret(KEY)
     async with faulty(aws) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)

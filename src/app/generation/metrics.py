@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.metrics.functions import is_metrics_disabled
-from aws_lambda_powertools.metrics.provider import cold_start
 
 from app.event_log.records import Done, Failed, Handoff
 from app.generation.outcome import Outcome
@@ -33,16 +32,23 @@ UNITS = {
     "Cancels": MetricUnit.Count,
     "Errors": MetricUnit.Count,
     "Refusals": MetricUnit.Count,
+    "TokensSpent": MetricUnit.Count,
 }
 
 _ONCE = (1,)
 _EACH_MINUTE = 60
 
 
-def generated(outcome: Outcome) -> None:
-    """Tell what a generation came to."""
+def started() -> None:
+    """Count a sandbox."""
+    _write({"ColdStart": _ONCE})
+
+
+def generated(outcome: Outcome, spent: int | None = None) -> None:
+    """Tell what a generation came to, and what the stream has cost if that was its end."""
     values: dict[str, Sequence[float]] = {
         "Appends": [outcome.appends],
+        "TokensSpent": [] if spent is None else [spent],
         "AppendLatency": [_milliseconds(latency) for latency in outcome.append_latencies],
     }
     # Of another attempt it would be the time since the last attempt broke off.
@@ -75,9 +81,15 @@ def resumed() -> None:
     _write({"Resumes": _ONCE})
 
 
-def cancelled() -> None:
-    """Count a stream that somebody has stopped."""
-    _write({"Cancels": _ONCE})
+def cancelled(spent: int) -> None:
+    """Count a stream that somebody has stopped, and what it has cost."""
+    _write({"Cancels": _ONCE, "TokensSpent": [spent]})
+
+
+def given_up(code: str, spent: int) -> None:
+    """Count a stream that is not worth another attempt, and what it has cost."""
+    _write({"TokensSpent": [spent]})
+    failed(code)
 
 
 def failed(code: str) -> None:
@@ -108,9 +120,6 @@ def _write(values: Mapping[str, Sequence[float]], code: str | None = None) -> No
     """Write a line for the service, with a code also one for both in the same line."""
     if is_metrics_disabled() or "AWS_SAM_LOCAL" in os.environ:
         return
-    if cold_start.is_cold_start:
-        cold_start.is_cold_start = False
-        _write({"ColdStart": _ONCE})
     # Not by `add_metric`, which formats all the values of a metric again with every one it adds.
     metric_set = {
         name: {

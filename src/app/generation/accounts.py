@@ -1,0 +1,77 @@
+"""What streams cost their owners: reserved before a model is asked, settled when it is known.
+
+A reservation is in the stream's `start`. It is settled by whoever has put the one last record, so
+it is done once; if that process dies first, or has no time left, the reservation stands.
+"""
+
+from app.event_log.records import Done, Failed, Record, Start
+from app.generation.outcome import Outcome
+from app.generation.patience import patiently
+from app.generation.transcript import Transcript
+from app.limits.budget import Budget, Reservation
+from app.providers.failures import BEFORE_ANY_WORK
+
+
+class Accounts:
+    """Reserves and settles for streams. `patience` is how long, in seconds, it bears the table."""
+
+    def __init__(self, budget: Budget, patience: float) -> None:
+        self._budget = budget
+        self._patience = patience
+
+    async def reserve(self, start: Record) -> None:
+        """Reserve what a new stream may cost.
+
+        Raises LimitExceeded, BeyondBudget, LogUnavailable or LogRefused.
+        """
+        await patiently(lambda: self._budget.reserve(_reservation(start)), self._patience)
+
+    async def count(self, start: Record) -> None:
+        """Count a request that makes no new stream; raises as `reserve`."""
+        await patiently(lambda: self._budget.count(_reservation(start)), self._patience)
+
+    async def release(self, start: Record) -> None:
+        """Give back what was reserved for a stream that exists already."""
+        await self._budget.release(_reservation(start))
+
+    async def settle(self, stream: Transcript, cost: int) -> None:
+        """Let a stream that is over count as what it has cost, in tokens. Raises nothing."""
+        start = stream.start
+        reserved = Reservation(start.owner, start.reserved, stream.created_at // 1000)
+        await self._budget.settle(reserved, cost)
+
+
+def cost(before: Transcript, outcome: Outcome | None = None) -> int:
+    """What a stream has cost, in tokens.
+
+    `before` is the stream without what `outcome` tells of its last writer; or all of it, if
+    somebody ended it who had generated nothing.
+    """
+    return _unreported(before, outcome) * before.start.reserved + _reported(outcome)
+
+
+def _reservation(record: Record) -> Reservation:
+    start = record.payload
+    assert isinstance(start, Start)
+    return Reservation(start.owner, start.reserved, record.at // 1000)
+
+
+def _unreported(before: Transcript, outcome: Outcome | None) -> int:
+    """How many attempts were made of which nobody knows the cost."""
+    if outcome is None:
+        return before.attempts
+    attempts = outcome.attempt + outcome.claims
+    return attempts - 1 if _reported(outcome) or _cost_nothing(outcome) else attempts
+
+
+def _reported(outcome: Outcome | None) -> int:
+    end = outcome.end if outcome is not None else None
+    if not isinstance(end, Done) or end.input_tokens is None or end.output_tokens is None:
+        return 0
+    return end.input_tokens + end.output_tokens
+
+
+def _cost_nothing(outcome: Outcome) -> bool:
+    """Whether the provider has refused the last attempt before the model was at work."""
+    end = outcome.end
+    return isinstance(end, Failed) and end.code in BEFORE_ANY_WORK and outcome.first_text is None

@@ -10,7 +10,13 @@ import httpx
 import pytest
 
 from app.access.api_tokens import ApiTokens
+from app.access.gate import OpenGate
 from app.access.stream_tokens import sign
+from app.application import create_app
+from app.providers.demo import DemoProvider
+from app.settings import Settings
+
+pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[2]
 WEBSITE, TESTS = "w" * 32, "t" * 32
@@ -207,6 +213,20 @@ def test_every_answer_forbids_guessing_telling_and_running(
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
+
+
+async def test_so_does_the_answer_to_what_nobody_has_foreseen() -> None:
+    """Whose page of another origin can read it, too."""
+    settings = Settings(table_name="none", allowed_origins=(ORIGIN,))
+    app = create_app(settings, DemoProvider(tokens=1), OpenGate())
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        # Without a lifespan the application lacks all that its routes need.
+        answer = await client.get("/healthz", headers={"Origin": ORIGIN})
+
+    assert_refused(answer, 500, "internal_error")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["access-control-allow-origin"] == ORIGIN
 
 
 def test_scripts_of_other_hosts_are_not_run_beside_tokens(http: httpx.Client) -> None:

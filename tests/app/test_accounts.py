@@ -1,0 +1,191 @@
+"""What streams cost their owners, whoever ends them and however."""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from app.api.responses import ReadingResponse
+from app.event_log.dynamodb import DynamoDBLog
+from app.event_log.records import Done
+from app.exceptions import LimitExceeded, ProviderError
+from app.generation.streams import Streams, Window
+from app.limits.budget import Budget
+from app.limits.counters import Counters
+from app.limits.estimate import at_most
+from app.providers.base import AnswerDelta, Finish
+from app.providers.failures import failure
+from app.settings import Limits
+from tests.app.scripted import REQUEST, ScriptedProvider, Step
+from tests.app.test_responses import SCOPE, never
+from tests.app.test_streams import NOW, SETTINGS, die, read
+from tests.store import Fault, FaultyStore, client
+
+pytestmark = pytest.mark.anyio
+
+RESERVED = at_most(REQUEST)
+KEY = "0123456789abcdef"
+ANSWER: list[Step] = [AnswerDelta("a"), Finish("stop", 3, 4)]
+ACCOUNTED = dataclasses.replace(
+    SETTINGS, limits=Limits(requests_per_minute=100, tokens_per_day=10**9)
+)
+
+
+class Bench:
+    """Sandboxes over one table, and what is counted in it."""
+
+    def __init__(self, log: DynamoDBLog, url: str) -> None:
+        self._log = log
+        self._table = client(url)
+        self.made: list[Streams] = []
+
+    def sandbox(self, *attempts: list[Step]) -> Streams:
+        budget = Budget(Counters(self._log._table), ACCOUNTED.limits)
+        streams = Streams(self._log, ScriptedProvider(list(attempts)), budget, ACCOUNTED)
+        self.made.append(streams)
+        return streams
+
+    def counted(self, kind: str) -> int:
+        items = self._table.scan(TableName=self._log._table.name)["Items"]
+        return sum(
+            int(item["used"]["N"])
+            for item in items
+            if item["stream_id"]["S"].startswith(f"limit:{kind}:")
+        )
+
+    @property
+    def tokens(self) -> int:
+        return self.counted("tokens")
+
+
+@pytest.fixture
+async def bench(log: DynamoDBLog, dynamodb_url: str) -> AsyncIterator[Bench]:
+    bench = Bench(log, dynamodb_url)
+    yield bench
+    for streams in bench.made:
+        await die(streams)
+
+
+async def test_what_the_model_tells_is_what_counts(bench: Bench) -> None:
+    reading = await bench.sandbox(ANSWER).create_and_read(REQUEST, None, NOW)
+    await read(reading)
+    await reading.settled()
+
+    assert bench.tokens == 7
+
+
+async def test_an_attempt_that_broke_off_counts_as_the_most_it_may_have_cost(bench: Bench) -> None:
+    broken: list[Step] = [AnswerDelta("a"), failure("provider_cut")]
+    reading = await bench.sandbox(broken, ANSWER).create_and_read(REQUEST, None, NOW)
+    await read(reading)
+    await reading.settled()
+
+    assert bench.tokens == RESERVED + 7
+
+
+@pytest.mark.parametrize(("code", "cost"), [("provider_denied", 0), ("content_filtered", RESERVED)])
+async def test_a_model_that_was_never_at_work_costs_nothing(
+    bench: Bench, code: str, cost: int
+) -> None:
+    refusal = ProviderError(code, "no", retryable=False)
+    reading = await bench.sandbox([refusal]).create_and_read(REQUEST, None, NOW)
+    await read(reading)
+    await reading.settled()
+
+    assert bench.tokens == cost
+
+
+async def test_a_response_in_one_piece_ends_when_the_stream_is_settled(bench: Bench) -> None:
+    """The sandbox is frozen when it ends: what is left undone may never be done."""
+    window = Window(deadline=time.time() + 60, buffered=True)
+    reading = await bench.sandbox(ANSWER).create_and_read(REQUEST, None, window)
+
+    async def send(_: object) -> None:
+        pass
+
+    async with asyncio.timeout(10):
+        await ReadingResponse(reading, window, ACCOUNTED)(dict(SCOPE), never, send)
+
+    assert reading.complete
+    assert bench.tokens == 7
+
+
+async def test_settling_does_not_hold_an_invocation_beyond_its_deadline(
+    bench: Bench, store: FaultyStore
+) -> None:
+    deadline = time.time() + ACCOUNTED.handoff_margin + 1
+    reading = await bench.sandbox(ANSWER).create_and_read(REQUEST, None, Window(deadline=deadline))
+    records = await read(reading)
+    assert isinstance(records[-1].payload, Done)
+    store.choose, store.delay = lambda _: Fault.NONE, 30
+
+    await reading.settled()
+
+    assert time.time() < deadline
+
+
+async def test_cancelling_too_late_leaves_the_end_and_its_settlement_alone(
+    bench: Bench, store: FaultyStore
+) -> None:
+    """The end is in the log, but its writer, in this process, has not been told so yet."""
+    told = asyncio.Event()
+
+    def choose(operation: str) -> Fault:
+        of_the_end = operation == "PutItem" and store.calls[operation] >= 3
+        return Fault.LOSE_ANSWER if of_the_end and not told.is_set() else Fault.NONE
+
+    store.choose = choose
+    streams = bench.sandbox(ANSWER)
+    reading = await streams.create_and_read(REQUEST, None, NOW)
+    await until(lambda: store.calls["PutItem"] >= 4)
+    cancelling = asyncio.create_task(streams.cancel(reading.stream_id))
+    await until(lambda: store.calls["Query"] >= 1)
+    told.set()
+
+    assert isinstance((await cancelling).newest.payload, Done)
+    await reading.settled()
+    assert bench.tokens == 7
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what it looks at tells nobody
+            await asyncio.sleep(0.005)
+
+
+async def test_a_repeated_key_puts_nothing_and_counts_as_a_request(
+    bench: Bench, store: FaultyStore
+) -> None:
+    streams = bench.sandbox()
+    first = await streams.create(REQUEST, KEY)
+    store.calls.clear()
+
+    assert await streams.create(REQUEST, KEY) == first
+    assert store.calls["PutItem"] == 0
+    assert (bench.tokens, bench.counted("requests")) == (RESERVED, 2)
+
+
+async def test_a_moment_of_throttling_does_not_refuse_a_creation(
+    bench: Bench, store: FaultyStore
+) -> None:
+    asyncio.get_running_loop().call_later(0.5, lambda: setattr(store, "choose", unharmed))
+    store.choose = lambda _: Fault.THROTTLE
+
+    await bench.sandbox().create(REQUEST, None)
+
+    assert bench.tokens == RESERVED
+
+
+def unharmed(_: str) -> Fault:
+    return Fault.NONE
+
+
+async def test_what_is_refused_is_never_asked(bench: Bench) -> None:
+    streams = bench.sandbox()
+    streams._accounts._budget._limits = Limits(requests_per_minute=0)
+
+    with pytest.raises(LimitExceeded):
+        await streams.create_and_read(REQUEST, None, NOW)
+    assert streams._provider.asked_to_continue == []  # type: ignore[attr-defined]

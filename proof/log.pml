@@ -1,0 +1,363 @@
+/*
+ * The protocol of the event log, for Spin. README.md says what is modelled and how to run it.
+ *
+ * Two sandboxes, both of which may write the stream, somebody who cancels it, a reader of an
+ * eventually consistent replica, and a store whose puts or answers get lost or come late. Between
+ * two atomic steps any time may pass: every process may be frozen anywhere and wake up later.
+ *
+ * Each name in capitals behind #ifdef removes one rule of the protocol: the check must then fail.
+ */
+
+#ifndef TOKENS
+#define TOKENS 2     /* the whole answer is the tokens 1 .. TOKENS */
+#endif
+#ifndef FRUITLESS
+#define FRUITLESS 2  /* after so many claims in a row without a word the stream is given up */
+#endif
+#ifndef FAULTS
+#define FAULTS 2     /* puts lost, answers lost, puts late, writers dead: all together */
+#endif
+
+#ifndef HANDOFFS
+#define HANDOFFS 1   /* writers whose time is over */
+#endif
+
+/* A start, and before each token and before the end at most FRUITLESS claims. */
+#define POSITIONS (1 + (TOKENS + 1) * (FRUITLESS + 1) + HANDOFFS)
+
+#define FREE 0
+mtype:kind = { START, CLAIM, TEXT, HANDOFF, DONE, FAILED, CANCELLED };
+mtype:answer = { DURABLE, SUPERSEDED, UNANSWERED, UNAVAILABLE };
+
+/* A text holds the tokens `first` to `last`. (writer, seq, nonce) names one attempt to append. */
+typedef Record {
+	mtype:kind kind;
+	byte seq;
+	byte first;
+	byte last;
+	byte writer;
+	byte nonce
+}
+
+#define terminal(r) (r.kind == DONE || r.kind == FAILED || r.kind == CANCELLED)
+#define same_attempt(r, s) (r.writer == s.writer && r.nonce == s.nonce)
+#define same(r, s) (same_attempt(r, s) && \
+	r.kind == s.kind && r.seq == s.seq && r.first == s.first && r.last == s.last)
+
+inline copy(from, to) {
+	to.kind = from.kind;
+	to.seq = from.seq;
+	to.first = from.first;
+	to.last = from.last;
+	to.writer = from.writer;
+	to.nonce = from.nonce
+}
+
+/* Values that are not used again are reset, so that states which differ in nothing else are one. */
+inline forget(r) {
+	r.kind = FREE;
+	r.seq = 0;
+	r.first = 0;
+	r.last = 0
+}
+
+/* The store */
+
+Record log[POSITIONS];
+#define newest log[end - 1]
+
+/* What the records in the log add up to: a consistent read of all of it gives these. */
+byte end;     /* the next position */
+byte said;    /* the last token */
+byte claims;  /* how many since the last token */
+
+byte faults = FAULTS;
+byte handoffs = HANDOFFS;
+Record late[2];  /* puts under way whose callers no longer wait */
+
+#ifdef NO_NONCE
+#define ours(present, r) (present.writer == r.writer)
+#elif defined(RETRY_IS_LOSS)
+#define ours(present, r) false
+#else
+#define ours(present, r) same_attempt(present, r)
+#endif
+
+/* PutItem on the condition that there is no such item. It happens at one instant, or never. */
+inline put(r, answer) {
+	if
+#ifdef NO_CONDITION
+	:: true ->
+#else
+	:: log[r.seq].kind == FREE ->
+#endif
+		assert(log[r.seq].kind == FREE);               /* a position is written once */
+		assert(r.seq == end);                          /* positions have no gap */
+		assert(end == 0 || !terminal(newest));         /* nothing follows a terminal record */
+		assert(r.kind != TEXT || r.first == said + 1); /* no token is repeated or left out */
+		assert(r.kind != DONE || said == TOKENS);      /* an answer that was cut is not done */
+		copy(r, log[r.seq]);
+		end = r.seq + 1;
+		if
+		:: r.kind == TEXT -> said = r.last; claims = 0
+		:: r.kind == CLAIM -> claims++
+		:: else
+		fi;
+		answer = DURABLE
+	:: else ->
+		if
+		:: ours(log[r.seq], r) -> answer = DURABLE
+		:: else -> answer = SUPERSEDED
+		fi
+	fi
+}
+
+inline postpone(r) {
+	if
+	:: late[0].kind == FREE -> copy(r, late[0])
+	:: late[0].kind != FREE -> copy(r, late[1])
+	fi
+}
+
+inline arrive(r, answer) {
+	put(r, answer);
+	forget(r);
+	r.writer = 0;
+	r.nonce = 0;
+	answer = 0
+}
+
+/* Try to append a record; UNAVAILABLE is no answer and no patience for another try. */
+inline try(r, answer) {
+	if
+	:: put(r, answer)
+	:: faults > 0 ->
+		faults--;
+		if
+		:: true               /* The request is lost; */
+		:: put(r, answer)     /* or its answer; */
+		:: postpone(r)        /* or it arrives later. */
+		fi;
+		if
+		:: answer = UNANSWERED
+		:: answer = UNAVAILABLE; r.nonce++
+		fi
+	fi
+}
+
+#define gives_way_to_itself(r, answer) (answer == SUPERSEDED && same_attempt(log[r.seq], r))
+
+/* The processes */
+
+#define pause true  /* Any time may pass: this is where a process is slow, or frozen. */
+
+#ifdef LEASE
+bool writing[2];
+#define writes(flag) writing[_pid] = flag
+#define silent (!writing[newest.writer])
+#else
+#define writes(flag) skip
+#define silent true  /* No clock is trusted: a writer may be thought dead at any time. */
+#endif
+
+#ifdef NO_TAKEOVER
+#define may_claim (newest.kind == HANDOFF)
+#elif defined(APPEND_AFTER_TERMINAL)
+#define may_claim silent
+#else
+#define may_claim (silent && !terminal(newest))
+#endif
+
+#ifdef HANDOFF_IS_END
+#define is_end(r) (terminal(r) || r.kind == HANDOFF)
+#else
+#define is_end(r) terminal(r)
+#endif
+
+/* What a writer sends to its own client, from memory, is in the log. */
+#define send_own(r) assert(same(r, log[r.seq]))
+
+/*
+ * A sandbox with a client that keeps coming back. A sandbox that dies forgets nothing that one
+ * that lives would use, since whoever claims reads the log; so to die is to stop writing.
+ * `known` is the last token of those it has read or put.
+ */
+active [2] proctype Sandbox() {
+	Record r;
+	byte known;
+	mtype:answer heard;
+
+	atomic { r.writer = _pid; writes(true); r.kind = START; goto append }
+
+watch:
+	pause;
+	atomic {
+		if
+		:: is_end(newest) -> goto over
+		:: may_claim ->
+			writes(true);
+			r.seq = end;
+#ifndef CONTINUE_FROM_MEMORY
+			known = said;
+#endif
+			if
+#ifndef NO_LIMIT
+			:: claims >= FRUITLESS -> r.kind = FAILED
+#endif
+			:: else -> r.kind = CLAIM
+			fi;
+			goto append
+		fi
+	}
+
+generate:
+	atomic {
+		if
+		:: known < TOKENS ->
+			r.kind = TEXT;
+			r.first = known + 1;
+			r.last = r.first;
+			do  /* what has come during the last append is one record */
+			:: r.last < TOKENS -> r.last++
+			:: break
+			od;
+			known = r.last
+		:: known == TOKENS -> r.kind = DONE
+		:: handoffs > 0 -> handoffs--; r.kind = HANDOFF
+		:: faults > 0 -> faults--; r.nonce++; goto stop  /* dies */
+		fi;
+		goto append
+	}
+
+append:
+	pause;
+	atomic {
+#ifdef DELIVER_BEFORE_DURABLE
+		send_own(r);
+#endif
+		try(r, heard);
+		assert(!gives_way_to_itself(r, heard));
+		if
+		:: heard == UNANSWERED ->
+			heard = 0;
+#ifdef RETRY_ELSEWHERE
+			r.seq = end;
+#endif
+			goto append
+		:: heard == UNAVAILABLE && r.kind == START -> heard = 0; goto append  /* asked anew */
+		:: heard == DURABLE ->
+			send_own(r);
+			if
+			:: is_end(r) -> goto over
+			:: !is_end(r) && r.kind == HANDOFF -> goto stop
+			:: else
+			fi
+#ifdef CLAIM_WITHOUT_READING
+		:: heard == SUPERSEDED && r.kind == CLAIM -> heard = 0; r.seq++; goto append
+#endif
+#ifndef IGNORE_LOSS
+		:: heard == SUPERSEDED -> goto stop
+#endif
+#ifndef IGNORE_SILENCE
+		:: heard == UNAVAILABLE && r.kind != START -> goto stop
+#endif
+		:: else
+		fi;
+		r.seq++;
+		r.kind = FREE;
+		r.first = 0;
+		r.last = 0;
+		heard = 0;
+		goto generate
+	}
+
+stop:
+	atomic { writes(false); forget(r); known = 0; heard = 0; goto watch }
+
+over:
+	atomic { writes(false); forget(r); known = 0; heard = 0; r.nonce = 0 }
+}
+
+#ifdef CANCELLER
+/* Whoever cancels chases the end of the log from one lost position to the next. */
+active proctype Canceller() {
+	Record r;
+	mtype:answer heard;
+
+	atomic { end > 0 -> r.kind = CANCELLED; r.writer = 2 }
+look:
+	pause;
+	atomic { r.seq = end; goto decide }
+append:
+	pause;
+	atomic {
+		try(r, heard);
+		assert(!gives_way_to_itself(r, heard));
+		if
+		:: heard == DURABLE -> goto over
+		:: heard == SUPERSEDED -> heard = 0; r.seq++
+		:: heard == UNANSWERED -> heard = 0; goto append
+		:: heard == UNAVAILABLE -> heard = 0; goto look
+		fi
+	}
+decide:
+	atomic {
+		if
+#ifndef APPEND_AFTER_TERMINAL
+		:: terminal(log[r.seq - 1]) -> goto over
+#endif
+		:: else -> goto append
+		fi
+	}
+over:
+	atomic { forget(r); heard = 0; r.nonce = 0 }
+}
+#endif
+
+#ifdef READER
+byte cursor;  /* the next position */
+byte shown;   /* the last token seen */
+bool ended;
+
+inline deliver(record) {
+	assert(!ended);
+	assert(record.seq == cursor);              /* a reader gets a prefix of the log, in order */
+	if
+	:: record.kind == TEXT ->
+		assert(record.first == shown + 1);  /* its text goes on where it was */
+		shown = record.last
+	:: else
+	fi;
+	ended = is_end(record);
+	assert(!ended || terminal(record));        /* and ends with the stream */
+	cursor++
+}
+
+/* A client of a sandbox that only reads, and from a replica which may lack the last records. */
+active proctype Reader() {
+	do
+	:: atomic { cursor < end -> deliver(log[cursor]) }
+#ifdef GAP_DELIVERED
+	:: atomic { cursor + 1 < end -> deliver(log[cursor + 1]) }
+#endif
+	:: ended -> break
+	od
+}
+#define read_to_the_end ended
+#else
+#define read_to_the_end true
+#endif
+
+/* What was under way when its caller gave up arrives now, or never. */
+active proctype Network() {
+	mtype:answer heard;
+
+end_waiting:
+	do
+	:: atomic { late[0].kind != FREE -> arrive(late[0], heard) }
+	:: atomic { late[1].kind != FREE -> arrive(late[1], heard) }
+	od
+}
+
+ltl ends { <> (end > 0 && terminal(newest) && read_to_the_end) }
+ltl completes { <> (end > 0 && newest.kind == DONE) }

@@ -63,7 +63,7 @@ inline forget(r) {
 
 /* The store */
 
-Record log[POSITIONS];
+Record log[POSITIONS + 1];  /* The last is never used: that is one of the rules. */
 #define newest log[end - 1]
 
 /* What the records in the log add up to: a consistent read of all of it gives these. */
@@ -74,6 +74,12 @@ byte claims;  /* how many since the last token */
 byte faults = FAULTS;
 byte handoffs = HANDOFFS;
 Record late[2];  /* puts under way whose callers no longer wait */
+
+#ifdef NO_CONDITION
+#define is_free(seq) true
+#else
+#define is_free(seq) (log[seq].kind == FREE)
+#endif
 
 #ifdef NO_NONCE
 #define ours(present, r) (present.writer == r.writer)
@@ -86,11 +92,8 @@ Record late[2];  /* puts under way whose callers no longer wait */
 /* PutItem on the condition that there is no such item. It happens at one instant, or never. */
 inline put(r, answer) {
 	if
-#ifdef NO_CONDITION
-	:: true ->
-#else
-	:: log[r.seq].kind == FREE ->
-#endif
+	:: is_free(r.seq) ->
+		assert(r.seq < POSITIONS);                     /* attempts without a word end */
 		assert(log[r.seq].kind == FREE);               /* a position is written once */
 		assert(r.seq == end);                          /* positions have no gap */
 		assert(end == 0 || !terminal(newest));         /* nothing follows a terminal record */
@@ -145,13 +148,15 @@ inline try(r, answer) {
 	fi
 }
 
-#define gives_way_to_itself(r, answer) (answer == SUPERSEDED && same_attempt(log[r.seq], r))
+inline look_who_won(r, answer) {
+	assert(answer != SUPERSEDED || !same_attempt(log[r.seq], r))  /* nobody gives way to himself */
+}
 
 /* The processes */
 
 #define pause true  /* Any time may pass: this is where a process is slow, or frozen. */
 
-#ifdef LEASE
+#if defined(LEASE) && !defined(NO_LEASE)
 bool writing[2];
 #define writes(flag) writing[_pid] = flag
 #define silent (!writing[newest.writer])
@@ -162,7 +167,7 @@ bool writing[2];
 
 #ifdef NO_TAKEOVER
 #define may_claim (newest.kind == HANDOFF)
-#elif defined(APPEND_AFTER_TERMINAL)
+#elif defined(CLAIM_AFTER_END)
 #define may_claim silent
 #else
 #define may_claim (silent && !terminal(newest))
@@ -174,8 +179,9 @@ bool writing[2];
 #define is_end(r) terminal(r)
 #endif
 
-/* What a writer sends to its own client, from memory, is in the log. */
-#define send_own(r) assert(same(r, log[r.seq]))
+inline send_own(r) {
+	assert(same(r, log[r.seq]))  /* what a writer's own client is sent is in the log */
+}
 
 /*
  * A sandbox with a client that keeps coming back. A sandbox that dies forgets nothing that one
@@ -236,7 +242,7 @@ append:
 		send_own(r);
 #endif
 		try(r, heard);
-		assert(!gives_way_to_itself(r, heard));
+		look_who_won(r, heard);
 		if
 		:: heard == UNANSWERED ->
 			heard = 0;
@@ -253,9 +259,12 @@ append:
 			:: else
 			fi
 #ifdef CLAIM_WITHOUT_READING
-		:: heard == SUPERSEDED && r.kind == CLAIM -> heard = 0; r.seq++; goto append
+		:: heard == SUPERSEDED && r.kind == CLAIM && !terminal(log[r.seq]) ->
+			heard = 0; r.seq++; goto append
 #endif
-#ifndef IGNORE_LOSS
+#ifdef IGNORE_LOSS
+		:: heard == SUPERSEDED && terminal(log[r.seq]) -> goto stop
+#else
 		:: heard == SUPERSEDED -> goto stop
 #endif
 #ifndef IGNORE_SILENCE
@@ -292,7 +301,7 @@ append:
 	pause;
 	atomic {
 		try(r, heard);
-		assert(!gives_way_to_itself(r, heard));
+		look_who_won(r, heard);
 		if
 		:: heard == DURABLE -> goto over
 		:: heard == SUPERSEDED -> heard = 0; r.seq++
@@ -303,7 +312,7 @@ append:
 decide:
 	atomic {
 		if
-#ifndef APPEND_AFTER_TERMINAL
+#ifndef CANCEL_AFTER_END
 		:: terminal(log[r.seq - 1]) -> goto over
 #endif
 		:: else -> goto append
@@ -320,16 +329,16 @@ byte shown;   /* the last token seen */
 bool ended;
 
 inline deliver(record) {
-	assert(!ended);
-	assert(record.seq == cursor);              /* a reader gets a prefix of the log, in order */
+	assert(!ended);                             /* a reader gets nothing behind the end */
+	assert(record.seq == cursor);               /* a reader gets a prefix of the log */
 	if
 	:: record.kind == TEXT ->
-		assert(record.first == shown + 1);  /* its text goes on where it was */
+		assert(record.first == shown + 1);  /* a reader's text goes on where it was */
 		shown = record.last
 	:: else
 	fi;
 	ended = is_end(record);
-	assert(!ended || terminal(record));        /* and ends with the stream */
+	assert(!ended || terminal(record));         /* a reader ends with the stream */
 	cursor++
 }
 

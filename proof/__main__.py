@@ -55,7 +55,8 @@ class Check:
 class Result:
     """What a search came to. `broken` is the rule it found broken, "" if none was.
 
-    XX"""
+    XX
+    """
 
     check: Check
     states: int

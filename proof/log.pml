@@ -342,11 +342,11 @@ inline deliver(record) {
 	cursor++
 }
 
-/* A client of a sandbox that only reads, and from a replica which may lack the last records. */
+/* A client of a sandbox that only reads, from a replica that may lack any of the last records. */
 active proctype Reader() {
 	do
 	:: atomic { cursor < end -> deliver(log[cursor]) }
-#ifdef GAP_DELIVERED
+#ifdef GAP_DELIVERED  /* otherwise a page ends at its first gap, and the rest is read again */
 	:: atomic { cursor + 1 < end -> deliver(log[cursor + 1]) }
 #endif
 	:: ended -> break

@@ -10,7 +10,7 @@ LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock bench sam peers sam-local validate build deploy logs delete probe cost clean
+.PHONY: help run test check format lock bench sam peers sam-local validate build deploy logs delete probe cost proof clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ probe: .venv/.installed ## Tell what arrives when from a deployment: make probe 
 
 cost: .venv/.installed ## Compute what an answer, a month and a day at most cost; ARGS=--help
 	@$(PYTHON) -m ops.cost $(ARGS)
+
+proof: .venv/.installed ## Check the model of the log, and that each of its rules is missed (needs spin, gcc)
+	@$(PYTHON) -m proof $(ARGS)
 
 clean: ## Remove environments, builds and caches
 	@rm -rf .venv .venv-sam .venv-peers .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -457,8 +457,7 @@ def test_alarms_watch_what_the_code_counts_for_this_stack(stack: Stack) -> None:
         "TimeToFirstToken",
         "Takeovers",
         "Errors",
-        "InputTokens",
-        "OutputTokens",
+        "TokensSpent",
     }
     assert {each["MetricName"] for each in watched} <= metrics.UNITS.keys()
     service = {"Name": "service", "Value": stack.variables["POWERTOOLS_SERVICE_NAME"]}

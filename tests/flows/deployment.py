@@ -18,7 +18,6 @@ from urllib.parse import urlsplit
 
 import boto3
 import httpx
-import yaml
 
 from tests.conftest import ROOT
 from tests.ministack import ministack
@@ -104,7 +103,6 @@ class Cloud:
 def cloud(folder: Path) -> Iterator[Cloud]:
     """A cloud for as long as the block; what `make build` builds is there to be deployed."""
     _sam(folder, "build", "--template", str(ROOT / "template.yaml"))
-    _leave_out_metric_math(folder / ".aws-sam/build/template.yaml")
     with _network() as (network, gateway):
         executor = {
             "LAMBDA_EXECUTOR": "docker",
@@ -142,19 +140,6 @@ def _network() -> Iterator[tuple[str, str]]:
         if left:
             docker("rm", "--force", "--volumes", *left)
         docker("network", "rm", name)
-
-
-def _leave_out_metric_math(template: Path) -> None:
-    """Take the alarms on sums of metrics out of the built copy: MiniStack knows no such alarms."""
-    content = yaml.safe_load(template.read_text())
-    content["Resources"] = {
-        name: resource
-        for name, resource in content["Resources"].items()
-        if not (
-            resource["Type"] == "AWS::CloudWatch::Alarm" and "Metrics" in resource["Properties"]
-        )
-    }
-    template.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
 def _sam(folder: Path, command: str, *arguments: str, **environ: str) -> None:

@@ -17,7 +17,7 @@ from tests.store import CREDENTIALS
 PYTHON = ROOT / ".venv-peers/bin/python"
 
 # It imports some ninety services first.
-_START_SECONDS = 60
+_START_SECONDS = 110
 _STOP_SECONDS = 30
 
 # In front of a Python handler it puts a function of its own, to correct an ARN in its context.

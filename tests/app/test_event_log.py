@@ -27,7 +27,7 @@ from app.providers.base import Message, Request
 from app.table import Table
 from tests.store import Fault, FaultyStore, update_item
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_stores]
 
 PAYLOADS: list[Payload] = [
     Start("demo", '{"messages":[]}', "f00"),

@@ -299,6 +299,7 @@ async def test_a_reader_that_does_not_read_does_not_hold_the_writer_up(sandbox: 
     assert said(rest) == "".join(texts)
 
 
+@pytest.mark.both_stores
 async def test_a_reader_far_behind_reads_from_the_log_what_memory_no_longer_holds(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,6 +334,7 @@ async def test_a_tail_is_forgotten_when_nobody_uses_it(sandbox: Sandbox) -> None
 # Taking over
 
 
+@pytest.mark.both_stores
 async def test_a_dead_writers_stream_is_continued_where_it_stopped(sandbox: Sandbox) -> None:
     first = sandbox(ScriptedProvider([[ThinkingDelta("hm"), AnswerDelta("ab"), asyncio.Event()]]))
     stream_id, reading = await begin(first)
@@ -365,6 +367,7 @@ async def test_a_dead_writer_is_replaced_as_soon_as_its_lease_is_over(
     assert claimed - last_sign.at >= 60_000
 
 
+@pytest.mark.both_stores
 async def test_of_many_sandboxes_one_takes_over(sandbox: Sandbox) -> None:
     first = sandbox(ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]]))
     stream_id, reading = await begin(first)
@@ -401,6 +404,7 @@ async def _read_once_there(streams: Streams, stream_id: str) -> Reading:
     return reading
 
 
+@pytest.mark.both_stores
 async def test_a_writer_that_wakes_up_after_a_take_over_appends_nothing(
     sandbox: Sandbox, log: DynamoDBLog
 ) -> None:
@@ -477,6 +481,7 @@ async def test_a_process_that_ends_hands_over_and_does_not_take_back(sandbox: Sa
     assert isinstance((await streams.transcript(stream_id)).newest.payload, Handoff)
 
 
+@pytest.mark.both_stores
 async def test_a_hand_over_inside_one_process_is_taken_up_at_once(sandbox: Sandbox) -> None:
     """Many invocations in one process: the others must not sleep through it."""
     provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()], answer("b")])
@@ -522,6 +527,7 @@ async def test_a_buffered_response_ends_after_its_window_and_the_generation_goes
 # Cancelling
 
 
+@pytest.mark.both_stores
 @pytest.mark.parametrize("where", ["here", "elsewhere"])
 async def test_cancelling_ends_the_stream_for_all_and_stops_the_provider(
     sandbox: Sandbox, where: str
@@ -562,6 +568,7 @@ async def test_cancelling_what_nobody_has_started_needs_no_provider(sandbox: San
     assert kinds == [Start, Cancelled]
 
 
+@pytest.mark.both_stores
 @pytest.mark.parametrize("delay", [0.0, 0.04, 0.1])
 async def test_cancelling_overtakes_a_writer_that_never_pauses(
     sandbox: Sandbox, store: FaultyStore, delay: float
@@ -579,6 +586,7 @@ async def test_cancelling_overtakes_a_writer_that_never_pauses(
     assert isinstance(transcript.newest.payload, Cancelled)
 
 
+@pytest.mark.both_stores
 async def test_nothing_follows_a_terminal_record_however_cancel_and_finish_race(
     sandbox: Sandbox, log: DynamoDBLog
 ) -> None:
@@ -696,6 +704,7 @@ async def _claimed(reading: Reading, attempt: int) -> None:
 # The log fails
 
 
+@pytest.mark.both_stores
 async def test_answers_lost_on_every_put_lose_and_repeat_nothing(
     sandbox: Sandbox, store: FaultyStore
 ) -> None:
@@ -826,6 +835,7 @@ async def test_creating_fails_when_the_log_is_down_and_the_provider_is_let_go(
 # Creating twice
 
 
+@pytest.mark.both_stores
 async def test_one_key_makes_one_stream_and_one_generation(sandbox: Sandbox) -> None:
     providers = [ScriptedProvider([answer("a")]) for _ in range(6)]
     streams = [sandbox(provider) for provider in providers]
@@ -843,6 +853,7 @@ async def test_one_key_makes_one_stream_and_one_generation(sandbox: Sandbox) -> 
     assert sum(len(provider.asked_to_continue) for provider in providers) == 1
 
 
+@pytest.mark.both_stores
 async def test_one_key_makes_one_generation_also_when_creating_and_reading_in_one(
     sandbox: Sandbox,
 ) -> None:

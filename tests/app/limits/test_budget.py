@@ -11,7 +11,7 @@ from app.limits.counters import Counters
 from app.settings import Limits
 from tests.store import Fault, FaultyStore, client
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.both_stores]
 
 DAY = 24 * 3600
 NOON = 20_000 * DAY + DAY // 2

@@ -1,0 +1,76 @@
+"""A model that counts, as far as it is let: whatever is lost or repeated shows in the numbers."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+
+from app.exceptions import ProviderError
+from app.providers.base import AnswerDelta, Continuation, Delta, Finish, Message, Partial, Request
+
+TEXT = "".join(f"{number} " for number in range(1, 5000))
+
+_PIECE = 7
+
+
+@dataclass
+class Conversation:
+    """What the model may do about one prompt.
+
+    It says `allowed` characters of `TEXT`, and then waits, or finishes if it `finishes`. Each of
+    the `failures` happens once, to whichever attempt comes to it.
+    """
+
+    allowed: int = 0
+    finishes: bool = False
+    failures: deque[ProviderError] = field(default_factory=deque)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def announce(self) -> None:
+        """Let all who wait look again."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def changed(self) -> None:
+        await self._news.wait()
+
+
+@dataclass
+class CountingProvider:
+    """Counts on from whatever was delivered; `conversations` are by prompt."""
+
+    conversations: Mapping[str, Conversation]
+    models: tuple[str, ...] = ("counting",)
+    running: int = 0
+
+    def continuation(self, request: Request) -> Continuation:
+        del request
+        return "prefill"
+
+    async def close(self) -> None:
+        pass
+
+    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
+        conversation = self.conversations[request.messages[0].content]
+        at = len(continue_from.answer)
+        self.running += 1
+        try:
+            while True:
+                if conversation.failures:
+                    raise conversation.failures.popleft()
+                if at < conversation.allowed:
+                    piece = TEXT[at : min(at + _PIECE, conversation.allowed)]
+                    at += len(piece)
+                    yield AnswerDelta(piece)
+                    await asyncio.sleep(0)
+                elif conversation.finishes:
+                    yield Finish("stop", 1, at)
+                    return
+                else:
+                    await conversation.changed()
+        finally:
+            self.running -= 1
+
+
+def asking(prompt: str) -> Request:
+    return Request(messages=(Message("user", prompt),), model="counting", max_tokens=10_000)

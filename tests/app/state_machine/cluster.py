@@ -13,11 +13,10 @@ from app.event_log.dynamodb import DynamoDBLog
 from app.event_log.records import Record, decode_payload
 from app.generation.reading import Reading
 from app.generation.streams import Streams, Window
-from app.limits import estimate
 from app.providers.base import Request
 from app.settings import Limits, Settings
 from app.table import Table
-from tests.app.state_machine.counting import Conversation, asking
+from tests.app.state_machine.counting import Conversation
 from tests.store import CREDENTIALS, Call, Fault, FaultyStore, client, create_table, faulty
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ SETTINGS = Settings(
     poll_interval=0.02,
     poll_interval_idle=0.1,
     keep_alive=0.2,
-    limits=Limits(tokens_per_day=10**9),
+    limits=Limits(requests_per_minute=10**9, tokens_per_day=10**9),
 )
 
 # No step is under way for longer: whoever waits in vain has found a hang.
@@ -156,7 +155,7 @@ class Cluster:
     def __init__(self, loop: asyncio.Runner, url: str, table: str, ways: list[Way]) -> None:
         self.ways = ways
         self.puts: Counter[tuple[str, int]] = Counter()
-        self.settlements: Counter[str] = Counter()
+        self.given_back: Counter[tuple[str, str]] = Counter()
         self._loop = loop
         self._table = table
         self._dynamodb: DynamoDBClient = client(url)
@@ -200,13 +199,17 @@ class Cluster:
         ]
 
     def settled(self, stream: Stream) -> int:
-        """How often a stream's reservation was settled."""
-        return self.settlements[stream.prompt]
+        """How often a stream's reservation was settled.
+
+        Where nothing was asked for after all, the request is given back too.
+        """
+        given_back = self.given_back
+        return given_back["tokens", stream.prompt] - given_back["requests", stream.prompt]
 
     def forget(self) -> None:
         """Begin another example."""
         self.puts.clear()
-        self.settlements.clear()
+        self.given_back.clear()
 
     def _watch(self, call: Call) -> None:
         if call.status != 200:
@@ -215,12 +218,10 @@ class Cluster:
             item = call.parameters["Item"]
             self.puts[item["stream_id"]["S"], int(item["seq"]["N"])] += 1
         elif call.operation == _COUNTING:
-            counter = call.parameters["Key"]["stream_id"]["S"]
             amount = int(call.parameters["ExpressionAttributeValues"][":amount"]["N"])
-            owner = counter.split(":")[3]
-            # All of it is given back where nothing was asked for after all.
-            given_up = amount == -estimate.at_most(asking(owner))
-            self.settlements[owner] += amount < 0 and not given_up
+            if amount < 0:
+                _, what, _, owner, _ = call.parameters["Key"]["stream_id"]["S"].split(":")
+                self.given_back[what, owner] += 1
 
 
 @contextmanager

@@ -220,8 +220,7 @@ class Protocol(RuleBasedStateMachine):
             assert set(self.cluster.puts.values()) <= {1}, "a position was written twice"
         except BaseException:
             self.broken = True
-            for stream in self.created:
-                note(printed(stream, self.clients))
+            self._print()
             raise
 
     def _check_log(self, stream: Stream) -> None:
@@ -244,7 +243,6 @@ class Protocol(RuleBasedStateMachine):
                 assert stream.stopped
             case _:
                 pass
-        assert self.cluster.settled(stream) <= stream.over, "settled once, at the end"
 
     def _check_delivered(self, client: Client) -> None:
         start = 0 if client.after is None else client.after + 1
@@ -286,8 +284,7 @@ class Protocol(RuleBasedStateMachine):
             self.cluster.run(self._all_end())
         except TimeoutError:
             self.broken = True
-            for stream in self.created:
-                note(printed(stream, self.clients))
+            self._print()
             raise AssertionError("somebody waits in vain") from None
 
     async def _all_end(self) -> None:
@@ -314,17 +311,22 @@ class Protocol(RuleBasedStateMachine):
                 await asyncio.sleep(_MOMENT)
 
     def _check_settlements(self) -> None:
-        """Whoever has ended a stream, and was neither killed nor in trouble, has settled it."""
-        fine = {each.name for each in [*self.sandboxes, *self.gone] if not each.way.disturbed}
         for stream in self.created:
-            if stream.over and stream.stored[-1].writer in fine - self.killed:
-                match stream.stored[-1].payload:
-                    case Failed("given_up"):
-                        pass  # The reader that gave it up may have left.
-                    case Cancelled() if stream.stored[-1].writer not in stream.stopped_by:
-                        pass  # So may the client that stopped it.
-                    case _:
-                        assert self.cluster.settled(stream) == 1, "it is settled"
+            assert self.cluster.settled(stream) <= stream.over, "once, if it has ended"
+            if stream.over and self._must_be_settled(stream):
+                assert self.cluster.settled(stream), "what was not used is free again"
+
+    def _must_be_settled(self, stream: Stream) -> bool:
+        """Whether the one who has ended it was neither killed, nor in trouble, nor left."""
+        end = stream.stored[-1]
+        fine = {each.name for each in [*self.sandboxes, *self.gone] if not each.way.disturbed}
+        match end.payload:
+            case Failed("given_up"):
+                return False
+            case Cancelled() if end.writer not in stream.stopped_by:
+                return False
+            case _:
+                return end.writer in fine - self.killed
 
     def _tell_hypothesis(self) -> None:
         """What it came to, for `--hypothesis-show-statistics`."""
@@ -333,6 +335,16 @@ class Protocol(RuleBasedStateMachine):
                 event(f"ended by {stream.stored[-1].payload.kind}")
             claims = sum(isinstance(record.payload, Claim) for record in stream.stored)
             event(f"{min(claims, 5)} claims")
+
+    def _print(self) -> None:
+        for stream in self.created:
+            note(printed(stream, self.clients))
+        note(f"{self.provider.running} models are asked; going on:")
+        for task in self.cluster.run(self._left()):
+            note(f"  {task.get_coro()}")
+
+    async def _left(self) -> list[asyncio.Task[Any]]:
+        return list(_of_the_application())
 
     async def _clear_away(self) -> None:
         for way in self.cluster.ways:

@@ -60,7 +60,6 @@ class Way:
     log: DynamoDBLog
     table: Table
     faults: dict[str, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
-    disturbed: bool = False
 
     def choose(self, operation: str) -> Fault:
         if operation == _COUNTING or not self.faults[operation]:
@@ -84,7 +83,6 @@ class Stream:
     stream_id: str = ""
     stored: list[Record] = field(default_factory=list)
     stopped: bool = False
-    stopped_by: set[str] = field(default_factory=set)
     may_fail: bool = False
 
     @property
@@ -127,10 +125,6 @@ class Sandbox:
     way: Way
     streams: Streams
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
-
-    @property
-    def name(self) -> str:
-        return self.streams._name
 
     def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)

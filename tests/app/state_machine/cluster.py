@@ -41,7 +41,7 @@ SETTINGS = Settings(
     poll_interval=0.02,
     poll_interval_idle=0.1,
     keep_alive=0.2,
-    limits=Limits(requests_per_minute=10**9, tokens_per_day=10**9),
+    limits=Limits(tokens_per_day=10**9),
 )
 
 # No step is under way for longer: whoever waits in vain has found a hang.
@@ -144,12 +144,15 @@ class Sandbox:
 
 
 class Cluster:
-    """The table and the ways to it, for all examples; one event loop turns only during a step."""
+    """The table and the ways to it, for all examples; one event loop turns only during a step.
+
+    `puts` counts what was written to each position, `reservations` what of each owner's stands.
+    """
 
     def __init__(self, loop: asyncio.Runner, url: str, table: str, ways: list[Way]) -> None:
         self.ways = ways
         self.puts: Counter[tuple[str, int]] = Counter()
-        self.given_back: Counter[tuple[str, str]] = Counter()
+        self.reservations: Counter[str] = Counter()
         self._loop = loop
         self._table = table
         self._dynamodb: DynamoDBClient = client(url)
@@ -192,18 +195,10 @@ class Cluster:
             for item in page["Items"]
         ]
 
-    def settled(self, stream: Stream) -> int:
-        """How often a stream's reservation was settled.
-
-        Where nothing was asked for after all, the request is given back too.
-        """
-        given_back = self.given_back
-        return given_back["tokens", stream.prompt] - given_back["requests", stream.prompt]
-
     def forget(self) -> None:
         """Begin another example."""
         self.puts.clear()
-        self.given_back.clear()
+        self.reservations.clear()
 
     def _watch(self, call: Call) -> None:
         if call.status != 200:
@@ -212,10 +207,10 @@ class Cluster:
             item = call.parameters["Item"]
             self.puts[item["stream_id"]["S"], int(item["seq"]["N"])] += 1
         elif call.operation == _COUNTING:
-            amount = int(call.parameters["ExpressionAttributeValues"][":amount"]["N"])
-            if amount < 0:
-                _, what, _, owner, _ = call.parameters["Key"]["stream_id"]["S"].split(":")
-                self.given_back[what, owner] += 1
+            _, what, _, owner, _ = call.parameters["Key"]["stream_id"]["S"].split(":")
+            if what == "tokens":
+                taken = "SET" in call.parameters["UpdateExpression"]
+                self.reservations[owner] += 1 if taken else -1
 
 
 @contextmanager

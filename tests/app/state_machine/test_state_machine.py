@@ -306,7 +306,9 @@ class Protocol(RuleBasedStateMachine):
 
     def _check_settlements(self) -> None:
         for stream in self.created:
-            assert self.cluster.settled(stream) <= stream.over, "once at most, when it has ended"
+            standing = self.cluster.reservations[stream.prompt]
+            assert standing >= 0, "nothing is given back twice"
+            assert standing > 0 or stream.over or not stream.stored, "nor before the end"
 
     def _tell_hypothesis(self) -> None:
         """What it came to, for `--hypothesis-show-statistics`."""

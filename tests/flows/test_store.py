@@ -8,7 +8,7 @@ import pytest
 
 from tests.event_source import assert_each_once, text
 from tests.flows.conftest import Gate, Start
-from tests.store import Fault, FaultyStore, faulty, moto
+from tests.store import Fault, FaultyStore, dynamodb_local, faulty, moto
 
 pytestmark = pytest.mark.anyio
 
@@ -87,3 +87,23 @@ async def test_a_store_that_is_gone_for_good_ends_in_an_end_to_retry_never_in_do
 
     assert_each_once(events)
     assert text(events) == "before and after"
+
+
+@pytest.mark.dynamodb_local
+async def test_the_function_runs_on_amazons_own_dynamodb_for_one_machine(start: Start) -> None:
+    """Two sandboxes compete for one idempotency key, and it judges who was first."""
+    with dynamodb_local() as url:
+        async with start(sandboxes=3, dynamodb_url=url) as function:
+            headers = {"Idempotency-Key": "a-key-of-sixteen"}
+            answers = await asyncio.gather(
+                *(
+                    function.http.post("/streams", json={"prompt": "hi"}, headers=headers)
+                    for _ in range(3)
+                )
+            )
+            (events_url,) = {answer.json()["events_url"] for answer in answers}
+            async with asyncio.timeout(30):
+                events = await function.event_source(events_url).follow()
+
+    assert_each_once(events)
+    assert events[-1].name == "done"

@@ -8,6 +8,7 @@ At the end all faults are mended, and every client must come to the end of its s
 """
 
 import asyncio
+import dataclasses
 import inspect
 import logging
 import os
@@ -111,6 +112,14 @@ class Protocol(RuleBasedStateMachine):
         """From the beginning, behind a position, or (30) behind the last one that there is."""
         after = min(place, len(stream.stored) - 1)
         self._connect(Client(stream, None if after < 0 else after), sandbox, seconds)
+
+    @rule(stream=streams, sandbox=SANDBOX)
+    def take_over_too_early(self, stream: Stream, sandbox: int) -> None:
+        """A sandbox whose clock is ahead reads: to it, whoever writes seems to be gone."""
+        streams = self.sandboxes[sandbox].streams
+        tail = streams._tail(stream.stream_id)
+        tail._settings = dataclasses.replace(SETTINGS, lease=0.02)
+        self._connect(Client(stream, None), sandbox, None)
 
     @rule(which=st.integers(0, 9), sandbox=SANDBOX, seconds=SECONDS_LEFT)
     def come_back(self, which: int, sandbox: int, seconds: float | None) -> None:
@@ -234,7 +243,7 @@ class Protocol(RuleBasedStateMachine):
             case Failed(code):
                 assert stream.may_fail or code == "given_up"
             case Cancelled():
-                assert stream.stopped
+                assert stream.stopped, "somebody has stopped it"
             case _:
                 pass
 
@@ -268,6 +277,9 @@ class Protocol(RuleBasedStateMachine):
         """Without further faults, whoever reads does so to the end, and then nothing is left."""
         for way in self.cluster.ways:
             way.mend()
+        for sandbox in self.sandboxes:
+            for tail in sandbox.streams._tails.values():
+                tail._settings = SETTINGS
         for stream in self.created:
             stream.conversation.failures.clear()
             stream.conversation.finishes = True
@@ -291,6 +303,9 @@ class Protocol(RuleBasedStateMachine):
             )
             under_way = [task for each in [*self.sandboxes, *self.gone] for task in each.tasks]
             await asyncio.gather(*under_way, return_exceptions=True)
+            for client in self.clients:
+                # Too late: it must change nothing.
+                await self.sandboxes[0].streams.cancel(client.stream.stream_id)
             for sandbox in self.sandboxes:
                 await sandbox.streams.close()
             await self._nothing_left()

@@ -31,6 +31,7 @@ from hypothesis.stateful import (
 from app.event_log.records import Answer, Cancelled, Claim, Done, Failed, Record
 from app.exceptions import LogUnavailable, ProviderError
 from app.generation.streams import Streams, Window
+from app.generation.tail import Tail
 from app.limits.budget import Budget
 from app.limits.counters import Counters
 from app.log import logger
@@ -116,8 +117,7 @@ class Protocol(RuleBasedStateMachine):
     @rule(stream=streams, sandbox=SANDBOX)
     def take_over_too_early(self, stream: Stream, sandbox: int) -> None:
         """A sandbox whose clock is ahead reads: to it, whoever writes seems to be gone."""
-        streams = self.sandboxes[sandbox].streams
-        tail = streams._tail(stream.stream_id)
+        tail = self.cluster.run(self._tail(stream, self.sandboxes[sandbox]))
         tail._settings = dataclasses.replace(SETTINGS, lease=0.02)
         self._connect(Client(stream, None), sandbox, None)
 
@@ -361,6 +361,9 @@ class Protocol(RuleBasedStateMachine):
     async def _start(self, way: Way) -> Sandbox:
         budget = Budget(Counters(way.table), SETTINGS.limits)
         return Sandbox(way, Streams(way.log, self.provider, budget, SETTINGS))
+
+    async def _tail(self, stream: Stream, sandbox: Sandbox) -> Tail:
+        return sandbox.streams._tail(stream.stream_id)
 
     def _replace(self, sandbox: int) -> None:
         self.gone.append(self.sandboxes[sandbox])

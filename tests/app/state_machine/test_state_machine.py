@@ -49,7 +49,7 @@ from tests.app.state_machine.cluster import (
 from tests.app.state_machine.counting import TEXT, Conversation, CountingProvider, asking
 from tests.store import Fault
 
-EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES") or 40)
+EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES") or 25)
 STEPS = 25
 
 _MOST_STREAMS = 3
@@ -57,7 +57,7 @@ _APPLICATION = "/src/app/"
 
 # A step lets the sandboxes work for this long, in seconds, or as long as it takes.
 _MOMENT = 0.02
-_END_WITHIN = 12.0
+_END_WITHIN = 30.0
 
 SANDBOX = st.integers(0, SANDBOXES - 1)
 SECONDS_LEFT = st.sampled_from([None, 0.05, 0.2])
@@ -494,6 +494,8 @@ def test_no_steps_lose_repeat_reorder_or_strand_anything(
                 max_examples=EXAMPLES,
                 stateful_step_count=STEPS,
                 deadline=None,
+                # What lets a change in must not depend on luck; luck is for every other day.
+                derandomize=os.environ.get("CI") == "true",
                 suppress_health_check=list(HealthCheck),
             ),
         )

@@ -34,12 +34,13 @@ class Credentials:
 def from_environ(environ: Mapping[str, str]) -> "Gate":
     """The gate for `API_TOKENS` or `API_TOKENS_FROM`, open without; raises ValueError.
 
-    One that is set but empty is a mistake, and must not open the gate.
+    One that is set but empty is a mistake, and must not open the gate; only SAM CLI sets variables
+    that a condition of the template leaves out, to nothing.
     """
     found = secret.from_environ(environ, "API_TOKENS")
     if found is None:
         for name in ("API_TOKENS", "API_TOKENS_FROM"):
-            if name in environ:
+            if name in environ and "AWS_SAM_LOCAL" not in environ:
                 raise ValueError(f"{name} is empty: leave it out to let everybody in")
         return OpenGate()
     if isinstance(found, GivenSecret):

@@ -60,6 +60,10 @@ def test_a_variable_that_was_left_empty_does_not_open_the_gate(name: str) -> Non
         from_environ({name: " "})
 
 
+def test_sam_local_leaves_empty_what_a_template_leaves_out() -> None:
+    assert from_environ({"API_TOKENS_FROM": "", "AWS_SAM_LOCAL": "true"}).mode == "open"
+
+
 @pytest.mark.usefixtures("aws")
 async def test_either_of_two_credentials_is_enough() -> None:
     gate = from_environ(STORED)

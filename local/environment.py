@@ -18,7 +18,7 @@ CREDENTIALS = {
 
 
 def sandbox_environment(
-    options: Options, runtime_api: str, backend: Mapping[str, str]
+    options: Options, runtime_api: str, backend: Mapping[str, str], *, clock_offset: float = 0.0
 ) -> dict[str, str]:
     """The variables of a sandbox whose Runtime API listens at `runtime_api` (host:port).
 
@@ -35,6 +35,7 @@ def sandbox_environment(
             "lambda-managed-instances" if concurrent else "on-demand"
         ),
         **({"AWS_LAMBDA_MAX_CONCURRENCY": str(options.concurrency)} if concurrent else {}),
+        **({"LOCAL_CLOCK_OFFSET": str(clock_offset)} if clock_offset else {}),
         "LAMBDA_TASK_ROOT": str(options.task_root.resolve()),
         "_HANDLER": options.handler,
         **backend,

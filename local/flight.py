@@ -39,9 +39,10 @@ class Flight:
         if self.timer:
             self.timer.cancel()
 
-    def deliver(self, timeout: float) -> None:
+    def deliver(self, timeout: float, clock_offset: float) -> None:
+        """Note that the runtime has it now; the deadline is told by the sandbox's clock."""
         self.delivered_at = time.monotonic()
-        self.deadline_ms = int((time.time() + timeout) * 1000)
+        self.deadline_ms = int((time.time() + clock_offset + timeout) * 1000)
 
     def claim(self, invocation_id: str) -> None:
         """Note that the runtime begins to answer, which it may do once.

@@ -24,6 +24,9 @@ class Options:
     task_root: Path = PROJECT / "src"
     template: Path = PROJECT / "template.yaml"
     dynamodb_url: str | None = None
+    # How wrong the sandboxes' clocks are, in seconds, in turn. The emulator tells each by
+    # LOCAL_CLOCK_OFFSET, and its deadlines by that clock; the function has to do the rest.
+    clock_offsets: Sequence[float] = (0.0,)
     env: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -84,8 +84,15 @@ class Pool:
         limit = self._options.sandboxes * self._options.concurrency
         if sum(len(sandbox.invocations) for sandbox in self._living) >= limit:
             raise Throttled
-        name = f"sandbox-{next(self._numbers)}"
-        sandbox = Sandbox(name, source, self._options, self._log, self._became_idle.set)
+        number, offsets = next(self._numbers), self._options.clock_offsets
+        sandbox = Sandbox(
+            f"sandbox-{number}",
+            source,
+            self._options,
+            self._log,
+            self._became_idle.set,
+            clock_offset=offsets[number % len(offsets)],
+        )
         self._living[sandbox] = asyncio.create_task(self._live(sandbox))
         return sandbox
 
@@ -93,7 +100,7 @@ class Pool:
         with socket.create_server((LOOPBACK, 0)) as listener:
             async with listen(listener, RuntimeApi(sandbox, FUNCTION_ARN, self._log)):
                 try:
-                    process = await self._start_process(listener)
+                    process = await self._start_process(listener, sandbox)
                 except OSError as error:
                     await sandbox.end(str(error))
                 else:
@@ -101,13 +108,15 @@ class Pool:
         del self._living[sandbox]
         self._dead.append(sandbox)
 
-    async def _start_process(self, listener: socket.socket) -> Process:
+    async def _start_process(self, listener: socket.socket, sandbox: Sandbox) -> Process:
         """Start what Lambda starts: AWS_LAMBDA_EXEC_WRAPPER, given the interpreter it wraps."""
         root = self._options.task_root.resolve()
         runtime_api = f"{LOOPBACK}:{listener.getsockname()[1]}"
         return await Process.start(
             [str(root / "bootstrap"), sys.executable],
             cwd=root,
-            env=sandbox_environment(self._options, runtime_api, self._backend),
+            env=sandbox_environment(
+                self._options, runtime_api, self._backend, clock_offset=sandbox.clock_offset
+            ),
             watchdog=self._watchdog,
         )

@@ -48,9 +48,17 @@ class Sandbox:
     """A sandbox from its cold start to its end."""
 
     def __init__(
-        self, name: str, source: int, options: Options, log: Log, on_idle: Callable[[], None]
+        self,
+        name: str,
+        source: int,
+        options: Options,
+        log: Log,
+        on_idle: Callable[[], None],
+        *,
+        clock_offset: float = 0.0,
     ) -> None:
         self.name = name
+        self.clock_offset = clock_offset
         self.source = source
         self.used_at = self.created_at = time.monotonic()
         self._options = options
@@ -161,7 +169,7 @@ class Sandbox:
         self._settle()
         while (flight := await self._undelivered.get()).failure:
             pass
-        flight.deliver(self._options.timeout)
+        flight.deliver(self._options.timeout, self.clock_offset)
         flight.limit(self._options.timeout, self._expire)
         self._log(f"START RequestId: {flight.request_id} Version: $LATEST")
         return flight

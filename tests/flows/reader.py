@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from tests.event_source import Event, EventSource, text
+from chaos.event_source import Event, EventSource, text
 from tests.flows.conftest import Function
 
 PATIENCE = 30

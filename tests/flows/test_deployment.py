@@ -10,7 +10,7 @@ import pytest
 
 from app.providers.base import Message, Request
 from app.providers.demo import DemoProvider
-from tests.event_source import Event, EventSource, assert_each_once, text
+from chaos.event_source import Event, EventSource, assert_each_once, text
 from tests.flows.deployment import Cloud, Stack, cloud, docker
 
 # Building and deploying take a minute on an idle machine, a cold container five seconds.

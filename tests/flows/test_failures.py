@@ -10,7 +10,7 @@ import pytest
 
 from app.providers.base import Message, Request
 from app.providers.demo import DemoProvider
-from tests.event_source import Event, assert_each_once, text
+from chaos.event_source import Event, assert_each_once, text
 from tests.flows.conftest import Conversation, Function, Gate, Start, log_entries
 
 pytestmark = pytest.mark.anyio

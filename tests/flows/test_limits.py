@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.event_source import assert_each_once, text
+from chaos.event_source import assert_each_once, text
 from tests.flows.conftest import Function, Gate, Start
 from tests.store import client, moto
 

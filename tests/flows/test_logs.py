@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.event_source import text
+from chaos.event_source import text
 from tests.flows.chat import TEXT, Chat, chat
 from tests.flows.conftest import Function, Start, log_entries
 from tests.flows.reader import Reader

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.event_source import Event, assert_each_once, text
+from chaos.event_source import Event, assert_each_once, text
 from tests.flows.chat import TEXT, Chat, chat
 from tests.flows.chat_page import Profile, events_path, profile, reads, shows
 from tests.flows.conftest import Function, Start

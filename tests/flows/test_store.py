@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.event_source import assert_each_once, text
+from chaos.event_source import assert_each_once, text
 from tests.flows.conftest import Gate, Start
 from tests.store import Fault, FaultyStore, dynamodb_local, faulty, moto
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from httpx_sse import EventSource as Decoder
 
-from tests.event_source import assert_each_once, text
+from chaos.event_source import assert_each_once, text
 from tests.flows.conftest import Gate, Start, log_entries
 
 pytestmark = pytest.mark.anyio

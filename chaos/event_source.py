@@ -34,14 +34,24 @@ class Event:
 class PermanentFailure(Exception):
     """The answer that makes an EventSource give up."""
 
+    def __init__(self, status: int, text: str) -> None:
+        super().__init__(f"{status}: {text}")
+        self.status = status
+
 
 @dataclass
 class EventSource:
-    """Follows one URL until the server says 204. `on_event` sees each event as it comes."""
+    """Follows one URL until the server says 204. `on_event` sees each event as it comes.
+
+    `on_connect` is told before each connection. A connection that says nothing for `silence`
+    seconds is taken for dead, as TCP or a watchdog would sooner or later.
+    """
 
     http: httpx.AsyncClient
     url: str
     on_event: Callable[[Event], None] = lambda _: None
+    on_connect: Callable[[], None] = lambda: None
+    silence: float = 30
     events: list[Event] = field(default_factory=list)
     last_event_id: str = ""
     connections: int = 0
@@ -55,16 +65,19 @@ class EventSource:
 
     async def _connect(self) -> bool:
         self.connections += 1
+        self.on_connect()
         headers = {"Accept": "text/event-stream"}
         if self.last_event_id:
             headers["Last-Event-ID"] = self.last_event_id
         try:
-            async with self.http.stream("GET", self.url, headers=headers, timeout=30) as response:
+            async with self.http.stream(
+                "GET", self.url, headers=headers, timeout=self.silence
+            ) as response:
                 if response.status_code == httpx.codes.NO_CONTENT:
                     return False
                 if response.status_code != httpx.codes.OK:
                     await response.aread()
-                    raise PermanentFailure(f"{response.status_code}: {response.text}")
+                    raise PermanentFailure(response.status_code, response.text)
                 async for event in self._read(response):
                     self.events.append(event)
                     self.on_event(event)

@@ -1,0 +1,134 @@
+"""What may go wrong with one stream, and what each fault is."""
+
+from enum import StrEnum
+
+
+class Fault(StrEnum):
+    """A fault, named as the report names it."""
+
+    # At the nth PutItem of the stream, done to the process that sent it.
+    KILL_BEFORE_PUT = "kill before the put"
+    KILL_AFTER_PUT = "kill after the put"
+    KILL_ACKNOWLEDGED = "kill as the put is acknowledged"
+    TERMINATE = "SIGTERM"
+    FREEZE_BEFORE_PUT = "freeze before the put"
+    FREEZE_AFTER_PUT = "freeze after the put"
+    # At the nth PutItem of the stream, done to the call.
+    LOSE_ANSWER = "lose the put's answer"
+    REFUSE = "refuse the put"
+    THROTTLE = "throttle the put"
+    FAIL = "fail the put"
+    SLOW = "slow put"
+    LATE_ANSWER = "answer after the client gave up"
+    LATE_PUT = "put carried out behind its retry"
+    OUTAGE = "store out for many calls"
+    # At the nth Query of the stream.
+    QUERY_FAILS = "fail the query"
+    QUERY_UNANSWERED = "lose the query's answer"
+    STALE_QUERY = "stale query"
+    GAPPED_QUERY = "query with a gap"
+    # At the nth event that the first reader receives.
+    KILL_AFTER_SEND = "kill after the send"
+    # Behind the nth byte of a connection's answer.
+    CUT = "cut anywhere"
+    CUT_IN_CHARACTER = "cut inside a character"
+    CUT_BEFORE_ID = "cut between data and id"
+    CUT_IN_ID = "cut inside the id"
+    CUT_BEFORE_END = "cut before the event's empty line"
+    HALF_OPEN = "half-open connection"
+    SLOW_READER = "slow reader"
+    # What other clients do.
+    DUPLICATE_CREATE = "duplicate create"
+    CANCEL = "stop in mid-answer"
+    CANCEL_AT_FINISH = "stop racing with the finish"
+    CANCEL_AT_TAKE_OVER = "stop racing with a take-over"
+    HOSTILE_CURSORS = "hostile cursors"
+    CROWD = "50 readers on one stream"
+    # To everybody, now and then.
+    RECYCLE = "recycle an idle sandbox"
+
+
+WHAT = {
+    Fault.KILL_BEFORE_PUT: "SIGKILL to the writer; the record it was sending never arrives",
+    Fault.KILL_AFTER_PUT: "SIGKILL to the writer once the table has the record, no answer sent",
+    Fault.KILL_ACKNOWLEDGED: "SIGKILL to the writer right behind the table's answer to it",
+    Fault.TERMINATE: "SIGTERM to the writer, as a runtime that is replaced gets it",
+    Fault.FREEZE_BEFORE_PUT: "SIGSTOP to the writer; its put is under way until another sandbox "
+    "has taken over, then carried out, then SIGCONT",
+    Fault.FREEZE_AFTER_PUT: "SIGSTOP once the table has the record; its answer and SIGCONT come "
+    "after another sandbox has taken over",
+    Fault.LOSE_ANSWER: "the table has the record; the connection closes without an answer",
+    Fault.REFUSE: "the connection closes; the table never saw the record",
+    Fault.THROTTLE: "ProvisionedThroughputExceededException",
+    Fault.FAIL: "InternalServerError, status 500",
+    Fault.SLOW: "0.6 s before the put is carried out",
+    Fault.LATE_ANSWER: "carried out at once, answered 2 s later; the client waits for 1.5 s",
+    Fault.LATE_PUT: "held for 2 s and carried out then, when its retry has been",
+    Fault.OUTAGE: "the next 24 calls for this stream, puts and queries, fail with status 500",
+    Fault.QUERY_FAILS: "InternalServerError, status 500",
+    Fault.QUERY_UNANSWERED: "the connection closes without an answer",
+    Fault.STALE_QUERY: "an eventually consistent read without the newest record",
+    Fault.GAPPED_QUERY: "an eventually consistent read that lacks a record in its middle",
+    Fault.KILL_AFTER_SEND: "SIGKILL to the record's writer when a reader has received its event",
+    Fault.CUT: "the connection is reset at this very byte",
+    Fault.CUT_IN_CHARACTER: "reset within the bytes of a character that is not ASCII",
+    Fault.CUT_BEFORE_ID: "reset between an event's data line and its id line",
+    Fault.CUT_IN_ID: "reset within the digits of an event's id",
+    Fault.CUT_BEFORE_END: "reset between an event's id line and the empty line",
+    Fault.HALF_OPEN: "nothing passes any more in either direction, and nobody closes",
+    Fault.SLOW_READER: "from here on 400 bytes every 50 ms pass, for 4 s",
+    Fault.DUPLICATE_CREATE: "four POSTs with one Idempotency-Key at once, and one with another body",
+    Fault.CANCEL: "POST …/cancel when the nth put passes",
+    Fault.CANCEL_AT_FINISH: "POST …/cancel; `done` waits until `cancelled` is on its way as well",
+    Fault.CANCEL_AT_TAKE_OVER: "POST …/cancel; the `claim` waits for `cancelled` likewise",
+    Fault.HOSTILE_CURSORS: "Last-Event-IDs that are malformed, of another stream, beyond the end",
+    Fault.CROWD: "fifty EventSources, over several sandboxes of sixteen invocations each",
+    Fault.RECYCLE: "SIGKILL to a sandbox that has nothing in hand",
+}
+
+AT_PUT = (
+    Fault.KILL_BEFORE_PUT,
+    Fault.KILL_AFTER_PUT,
+    Fault.KILL_ACKNOWLEDGED,
+    Fault.TERMINATE,
+    Fault.FREEZE_BEFORE_PUT,
+    Fault.FREEZE_AFTER_PUT,
+    Fault.LOSE_ANSWER,
+    Fault.REFUSE,
+    Fault.THROTTLE,
+    Fault.FAIL,
+    Fault.SLOW,
+    Fault.LATE_ANSWER,
+    Fault.LATE_PUT,
+    Fault.OUTAGE,
+)
+AT_QUERY = (
+    Fault.QUERY_FAILS,
+    Fault.QUERY_UNANSWERED,
+    Fault.STALE_QUERY,
+    Fault.GAPPED_QUERY,
+)
+AT_BYTE = (
+    Fault.CUT,
+    Fault.CUT_IN_CHARACTER,
+    Fault.CUT_BEFORE_ID,
+    Fault.CUT_IN_ID,
+    Fault.CUT_BEFORE_END,
+    Fault.HALF_OPEN,
+    Fault.SLOW_READER,
+)
+CANCELS = (Fault.CANCEL, Fault.CANCEL_AT_FINISH, Fault.CANCEL_AT_TAKE_OVER)
+# They cost an attempt without a word if the writer has not spoken yet, and five of those are given
+# up for good reason: no stream gets more than three.
+FATAL = frozenset(
+    {
+        Fault.KILL_BEFORE_PUT,
+        Fault.KILL_AFTER_PUT,
+        Fault.KILL_ACKNOWLEDGED,
+        Fault.KILL_AFTER_SEND,
+        Fault.TERMINATE,
+        Fault.FREEZE_BEFORE_PUT,
+        Fault.FREEZE_AFTER_PUT,
+        Fault.OUTAGE,
+    }
+)

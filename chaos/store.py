@@ -1,0 +1,296 @@
+"""Between the sandboxes and DynamoDB: a proxy that knows whose call it passes, and does the faults.
+
+    sandbox ──▶ proxy ──▶ DynamoDB Local
+            ①         ②
+            ◀──       ◀──
+            ④         ③
+    before the put ①, after the put and before its answer ③, as it is acknowledged ④
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass
+
+from chaos.faults import CANCELS, Fault
+from chaos.history import History
+from chaos.plan import Plan
+from chaos.sandboxes import Sandboxes
+from chaos.traffic import Call, Ledger, Traffic, parse
+
+# A take-over needs a lease of four seconds, and a client that comes back.
+TAKE_OVER_SECONDS = 12.0
+CANCEL_SECONDS = 3.0
+SLOW_SECONDS = 0.6
+# Longer than the client waits for an answer (app.table).
+LATE_SECONDS = 2.0
+OUTAGE_CALLS = 24
+
+_THROTTLED = b'{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"}'
+_FAILED = b'{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}'
+_TABLE_CALLS = frozenset({"CreateTable", "UpdateTimeToLive"})
+_FEWEST_FOR_A_GAP = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One HTTP message with a Content-Length: its head as it came, its headers, its body."""
+
+    head: bytes
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def raw(self) -> bytes:
+        return self.head + self.body
+
+
+class Store:
+    """The proxy. `url` is where the sandboxes find it."""
+
+    def __init__(
+        self, upstream: str, plans: Mapping[int, Plan], ledger: Ledger, history: History
+    ) -> None:
+        host, _, port = upstream.removeprefix("http://").partition(":")
+        self._upstream = (host, int(port))
+        self._plans = plans
+        self._ledger = ledger
+        self._history = history
+        self.url = ""
+        self.sandboxes: Sandboxes | None = None
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Serve while the block runs."""
+        conversations: set[asyncio.Task[None]] = set()
+
+        async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            conversations.add(task)
+            try:
+                with closing(writer), suppress(ConnectionError, EOFError):
+                    await self._converse(reader, writer)
+            finally:
+                conversations.discard(task)
+
+        server = await asyncio.start_server(converse, "127.0.0.1", 0, backlog=1024)
+        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield
+        finally:
+            server.close()
+            for task in conversations:
+                task.cancel()
+            await asyncio.gather(*conversations, return_exceptions=True)
+
+    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        up_reader, up_writer = await asyncio.open_connection(*self._upstream)
+        with closing(up_writer):
+            exchange = Exchange(self, up_reader, up_writer, writer)
+            while True:
+                if not await exchange.pass_on(await _read(reader)):
+                    return
+
+    def fault_of(self, call: Call) -> tuple[int, Traffic, Fault | None] | None:
+        """The plan that a call belongs to, and its fault; counts the call."""
+        number = self._ledger.number_of(call)
+        if number is None or number not in self._plans:
+            return None
+        plan, traffic = self._plans[number], self._ledger.traffic(number)
+        traffic.streams.add(call.stream_id)
+        traffic.calls[call.operation] = traffic.calls.get(call.operation, 0) + 1
+        if traffic.outage > 0:
+            traffic.outage -= 1
+            return number, traffic, Fault.FAIL
+        fault: Fault | None = None
+        if call.operation == "PutItem":
+            fault = plan.puts.get(traffic.puts) or _cancels(plan, call, traffic)
+            traffic.puts += 1
+        elif call.operation == "Query":
+            fault = plan.queries.get(traffic.queries)
+            traffic.queries += 1
+        return number, traffic, fault
+
+    def done(self, number: int, fault: Fault, call: Call) -> None:
+        """Remember a fault."""
+        self._history.inject(number, fault, str(call))
+
+    def note(self, number: int, what: str) -> None:
+        self._history.note(number, what)
+
+    def sandboxes_now(self) -> Sandboxes:
+        """Those that the faults are done to."""
+        assert self.sandboxes is not None
+        return self.sandboxes
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One connection of a sandbox, and ours to DynamoDB behind it."""
+
+    store: Store
+    up_reader: asyncio.StreamReader
+    up_writer: asyncio.StreamWriter
+    down: asyncio.StreamWriter
+
+    async def pass_on(self, request: Message) -> bool:
+        """Pass one call on, or do its fault; False if the connection is to be closed."""
+        operation = request.headers.get("x-amz-target", "").rpartition(".")[2]
+        if operation in _TABLE_CALLS:
+            self._answer((await self._carry_out(request)).raw)
+            return True
+        call = parse(operation, request.headers.get("user-agent", ""), request.body)
+        self.store.sandboxes_now().seen.add(call.pid)
+        found = self.store.fault_of(call)
+        if found is None:
+            self._answer((await self._carry_out(request)).raw)
+            return True
+        number, traffic, fault = found
+        if call.kind == "cancelled":
+            await traffic.cancelling(call)
+        if fault is not None and _applies(fault, call):
+            return await self._do(fault, request, call, number, traffic)
+        self._answer(await self._settled(request, call, number, traffic))
+        return True
+
+    async def _do(
+        self, fault: Fault, request: Message, call: Call, number: int, traffic: Traffic
+    ) -> bool:
+        sandboxes = self.store.sandboxes_now()
+        if fault not in CANCELS:
+            self.store.done(number, fault, call)
+        match fault:
+            case Fault.KILL_BEFORE_PUT:
+                sandboxes.kill(call.pid)
+                return False
+            case Fault.KILL_AFTER_PUT:
+                await self._settled(request, call, number, traffic)
+                sandboxes.kill(call.pid)
+                return False
+            case Fault.KILL_ACKNOWLEDGED:
+                self._answer(await self._settled(request, call, number, traffic))
+                await self.down.drain()
+                sandboxes.kill(call.pid)
+                return False
+            case Fault.TERMINATE:
+                sandboxes.terminate(call.pid)
+                self._answer(await self._settled(request, call, number, traffic))
+            case Fault.FREEZE_BEFORE_PUT:
+                await sandboxes.freeze(call.pid)
+                await self._wait_for_take_over(call, number, traffic)
+                answer = await self._settled(request, call, number, traffic)
+                await sandboxes.thaw(call.pid)
+                self._answer(answer)
+            case Fault.FREEZE_AFTER_PUT:
+                answer = await self._settled(request, call, number, traffic)
+                await sandboxes.freeze(call.pid)
+                await self._wait_for_take_over(call, number, traffic)
+                await sandboxes.thaw(call.pid)
+                self._answer(answer)
+            case Fault.REFUSE:
+                return False
+            case Fault.LOSE_ANSWER | Fault.QUERY_UNANSWERED:
+                await self._settled(request, call, number, traffic)
+                return False
+            case Fault.THROTTLE:
+                self._refuse(400, _THROTTLED)
+            case Fault.FAIL | Fault.QUERY_FAILS:
+                self._refuse(500, _FAILED)
+            case Fault.OUTAGE:
+                traffic.outage = OUTAGE_CALLS - 1
+                self._refuse(500, _FAILED)
+            case Fault.SLOW:
+                await asyncio.sleep(SLOW_SECONDS)
+                self._answer(await self._settled(request, call, number, traffic))
+            case Fault.LATE_ANSWER:
+                answer = await self._settled(request, call, number, traffic)
+                await asyncio.sleep(LATE_SECONDS)
+                self._answer(answer)
+            case Fault.LATE_PUT:
+                await asyncio.sleep(LATE_SECONDS)
+                self._answer(await self._settled(request, call, number, traffic))
+            case Fault.STALE_QUERY | Fault.GAPPED_QUERY:
+                self._answer(_behind(await self._carry_out(request), fault))
+            case Fault.CANCEL | Fault.CANCEL_AT_FINISH | Fault.CANCEL_AT_TAKE_OVER:
+                traffic.cancel_wanted.set()
+                if fault is not Fault.CANCEL:
+                    await traffic.cancelled(call, CANCEL_SECONDS)
+                self._answer(await self._settled(request, call, number, traffic))
+            case _:
+                raise ValueError(f"no fault of the store: {fault}")
+        return True
+
+    async def _wait_for_take_over(self, call: Call, number: int, traffic: Traffic) -> None:
+        happened = await traffic.taken_over(call, TAKE_OVER_SECONDS)
+        self.store.note(number, f"{'taken over' if happened else 'nobody took over'}; thawing")
+
+    async def _settled(
+        self, request: Message, call: Call, number: int, traffic: Traffic
+    ) -> bytes:
+        """Have a call carried out, and note what it came to."""
+        answer = await self._carry_out(request)
+        if call.operation == "PutItem":
+            taken = answer.head.startswith(b"HTTP/1.1 200")
+            self.store.note(number, f"{call}: {'stands' if taken else answer.head[9:12].decode()}")
+            if taken:
+                await traffic.acknowledged(call)
+        return answer.raw
+
+    async def _carry_out(self, request: Message) -> Message:
+        self.up_writer.write(request.raw)
+        return await _read(self.up_reader)
+
+    def _answer(self, answer: bytes) -> None:
+        self.down.write(answer)
+
+    def _refuse(self, status: int, body: bytes) -> None:
+        head = f"HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.0\r\n"
+        self.down.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+
+def _cancels(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
+    """Whether the stop is to race with this put."""
+    if traffic.cancel_wanted.is_set():
+        return None
+    match plan.cancel:
+        case Fault.CANCEL if traffic.puts >= plan.number % 20 + 2:
+            return Fault.CANCEL
+        case Fault.CANCEL_AT_FINISH if call.kind == "done":
+            return Fault.CANCEL_AT_FINISH
+        case Fault.CANCEL_AT_TAKE_OVER if call.kind == "claim" and call.seq > 1:
+            return Fault.CANCEL_AT_TAKE_OVER
+        case _:
+            return None
+
+
+def _applies(fault: Fault, call: Call) -> bool:
+    """An eventually consistent read may be behind; a consistent one never is."""
+    return fault not in {Fault.STALE_QUERY, Fault.GAPPED_QUERY} or call.eventual
+
+
+def _behind(answer: Message, fault: Fault) -> bytes:
+    """A query's answer as another replica might give it."""
+    page = json.loads(answer.body)
+    items = page["Items"]
+    if fault is Fault.STALE_QUERY:
+        del items[-1:]
+    elif len(items) > _FEWEST_FOR_A_GAP:
+        del items[len(items) // 2]
+    else:
+        del items[:-1]
+    page["Count"] = page["ScannedCount"] = len(items)
+    body = json.dumps(page).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {len(body)}"
+    return f"{head}\r\n\r\n".encode() + body
+
+
+async def _read(reader: asyncio.StreamReader) -> Message:
+    head = await reader.readuntil(b"\r\n\r\n")
+    headers = {
+        name.strip().lower(): value.strip()
+        for name, _, value in (line.partition(":") for line in head.decode().split("\r\n")[1:])
+    }
+    body = await reader.readexactly(int(headers.get("content-length", 0)))
+    return Message(head, headers, body)

@@ -1,0 +1,135 @@
+"""What went to the table about one stream: the calls in their order, and the records that stand."""
+
+import asyncio
+import json
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from chaos.plan import number_of
+
+_PID = re.compile(r"app/pid-(\d+)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call of a sandbox to DynamoDB, as far as faults are concerned.
+
+    `seq` and `kind` are those of the record that a PutItem puts.
+    """
+
+    operation: str
+    pid: int
+    stream_id: str = ""
+    seq: int = -1
+    kind: str = ""
+    prompt: str = ""
+    writer: str = ""
+    eventual: bool = False
+
+    def __str__(self) -> str:
+        what = f" {self.seq} {self.kind}" if self.operation == "PutItem" else ""
+        return f"{self.operation}{what} of process {self.pid} on {self.stream_id[:6]}"
+
+
+def parse(operation: str, user_agent: str, body: bytes) -> Call:
+    """Read a request; one that is about no stream has no `stream_id`."""
+    said = _PID.search(user_agent)
+    pid = int(said[1]) if said else 0
+    parameters: dict[str, Any] = json.loads(body or b"{}")
+    match operation:
+        case "PutItem":
+            item = parameters["Item"]
+            seq, data = int(item["seq"]["N"]), json.loads(item["data"]["S"])
+            return Call(
+                operation=operation,
+                pid=pid,
+                stream_id=item["stream_id"]["S"],
+                seq=seq,
+                kind=item["kind"]["S"],
+                prompt=json.loads(data["request"])["messages"][-1]["content"] if seq == 0 else "",
+                writer=item["writer"]["S"],
+            )
+        case "Query":
+            values = parameters["ExpressionAttributeValues"]
+            return Call(
+                operation=operation,
+                pid=pid,
+                stream_id=values[":stream"]["S"],
+                eventual=not parameters.get("ConsistentRead", False),
+            )
+        case _:
+            return Call(operation=operation, pid=pid)
+
+
+@dataclass
+class Traffic:
+    """Of one plan, which may have several streams: an EventSource that never got an id asks anew.
+
+    `writers` has the process that put each record, `stood_at` when the table had acknowledged it.
+    `contested` has the positions for which more than one put is under way.
+    """
+
+    puts: int = 0
+    queries: int = 0
+    outage: int = 0
+    calls: dict[str, int] = field(default_factory=dict)
+    streams: set[str] = field(default_factory=set)
+    writers: dict[tuple[str, int], int] = field(default_factory=dict)
+    stood_at: dict[tuple[str, int], float] = field(default_factory=dict)
+    cancel_wanted: asyncio.Event = field(default_factory=asyncio.Event)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _claimants: dict[str, int] = field(default_factory=dict)
+    _cancelling: set[str] = field(default_factory=set)
+
+    async def acknowledged(self, call: Call) -> None:
+        """Note that the table has taken a record."""
+        key = (call.stream_id, call.seq)
+        self.writers[key] = call.pid
+        self.stood_at[key] = time.monotonic()
+        async with self._changed:
+            self._claimants[call.stream_id] = call.pid
+            self._changed.notify_all()
+
+    async def cancelling(self, call: Call) -> None:
+        """Note that a canceller's put is on its way."""
+        async with self._changed:
+            self._cancelling.add(call.stream_id)
+            self._changed.notify_all()
+
+    async def taken_over(self, call: Call, seconds: float) -> bool:
+        """Wait until another process than the caller has put a record; False if none does."""
+        return await self._until(
+            lambda: self._claimants.get(call.stream_id, call.pid) != call.pid, seconds
+        )
+
+    async def cancelled(self, call: Call, seconds: float) -> bool:
+        """Wait until a canceller's put is on its way; False if none comes."""
+        return await self._until(lambda: call.stream_id in self._cancelling, seconds)
+
+    async def _until(self, condition: Any, seconds: float) -> bool:
+        try:
+            async with asyncio.timeout(seconds), self._changed:
+                await self._changed.wait_for(condition)
+        except TimeoutError:
+            return False
+        return True
+
+
+class Ledger:
+    """The traffic of all plans; knows which stream belongs to which."""
+
+    def __init__(self) -> None:
+        self.plans: dict[int, Traffic] = {}
+        self._numbers: dict[str, int] = {}
+
+    def number_of(self, call: Call) -> int | None:
+        """The plan whose stream a call is about; None if it is about nobody's."""
+        if call.prompt and (number := number_of(call.prompt)) is not None:
+            self._numbers[call.stream_id] = number
+        return self._numbers.get(call.stream_id)
+
+    def traffic(self, number: int) -> Traffic:
+        return self.plans.setdefault(number, Traffic())

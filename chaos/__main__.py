@@ -21,7 +21,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--streams", type=int, default=200, help="how many; 200 unless told")
     parser.add_argument("--seed", type=int, help="replay this run's schedule")
-    parser.add_argument("--stream", type=int, help="play this one stream of the run alone")
+    parser.add_argument(
+        "--stream", type=int, help="play this one stream of the run alone, and print its history"
+    )
     parser.add_argument("--at-once", type=int, default=16, help="how many are played at once")
     chosen = parser.parse_args()
     seed = secrets.randbelow(10**6) if chosen.seed is None else chosen.seed
@@ -34,12 +36,16 @@ def main() -> int:
     except CannotStart as error:
         print(f"python -m chaos: {error}", file=sys.stderr)
         return 1
+    if chosen.stream is not None:
+        print(report.history.of(chosen.stream))
     print(render(report))
     wrong = failures(report)
     for failure in wrong:
         print(f"\n{failure}")
     if wrong:
-        print(f"\nWRONG: {len(wrong)}. Again: python -m chaos --seed {seed} --streams {len(numbers)}")
+        print(
+            f"\nWRONG: {len(wrong)}. Again: python -m chaos --seed {seed} --streams {len(numbers)}"
+        )
     return int(bool(wrong))
 
 

@@ -77,7 +77,8 @@ WHAT = {
     Fault.CUT_BEFORE_END: "reset between an event's id line and the empty line",
     Fault.HALF_OPEN: "nothing passes any more in either direction, and nobody closes",
     Fault.SLOW_READER: "from here on 400 bytes every 50 ms pass, for 4 s",
-    Fault.DUPLICATE_CREATE: "four POSTs with one Idempotency-Key at once, and one with another body",
+    Fault.DUPLICATE_CREATE: "four POSTs with one Idempotency-Key at once, and one with another "
+    "body",
     Fault.CANCEL: "POST …/cancel when the nth put passes",
     Fault.CANCEL_AT_FINISH: "POST …/cancel; `done` waits until `cancelled` is on its way as well",
     Fault.CANCEL_AT_TAKE_OVER: "POST …/cancel; the `claim` waits for `cancelled` likewise",
@@ -102,6 +103,8 @@ AT_PUT = (
     Fault.LATE_PUT,
     Fault.OUTAGE,
 )
+# Of those, what happens to the process rather than to its call.
+TO_THE_PROCESS = frozenset(AT_PUT[:6])
 AT_QUERY = (
     Fault.QUERY_FAILS,
     Fault.QUERY_UNANSWERED,

@@ -1,4 +1,4 @@
-"""What the sandboxes run: the real application as it is shipped, watched and with a clock of its own.
+"""What the sandboxes run: the application as it is shipped, watched and with its own clock.
 
 Three things are added around it, none within: the clock is wrong by `LOCAL_CLOCK_OFFSET` seconds,
 calls to DynamoDB name the process (in their User-Agent), and the demo provider reports to
@@ -54,6 +54,4 @@ class ReportingProvider:
 
 host, _, port = os.environ["GENERATIONS"].partition(":")
 provider = ReportingProvider(DemoProvider.from_environ(os.environ), host, int(port))
-handler = Adapter(
-    create_app(Settings.from_environ(os.environ), provider, from_environ(os.environ))
-)
+handler = Adapter(create_app(Settings.from_environ(os.environ), provider, from_environ(os.environ)))

@@ -30,10 +30,11 @@ _DUPLICATED = 0.3
 _HOSTILE = 0.15
 _TROUBLED = 0.6
 # Below which counts a fault is triggered.
-_PUTS = 30
-_QUERIES = 12
-_EVENTS = 25
-_BYTES = 4000
+# On a busy machine an answer is fewer and larger records: early ones are drawn more often.
+_PUTS = (4, 8, 16, 32)
+_QUERIES = (4, 8, 16)
+_EVENTS = (4, 8, 16)
+_BYTES = (800, 1600, 4000)
 
 
 class Way(StrEnum):
@@ -94,6 +95,11 @@ class Plan:
         )
 
     @property
+    def crowded(self) -> bool:
+        """Whether a crowd reads it."""
+        return self.readers == _CROWD
+
+    @property
     def request(self) -> Request:
         """What the model will be asked."""
         return Request(
@@ -133,10 +139,10 @@ def draw(seed: int, number: int) -> Plan:
     cancel = chance.choice(CANCELS) if not quiet and chance.random() < _CANCELLED else None
     puts = {} if quiet else _draw_puts(chance)
     if cancel is Fault.CANCEL_AT_TAKE_OVER:
-        puts[chance.randrange(2, _PUTS)] = Fault.KILL_BEFORE_PUT
+        puts[2 + _count(chance, _PUTS)] = Fault.KILL_BEFORE_PUT
     fatal = sum(fault in FATAL for fault in puts.values())
     after_send = (
-        frozenset({chance.randrange(_EVENTS)})
+        frozenset({_count(chance, _EVENTS)})
         if not quiet and fatal < MOST_FATAL and chance.random() < _KILLED_AFTER_SEND
         else frozenset[int]()
     )
@@ -150,7 +156,7 @@ def draw(seed: int, number: int) -> Plan:
         queries={}
         if quiet
         else {
-            chance.randrange(_QUERIES): chance.choice(AT_QUERY)
+            _count(chance, _QUERIES): chance.choice(AT_QUERY)
             for _ in range(chance.choice((0, 0, 1, 2)))
         },
         connections=() if quiet else _draw_connections(chance),
@@ -162,10 +168,14 @@ def draw(seed: int, number: int) -> Plan:
     )
 
 
+def _count(chance: random.Random, below: tuple[int, ...]) -> int:
+    return chance.randrange(chance.choice(below))
+
+
 def _draw_puts(chance: random.Random) -> dict[int, Fault]:
     puts: dict[int, Fault] = {}
     for _ in range(chance.choice((0, 1, 1, 2, 2, 3, 4))):
-        nth, fault = chance.randrange(_PUTS), chance.choice(AT_PUT)
+        nth, fault = _count(chance, _PUTS), chance.choice(AT_PUT)
         if fault in FATAL and sum(each in FATAL for each in puts.values()) >= MOST_FATAL:
             continue
         puts[nth] = fault
@@ -174,7 +184,7 @@ def _draw_puts(chance: random.Random) -> dict[int, Fault]:
 
 def _draw_connections(chance: random.Random) -> tuple[AtByte | None, ...]:
     return tuple(
-        AtByte(chance.choice(AT_BYTE), chance.randrange(_BYTES))
+        AtByte(chance.choice(AT_BYTE), _count(chance, _BYTES))
         if chance.random() < _TROUBLED
         else None
         for _ in range(chance.choice((0, 0, 1, 1, 2, 3, 5)))

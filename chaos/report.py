@@ -1,9 +1,13 @@
 """What is printed of a run: what was done, how it went, and every stream that went wrong."""
 
-from collections.abc import Iterable, Sequence
+import statistics
+from collections.abc import Iterable, Iterator
 
 from chaos.faults import Fault
+from chaos.figures import Sample, calls, hand_over_gaps, resume_latencies, take_over_times, tokens
 from chaos.run import Report
+
+ENDS = ("done", "cancelled", "error")
 
 
 def failures(report: Report) -> list[str]:
@@ -24,34 +28,67 @@ def failures(report: Report) -> list[str]:
 
 def render(report: Report) -> str:
     """The tables."""
+    injected = report.history.injected
     return "\n\n".join(
         (
-            _table("faults", [(fault, str(report.history.injected[fault])) for fault in Fault]),
+            _table("what was done", ((fault, f"{injected[fault]:,}") for fault in Fault)),
             _table("what came of it", _results(report)),
+            _table("how long it took, in seconds, and what it cost", _figures(report)),
         )
     )
 
 
-def _results(report: Report) -> Iterable[tuple[str, str]]:
+def _results(report: Report) -> Iterator[tuple[str, str]]:
     played = report.played
     readers = [told for each in played for told in each.outcome.readers]
     ends = [told.events[-1].name for told in readers if told.events]
-    yield "streams", str(len(played))
-    yield "readers", str(len(readers))
-    yield "events received", str(sum(len(told.events) for told in readers))
-    yield "connections", str(sum(len(told.connected_at) for told in readers))
-    yield "sandboxes", str(len(report.sandboxes.seen))
-    yield "generations", str(len(report.generations.all))
-    for name in ("done", "cancelled", "error"):
-        yield f"readers told {name}", str(ends.count(name))
-    yield "EventSources that gave up", str(sum(len(told.gave_up) for told in readers))
-    yield "longest overlap of two providers", f"{max((p.overlap for p in played), default=0):.1f} s"
-    yield "tokens lost", str(sum(each.verdict.lost for each in played))
-    yield "tokens repeated", str(sum(each.verdict.repeated for each in played))
-    yield "streams that went wrong", str(sum(bool(each.verdict.wrong) for each in played))
+    overlap = max((each.overlap for each in played), default=0.0)
+    yield "streams", f"{len(played):,}"
+    yield "readers", f"{len(readers):,}"
+    yield "events received", f"{sum(len(told.events) for told in readers):,}"
+    yield "connections", f"{sum(len(told.connected_at) for told in readers):,}"
+    yield "sandboxes", f"{len(report.sandboxes.seen):,}"
+    yield "generations", f"{len(report.generations.all):,}"
+    for name in ENDS:
+        yield f"readers told {name}", f"{ends.count(name):,}"
+    yield "EventSources ended by the platform's 502", f"{sum(len(t.gave_up) for t in readers):,}"
+    yield "longest overlap of two providers", f"{overlap:.1f} s"
+    yield "tokens lost", f"{sum(each.verdict.lost for each in played):,}"
+    yield "tokens repeated", f"{sum(each.verdict.repeated for each in played):,}"
+    yield "streams that went wrong", f"{sum(bool(each.verdict.wrong) for each in played):,}"
+    yield "left running", f"{len(report.left_running):,}"
+
+
+def _figures(report: Report) -> Iterator[tuple[str, str]]:
+    resumed: list[float] = []
+    taken_over: list[float] = []
+    handed_over: list[float] = []
+    for played in report.played:
+        traffic = report.ledger.traffic(played.outcome.plan.number)
+        for told in played.outcome.readers:
+            resumed += resume_latencies(told, traffic)
+            handed_over += hand_over_gaps(told)
+        for told in played.outcome.readers[:1]:
+            taken_over += take_over_times(told, traffic)
+    yield "from a reconnect to the first missed event", str(Sample(resumed))
+    yield "from a writer's kill to the next new token", str(Sample(taken_over))
+    yield "from a handoff to the next new token", str(Sample(handed_over))
+    quiet = [
+        played
+        for played in report.played
+        if played.outcome.plan.undisturbed
+        and played.outcome.readers[0].events[-1:]
+        and played.outcome.readers[0].events[-1].name == "done"
+    ]
+    if quiet:
+        per_answer = calls(report.ledger.traffic(each.outcome.plan.number) for each in quiet)
+        length = statistics.fmean(tokens(each.outcome.readers[0].events) for each in quiet)
+        for operation, number in per_answer.items():
+            yield f"{operation} calls for an undisturbed answer", f"{number:.1f}"
+        yield "tokens of an undisturbed answer", f"{length:.0f}, n {len(quiet)}"
 
 
 def _table(title: str, rows: Iterable[tuple[str, str]]) -> str:
-    lines: Sequence[tuple[str, str]] = list(rows)
+    lines = list(rows)
     width = max(len(what) for what, _ in lines)
-    return "\n".join([title, *(f"  {what:<{width}}  {value:>8}" for what, value in lines)])
+    return "\n".join([title, *(f"  {what:<{width}}  {value:>10}" for what, value in lines)])

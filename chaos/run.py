@@ -98,7 +98,9 @@ async def run(plans: Sequence[Plan], *, at_once: int, source: Path = ROOT / "src
         for outcome in outcomes:
             number = outcome.plan.number
             streams = ledger.traffic(number).streams
-            logs = {each: await log(http, upstream, functions[0].table_name, each) for each in streams}
+            logs = {
+                each: await log(http, upstream, functions[0].table_name, each) for each in streams
+            }
             # Of several streams with one prompt nobody could say which provider works on which.
             overlap = generations.longest_overlap(number, sandboxes) if len(streams) == 1 else 0.0
             report.played.append(

@@ -31,15 +31,12 @@ class Sandboxes:
     http: httpx.AsyncClient
     controls: Sequence[str]
     seen: set[int] = field(default_factory=set)
-    killed_at: dict[int, float] = field(default_factory=dict)
     frozen: defaultdict[int, list[Frozen]] = field(default_factory=lambda: defaultdict(list))
 
     def kill(self, pid: int) -> None:
-        self.killed_at[pid] = time.monotonic()
         _signal(pid, signal.SIGKILL)
 
     def terminate(self, pid: int) -> None:
-        self.killed_at[pid] = time.monotonic()
         _signal(pid, signal.SIGTERM)
 
     async def freeze(self, pid: int) -> None:

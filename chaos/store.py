@@ -1,19 +1,21 @@
 """Between the sandboxes and DynamoDB: a proxy that knows whose call it passes, and does the faults.
 
-    sandbox ──▶ proxy ──▶ DynamoDB Local
-            ①         ②
-            ◀──       ◀──
-            ④         ③
-    before the put ①, after the put and before its answer ③, as it is acknowledged ④
+sandbox ──▶ proxy ──▶ DynamoDB Local
+        ①         ②
+        ◀──       ◀──
+        ④         ③
+before the put ①, after the put and before its answer ③, as it is acknowledged ④
 """
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
+from http import HTTPStatus
 
-from chaos.faults import CANCELS, Fault
+from chaos.faults import CANCELS, TO_THE_PROCESS, Fault
 from chaos.history import History
 from chaos.plan import Plan
 from chaos.sandboxes import Sandboxes
@@ -102,8 +104,7 @@ class Store:
         traffic.streams.add(call.stream_id)
         traffic.calls[call.operation] = traffic.calls.get(call.operation, 0) + 1
         if traffic.outage > 0:
-            traffic.outage -= 1
-            return number, traffic, Fault.FAIL
+            return number, traffic, Fault.OUTAGE
         fault: Fault | None = None
         if call.operation == "PutItem":
             fault = plan.puts.get(traffic.puts) or _cancels(plan, call, traffic)
@@ -158,77 +159,80 @@ class Exchange:
     async def _do(
         self, fault: Fault, request: Message, call: Call, number: int, traffic: Traffic
     ) -> bool:
-        sandboxes = self.store.sandboxes_now()
-        if fault not in CANCELS:
+        if fault not in CANCELS and not traffic.outage:
             self.store.done(number, fault, call)
+        if fault in TO_THE_PROCESS:
+            return await self._shake(fault, request, call, number, traffic)
         match fault:
-            case Fault.KILL_BEFORE_PUT:
-                sandboxes.kill(call.pid)
-                return False
-            case Fault.KILL_AFTER_PUT:
-                await self._settled(request, call, number, traffic)
-                sandboxes.kill(call.pid)
-                return False
-            case Fault.KILL_ACKNOWLEDGED:
-                self._answer(await self._settled(request, call, number, traffic))
-                await self.down.drain()
-                sandboxes.kill(call.pid)
-                return False
-            case Fault.TERMINATE:
-                sandboxes.terminate(call.pid)
-                self._answer(await self._settled(request, call, number, traffic))
-            case Fault.FREEZE_BEFORE_PUT:
-                await sandboxes.freeze(call.pid)
-                await self._wait_for_take_over(call, number, traffic)
-                answer = await self._settled(request, call, number, traffic)
-                await sandboxes.thaw(call.pid)
-                self._answer(answer)
-            case Fault.FREEZE_AFTER_PUT:
-                answer = await self._settled(request, call, number, traffic)
-                await sandboxes.freeze(call.pid)
-                await self._wait_for_take_over(call, number, traffic)
-                await sandboxes.thaw(call.pid)
-                self._answer(answer)
             case Fault.REFUSE:
                 return False
             case Fault.LOSE_ANSWER | Fault.QUERY_UNANSWERED:
                 await self._settled(request, call, number, traffic)
                 return False
             case Fault.THROTTLE:
-                self._refuse(400, _THROTTLED)
+                self._refuse(HTTPStatus.BAD_REQUEST, _THROTTLED)
             case Fault.FAIL | Fault.QUERY_FAILS:
-                self._refuse(500, _FAILED)
+                self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED)
             case Fault.OUTAGE:
-                traffic.outage = OUTAGE_CALLS - 1
-                self._refuse(500, _FAILED)
-            case Fault.SLOW:
-                await asyncio.sleep(SLOW_SECONDS)
-                self._answer(await self._settled(request, call, number, traffic))
-            case Fault.LATE_ANSWER:
-                answer = await self._settled(request, call, number, traffic)
-                await asyncio.sleep(LATE_SECONDS)
-                self._answer(answer)
-            case Fault.LATE_PUT:
-                await asyncio.sleep(LATE_SECONDS)
-                self._answer(await self._settled(request, call, number, traffic))
+                traffic.outage = (traffic.outage or OUTAGE_CALLS) - 1
+                self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED)
             case Fault.STALE_QUERY | Fault.GAPPED_QUERY:
                 self._answer(_behind(await self._carry_out(request), fault))
+            case _:
+                await self._delay(fault, request, call, number, traffic)
+        return True
+
+    async def _shake(
+        self, fault: Fault, request: Message, call: Call, number: int, traffic: Traffic
+    ) -> bool:
+        """Do something to the process that calls; False if there is nobody to answer."""
+        sandboxes = self.store.sandboxes_now()
+        if fault in {Fault.FREEZE_BEFORE_PUT, Fault.KILL_BEFORE_PUT}:
+            answer = b""
+        else:
+            answer = await self._settled(request, call, number, traffic)
+        match fault:
+            case Fault.TERMINATE:
+                sandboxes.terminate(call.pid)
+            case Fault.FREEZE_BEFORE_PUT | Fault.FREEZE_AFTER_PUT:
+                await sandboxes.freeze(call.pid)
+                happened = await traffic.taken_over(call, TAKE_OVER_SECONDS)
+                self.store.note(number, f"{'taken over' if happened else 'not taken over'}; thaw")
+                answer = answer or await self._settled(request, call, number, traffic)
+                await sandboxes.thaw(call.pid)
+            case _:
+                if fault is Fault.KILL_ACKNOWLEDGED:
+                    self._answer(answer)
+                    await self.down.drain()
+                traffic.killed.append((call.stream_id, call.pid, time.monotonic()))
+                sandboxes.kill(call.pid)
+                return False
+        self._answer(answer)
+        return True
+
+    async def _delay(
+        self, fault: Fault, request: Message, call: Call, number: int, traffic: Traffic
+    ) -> None:
+        """Carry a call out and answer it, one or both of them late."""
+        match fault:
+            case Fault.SLOW:
+                await asyncio.sleep(SLOW_SECONDS)
+            case Fault.LATE_PUT:
+                await asyncio.sleep(LATE_SECONDS)
             case Fault.CANCEL | Fault.CANCEL_AT_FINISH | Fault.CANCEL_AT_TAKE_OVER:
                 traffic.cancel_wanted.set()
                 if fault is not Fault.CANCEL:
                     await traffic.cancelled(call, CANCEL_SECONDS)
-                self._answer(await self._settled(request, call, number, traffic))
+            case Fault.LATE_ANSWER:
+                pass
             case _:
                 raise ValueError(f"no fault of the store: {fault}")
-        return True
+        answer = await self._settled(request, call, number, traffic)
+        if fault is Fault.LATE_ANSWER:
+            await asyncio.sleep(LATE_SECONDS)
+        self._answer(answer)
 
-    async def _wait_for_take_over(self, call: Call, number: int, traffic: Traffic) -> None:
-        happened = await traffic.taken_over(call, TAKE_OVER_SECONDS)
-        self.store.note(number, f"{'taken over' if happened else 'nobody took over'}; thawing")
-
-    async def _settled(
-        self, request: Message, call: Call, number: int, traffic: Traffic
-    ) -> bytes:
+    async def _settled(self, request: Message, call: Call, number: int, traffic: Traffic) -> bytes:
         """Have a call carried out, and note what it came to."""
         answer = await self._carry_out(request)
         if call.operation == "PutItem":
@@ -245,9 +249,8 @@ class Exchange:
     def _answer(self, answer: bytes) -> None:
         self.down.write(answer)
 
-    def _refuse(self, status: int, body: bytes) -> None:
-        head = f"HTTP/1.1 {status} X\r\nContent-Type: application/x-amz-json-1.0\r\n"
-        self.down.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    def _refuse(self, status: HTTPStatus, body: bytes) -> None:
+        self.down.write(_head(status, body) + body)
 
 
 def _cancels(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
@@ -282,8 +285,16 @@ def _behind(answer: Message, fault: Fault) -> bytes:
         del items[:-1]
     page["Count"] = page["ScannedCount"] = len(items)
     body = json.dumps(page).encode()
-    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\nContent-Length: {len(body)}"
-    return f"{head}\r\n\r\n".encode() + body
+    return _head(HTTPStatus.OK, body) + body
+
+
+def _head(status: HTTPStatus, body: bytes) -> bytes:
+    lines = (
+        f"HTTP/1.1 {status} {status.phrase}",
+        "Content-Type: application/x-amz-json-1.0",
+        f"Content-Length: {len(body)}",
+    )
+    return "\r\n".join([*lines, "", ""]).encode()
 
 
 async def _read(reader: asyncio.StreamReader) -> Message:

@@ -102,9 +102,7 @@ class Story:
             first = Told()
             self.outcome.readers.append(first)
             reading = tasks.create_task(self._read(path, first, nth=0))
-            others = [
-                tasks.create_task(self._join(first, nth)) for nth in range(1, plan.readers)
-            ]
+            others = [tasks.create_task(self._join(first, nth)) for nth in range(1, plan.readers)]
             attending = [
                 tasks.create_task(task)
                 for wanted, task in (
@@ -175,7 +173,7 @@ class Story:
 
     async def _read(self, path: str, told: Told, *, nth: int) -> None:
         """Be an EventSource to the end; where one gives up, do what a page does: make another."""
-        number, crowd = self._plan.number, self._plan.readers > 3
+        number, crowd = self._plan.number, self._plan.crowded
         if nth == 1 and crowd:
             self._history.inject(number, Fault.CROWD, f"{self._plan.readers} readers")
         troubles = self._plan.connections if nth == 0 else ()
@@ -236,6 +234,7 @@ class Story:
                     self._history.inject(
                         self._plan.number, Fault.KILL_AFTER_SEND, f"process {pid} at {event.seq}"
                     )
+                    self._traffic.killed.append((stream_id, pid, event.at))
                     self._sandboxes.kill(pid)
 
     async def _heard(self, told: Told, count: int) -> None:

@@ -59,6 +59,9 @@ def parse(operation: str, user_agent: str, body: bytes) -> Call:
                 stream_id=values[":stream"]["S"],
                 eventual=not parameters.get("ConsistentRead", False),
             )
+        case "GetItem":
+            stream_id = parameters["Key"]["stream_id"]["S"]
+            return Call(operation=operation, pid=pid, stream_id=stream_id)
         case _:
             return Call(operation=operation, pid=pid)
 
@@ -68,7 +71,7 @@ class Traffic:
     """Of one plan, which may have several streams: an EventSource that never got an id asks anew.
 
     `writers` has the process that put each record, `stood_at` when the table had acknowledged it.
-    `contested` has the positions for which more than one put is under way.
+    `killed` has each SIGKILL to a writer: the stream, the process, and when.
     """
 
     puts: int = 0
@@ -78,6 +81,7 @@ class Traffic:
     streams: set[str] = field(default_factory=set)
     writers: dict[tuple[str, int], int] = field(default_factory=dict)
     stood_at: dict[tuple[str, int], float] = field(default_factory=dict)
+    killed: list[tuple[str, int, float]] = field(default_factory=list)
     cancel_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)

@@ -6,7 +6,6 @@ from difflib import SequenceMatcher
 from itertools import pairwise
 
 from app.event_log.records import Answer, Cancelled, Done, Record, Thinking
-from chaos.event_source import Event
 from chaos.plan import Plan
 from chaos.story import Outcome, Told
 
@@ -116,9 +115,7 @@ def _count(
     verdict.wrong.append(f"{named} is not what was to be said")
 
 
-def _judge_stop(
-    outcome: Outcome, logs: Mapping[str, Sequence[Record]], verdict: Verdict
-) -> None:
+def _judge_stop(outcome: Outcome, logs: Mapping[str, Sequence[Record]], verdict: Verdict) -> None:
     ends = [records[-1].payload for records in logs.values() if records]
     if any(isinstance(end, Cancelled) for end in ends) and outcome.plan.cancel is None:
         verdict.wrong.append("stopped, though nobody had asked")
@@ -128,5 +125,3 @@ def _judge_stop(
     ended = {"done": Done, "cancelled": Cancelled}.get(str(status))
     if ended is None or not any(isinstance(end, ended) for end in ends):
         verdict.wrong.append(f"stop answered {status!r}, the log ends with {ends}")
-
-

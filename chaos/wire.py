@@ -111,7 +111,7 @@ class Wire:
             writer.write_eof()
 
 
-def _place(trouble: AtByte, answer: bytes) -> int | None:
+def _place(trouble: AtByte, answer: bytearray) -> int | None:
     """Behind which byte of the answer so far the fault is done; None if not yet."""
     if len(answer) <= trouble.byte:
         return None
@@ -119,9 +119,7 @@ def _place(trouble: AtByte, answer: bytes) -> int | None:
     return found.end() if found else None
 
 
-async def _trickle(
-    rest: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-) -> None:
+async def _trickle(rest: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Pass bytes at the pace of a bad radio link, for a while; meanwhile nothing else is read."""
     for _ in range(_SLOW_PAUSES):
         if not rest and not (rest := await reader.read(_SIZE)):

@@ -1,0 +1,84 @@
+"""How long it took and what it cost, measured on the streams of a run. Seconds unless named."""
+
+import statistics
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from chaos.event_source import Event
+from chaos.story import Told
+from chaos.traffic import Traffic
+
+_TOKENS = frozenset({"thinking", "answer"})
+_HUNDREDTHS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Measurements of one thing."""
+
+    values: Sequence[float]
+
+    def percentile(self, hundredths: int) -> float:
+        """The value below which so many hundredths of all lie."""
+        if len(self.values) == 1:
+            return self.values[0]
+        cuts = statistics.quantiles(self.values, n=_HUNDREDTHS, method="inclusive")
+        return cuts[hundredths - 1]
+
+    def __str__(self) -> str:
+        if not self.values:
+            return "none"
+        return f"p50 {self.percentile(50):.2f}, p99 {self.percentile(99):.2f}, n {len(self.values)}"
+
+
+def resume_latencies(told: Told, traffic: Traffic) -> Iterator[float]:
+    """From a reconnect to the first event missed: one that the log had when we came back."""
+    for at, position in told.connected_at:
+        if 0 < position < len(told.events):
+            event = told.events[position]
+            stood_at = traffic.stood_at.get((told.stream_id, event.seq))
+            if stood_at is not None and stood_at < at:
+                yield event.at - at
+
+
+def take_over_times(told: Told, traffic: Traffic) -> Iterator[float]:
+    """From the kill of a writer to the next token, another's, that this reader has received."""
+    for stream_id, pid, at in traffic.killed:
+        if stream_id == told.stream_id:
+            yield from _first(
+                event.at - at
+                for event in told.events
+                if event.at > at
+                and event.name in _TOKENS
+                and traffic.writers.get((stream_id, event.seq)) != pid
+            )
+
+
+def hand_over_gaps(told: Told) -> Iterator[float]:
+    """From a handoff to the next token, as the reader received them."""
+    for index, event in enumerate(told.events):
+        if event.name == "handoff":
+            yield from _first(
+                later.at - event.at for later in told.events[index:] if later.name in _TOKENS
+            )
+
+
+def calls(traffics: Iterable[Traffic]) -> Mapping[str, float]:
+    """Calls of each operation to the table, on average for one answer."""
+    counted = [traffic.calls for traffic in traffics]
+    operations = sorted({operation for each in counted for operation in each})
+    return {
+        operation: statistics.fmean(each.get(operation, 0) for each in counted)
+        for operation in operations
+    }
+
+
+def tokens(events: Sequence[Event]) -> int:
+    """How many tokens an answer took, as its end tells."""
+    return int(events[-1].data["usage"]["output_tokens"])
+
+
+def _first(values: Iterator[float]) -> Iterator[float]:
+    for value in values:
+        yield value
+        return

@@ -9,44 +9,79 @@ import argparse
 import asyncio
 import secrets
 import sys
+import time
 
+from chaos import mutants
 from chaos.plan import draw
 from chaos.report import failures, render
 from chaos.run import run
 from local import CannotStart
 
+_MUTANT_STREAMS = 10
+_MUTANT_PATIENCE = 60.0
+
 
 def main() -> int:
     """Play, judge, print."""
-    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
-    parser.add_argument("--streams", type=int, default=200, help="how many; 200 unless told")
-    parser.add_argument("--seed", type=int, help="replay this run's schedule")
-    parser.add_argument(
-        "--stream", type=int, help="play this one stream of the run alone, and print its history"
-    )
-    parser.add_argument("--at-once", type=int, default=16, help="how many are played at once")
-    chosen = parser.parse_args()
+    chosen = _parser().parse_args()
     seed = secrets.randbelow(10**6) if chosen.seed is None else chosen.seed
-    numbers = range(chosen.streams) if chosen.stream is None else [chosen.stream]
-    print(f"seed {seed}, {len(numbers)} streams", flush=True)
+    play = prove if chosen.mutants else judge
     try:
-        report = asyncio.run(
-            run([draw(seed, number) for number in numbers], at_once=chosen.at_once)
-        )
+        return asyncio.run(play(chosen, seed))
     except CannotStart as error:
         print(f"python -m chaos: {error}", file=sys.stderr)
         return 1
+
+
+async def judge(chosen: argparse.Namespace, seed: int) -> int:
+    """Play the streams; the exit status."""
+    numbers = range(chosen.streams) if chosen.stream is None else [chosen.stream]
+    print(f"seed {seed}, {len(numbers)} streams, {chosen.at_once} at once", flush=True)
+    began_at = time.monotonic()
+    report = await run([draw(seed, number) for number in numbers], at_once=chosen.at_once)
     if chosen.stream is not None:
         print(report.history.of(chosen.stream))
     print(render(report))
+    print(f"\n{time.monotonic() - began_at:.0f} s in all")
     wrong = failures(report)
     for failure in wrong:
         print(f"\n{failure}")
     if wrong:
-        print(
-            f"\nWRONG: {len(wrong)}. Again: python -m chaos --seed {seed} --streams {len(numbers)}"
-        )
+        again = f"python -m chaos --seed {seed} --streams {len(numbers)}"
+        print(f"\nWRONG: {len(wrong)}. Again: {again}")
     return int(bool(wrong))
+
+
+async def prove(chosen: argparse.Namespace, seed: int) -> int:
+    """Play against the application with each rule taken out; 1 if that goes unseen."""
+    print(f"seed {seed}, {_MUTANT_STREAMS} streams each", flush=True)
+    unseen = 0
+    for mutant in mutants.MUTANTS:
+        with mutants.source_of(mutant) as source:
+            report = await run(
+                mutants.plans(mutant, seed, _MUTANT_STREAMS),
+                at_once=chosen.at_once,
+                source=source,
+                patience=_MUTANT_PATIENCE,
+            )
+        found = mutants.found(report)
+        unseen += not found
+        print(f"  without “{mutant.rule}”: {found or 'NOTHING FOUND'}", flush=True)
+    return int(bool(unseen))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
+    parser.add_argument("--streams", type=int, default=200, help="how many; 200 unless told")
+    parser.add_argument("--seed", type=int, help="replay this run's schedule")
+    parser.add_argument(
+        "--stream", type=int, help="play this one of the run's alone, and print its history"
+    )
+    parser.add_argument("--at-once", type=int, default=12, help="how many are played at once")
+    parser.add_argument(
+        "--mutants", action="store_true", help="take rules out of the code: all must be found"
+    )
+    return parser
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from chaos.history import History
 from chaos.plan import LONGEST, TOKENS_PER_SECOND, Plan
 from chaos.sandboxes import Sandboxes
 from chaos.store import Store
-from chaos.story import Outcome, Story
+from chaos.story import PATIENCE, Outcome, Story
 from chaos.traffic import Ledger
 from chaos.verdict import Verdict, judge
 
@@ -55,8 +55,16 @@ class Report:
     left_running: list[str] = field(default_factory=list)
 
 
-async def run(plans: Sequence[Plan], *, at_once: int, source: Path = ROOT / "src") -> Report:
+async def run(
+    plans: Sequence[Plan],
+    *,
+    at_once: int,
+    source: Path = ROOT / "src",
+    patience: float = PATIENCE,
+) -> Report:
     """Play all plans, some at once; `source` is what the functions run.
+
+    A stream that has not ended after `patience` seconds is wrong.
 
     Raises:
         CannotStart: something that is needed is missing.
@@ -87,6 +95,7 @@ async def run(plans: Sequence[Plan], *, at_once: int, source: Path = ROOT / "src
                     traffic=ledger.traffic(plan.number),
                     sandboxes=sandboxes,
                     history=history,
+                    patience=patience,
                 )
                 return await story.run()
 

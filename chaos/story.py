@@ -70,6 +70,7 @@ class Story:
         traffic: Traffic,
         sandboxes: Sandboxes,
         history: History,
+        patience: float = PATIENCE,
     ) -> None:
         self.outcome = Outcome(plan)
         self._plan = plan
@@ -79,16 +80,17 @@ class Story:
         self._traffic = traffic
         self._sandboxes = sandboxes
         self._history = history
+        self._patience = patience
         self._listeners: list[Callable[[int], None]] = []
 
     async def run(self) -> Outcome:
         """Play it to the end, or until patience is over."""
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(self._patience):
                 await self._play()
                 self.outcome.ended = True
         except TimeoutError:
-            self.outcome.wrong.append(f"no end within {PATIENCE:.0f} s")
+            self.outcome.wrong.append(f"no end within {self._patience:.0f} s")
         return self.outcome
 
     async def _play(self) -> None:

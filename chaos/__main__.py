@@ -10,6 +10,7 @@ import asyncio
 import secrets
 import sys
 import time
+from pathlib import Path
 
 from chaos import mutants
 from chaos.plan import draw
@@ -39,8 +40,10 @@ async def judge(chosen: argparse.Namespace, seed: int) -> int:
     print(f"seed {seed}, {len(numbers)} streams, {chosen.at_once} at once", flush=True)
     began_at = time.monotonic()
     report = await run([draw(seed, number) for number in numbers], at_once=chosen.at_once)
-    if chosen.stream is not None:
-        print(report.history.of(chosen.stream))
+    if chosen.histories:
+        chosen.histories.mkdir(parents=True, exist_ok=True)
+        for number in numbers:
+            (chosen.histories / f"{number}.txt").write_text(report.history.of(number))
     print(render(report))
     print(f"\n{time.monotonic() - began_at:.0f} s in all")
     wrong = failures(report)
@@ -74,9 +77,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--streams", type=int, default=200, help="how many; 200 unless told")
     parser.add_argument("--seed", type=int, help="replay this run's schedule")
-    parser.add_argument(
-        "--stream", type=int, help="play this one of the run's alone, and print its history"
-    )
+    parser.add_argument("--stream", type=int, help="play this one of the run's streams alone")
+    parser.add_argument("--histories", type=Path, help="a folder for all that happened to each")
     parser.add_argument("--at-once", type=int, default=12, help="how many are played at once")
     parser.add_argument(
         "--mutants", action="store_true", help="take rules out of the code: all must be found"

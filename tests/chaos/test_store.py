@@ -1,0 +1,261 @@
+"""The proxy does each fault to the very call, or process, that the plan says."""
+
+import asyncio
+import dataclasses
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import boto3
+import httpx
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from app.event_log.records import Start, encode_payload
+from chaos.faults import Fault
+from chaos.history import History
+from chaos.plan import Plan, draw
+from chaos.sandboxes import Sandboxes
+from chaos.store import OUTAGE_CALLS, Store
+from chaos.traffic import Ledger
+from tests.store import CREDENTIALS, client, create_table, moto
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb import DynamoDBClient
+
+pytestmark = pytest.mark.anyio
+
+Play = Callable[[Plan], Awaitable["Played"]]
+
+STREAM = "s" * 32
+QUIET = next(plan for plan in (draw(1, n) for n in range(100)) if plan.undisturbed)
+
+
+@pytest.fixture(scope="module")
+def moto_url() -> Iterator[str]:
+    with moto() as url:
+        yield url
+
+
+@pytest.fixture
+def process() -> Iterator["subprocess.Popen[bytes]"]:
+    """A process in a group of its own, as a sandbox is."""
+    with subprocess.Popen(["sleep", "60"], start_new_session=True) as process:
+        yield process
+        process.kill()
+
+
+@dataclass
+class Played:
+    """A store with a plan, and a way to put and to query as a sandbox does."""
+
+    url: str
+    proxied: str
+    table: str
+    pid: int
+    ledger: Ledger
+    history: History
+
+    async def put(self, seq: int, kind: str = "answer") -> str:
+        """Put a record; the error's name, or nothing."""
+        start = Start("demo", QUIET.request.encode(), QUIET.request.fingerprint)
+        data = encode_payload(start) if seq == 0 else "{}"
+        item = {
+            "stream_id": {"S": STREAM},
+            "seq": {"N": str(seq)},
+            "kind": {"S": "start" if seq == 0 else kind},
+            "data": {"S": data},
+            "writer": {"S": "w"},
+        }
+
+        def call() -> None:
+            self._client().put_item(
+                TableName=self.table,
+                Item=item,
+                ConditionExpression="attribute_not_exists(stream_id)",
+            )
+
+        return await _error(call)
+
+    async def query(self, *, consistent: bool = False) -> list[int]:
+        """The positions that a read finds."""
+
+        def call() -> list[int]:
+            page = self._client().query(
+                TableName=self.table,
+                KeyConditionExpression="stream_id = :stream",
+                ExpressionAttributeValues={":stream": {"S": STREAM}},
+                ConsistentRead=consistent,
+            )
+            return [int(item["seq"]["N"]) for item in page["Items"]]
+
+        return await asyncio.to_thread(call)
+
+    def stands(self) -> list[int]:
+        """What the table has."""
+        page = client(self.url).query(
+            TableName=self.table,
+            KeyConditionExpression="stream_id = :stream",
+            ExpressionAttributeValues={":stream": {"S": STREAM}},
+        )
+        return [int(item["seq"]["N"]) for item in page["Items"]]
+
+    def _client(self) -> "DynamoDBClient":
+        return boto3.client(
+            "dynamodb",
+            endpoint_url=self.proxied,
+            region_name="us-east-1",
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+            config=Config(
+                user_agent_extra=f"app/pid-{self.pid}",
+                read_timeout=1.0,
+                retries={"total_max_attempts": 1},
+            ),
+        )
+
+
+async def _error(call: Callable[[], None]) -> str:
+    try:
+        await asyncio.to_thread(call)
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+    except BotoCoreError as error:
+        return type(error).__name__
+    return ""
+
+
+@pytest.fixture
+async def play(moto_url: str, process: "subprocess.Popen[bytes]") -> AsyncIterator[Play]:
+    """A way to have a plan's store."""
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(httpx.AsyncClient())
+
+        async def played(plan: Plan) -> Played:
+            table = await asyncio.to_thread(create_table, moto_url)
+            ledger, history = Ledger(), History()
+            store = Store(moto_url, {plan.number: plan}, ledger, history)
+            store.sandboxes = Sandboxes(http, controls=())
+            await stack.enter_async_context(store.listening())
+            return Played(moto_url, store.url, table, process.pid, ledger, history)
+
+        yield played
+
+
+def at(nth: int, fault: Fault) -> Plan:
+    return dataclasses.replace(QUIET, puts={nth: fault})
+
+
+def state(process: "subprocess.Popen[bytes]") -> str:
+    """As /proc tells it: T is stopped, S sleeps."""
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+async def test_without_a_fault_a_call_passes(play: Play) -> None:
+    store = await play(QUIET)
+
+    assert [await store.put(seq) for seq in range(3)] == ["", "", ""]
+    assert await store.query() == [0, 1, 2]
+    assert await store.put(1) == "ConditionalCheckFailedException"
+
+
+@pytest.mark.parametrize(
+    ("fault", "answer", "stands"),
+    [
+        (Fault.REFUSE, "ConnectionClosedError", False),
+        (Fault.LOSE_ANSWER, "ConnectionClosedError", True),
+        (Fault.THROTTLE, "ProvisionedThroughputExceededException", False),
+        (Fault.FAIL, "InternalServerError", False),
+        (Fault.SLOW, "", True),
+        (Fault.LATE_ANSWER, "ReadTimeoutError", True),
+    ],
+)
+async def test_the_nth_put_has_its_fault_and_no_other(
+    play: Play, fault: Fault, answer: str, *, stands: bool
+) -> None:
+    store = await play(at(1, fault))
+
+    assert await store.put(0) == ""
+    assert await store.put(1) == answer
+    assert (1 in store.stands()) is stands
+    assert await store.put(2) == ""
+    assert store.history.injected == {fault: 1}
+
+
+async def test_a_late_put_comes_behind_its_retry_and_fails(play: Play) -> None:
+    store = await play(at(1, Fault.LATE_PUT))
+    await store.put(0)
+
+    late = asyncio.create_task(store.put(1))
+    assert await late == "ReadTimeoutError"
+    assert store.stands() == [0]
+    assert await store.put(1) == ""
+
+
+@pytest.mark.parametrize(
+    ("fault", "stands"),
+    [
+        (Fault.KILL_BEFORE_PUT, False),
+        (Fault.KILL_AFTER_PUT, True),
+        (Fault.KILL_ACKNOWLEDGED, True),
+    ],
+)
+async def test_the_process_is_killed_before_or_after_its_put(
+    play: Play, process: "subprocess.Popen[bytes]", fault: Fault, *, stands: bool
+) -> None:
+    store = await play(at(1, fault))
+    await store.put(0)
+    answer = await store.put(1)
+
+    assert await asyncio.to_thread(process.wait, 5) == -signal.SIGKILL
+    assert (1 in store.stands()) is stands
+    assert (answer == "") is (fault is Fault.KILL_ACKNOWLEDGED)
+
+
+@pytest.mark.parametrize("fault", [Fault.FREEZE_BEFORE_PUT, Fault.FREEZE_AFTER_PUT])
+async def test_a_frozen_process_is_thawed_once_another_has_put(
+    play: Play, process: "subprocess.Popen[bytes]", fault: Fault
+) -> None:
+    store = await play(at(1, fault))
+    await store.put(0)
+    frozen = asyncio.create_task(store.put(1))
+    async with asyncio.timeout(5):
+        while state(process) != "T":  # noqa: ASYNC110 - another process's state has no event
+            await asyncio.sleep(0.01)
+    assert (1 in store.stands()) is (fault is Fault.FREEZE_AFTER_PUT)
+
+    other = dataclasses.replace(store, pid=store.pid + 1)
+    await other.put(1 if fault is Fault.FREEZE_BEFORE_PUT else 2, "claim")
+    await frozen
+    async with asyncio.timeout(5):
+        while state(process) == "T":  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+
+
+async def test_an_outage_ends_after_so_many_calls(play: Play) -> None:
+    store = await play(at(1, Fault.OUTAGE))
+    await store.put(0)
+    answers = [await store.put(1) for _ in range(OUTAGE_CALLS + 1)]
+
+    assert answers == ["InternalServerError"] * OUTAGE_CALLS + [""]
+    assert store.history.injected == {Fault.OUTAGE: 1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "found"), [(Fault.STALE_QUERY, [0, 1, 2, 3]), (Fault.GAPPED_QUERY, [0, 1, 3, 4])]
+)
+async def test_an_eventually_consistent_read_may_be_behind_and_a_consistent_one_never_is(
+    play: Play, fault: Fault, found: list[int]
+) -> None:
+    store = await play(dataclasses.replace(QUIET, queries={0: fault, 1: fault}))
+    for seq in range(5):
+        await store.put(seq)
+
+    assert await store.query(consistent=True) == [0, 1, 2, 3, 4]
+    assert await store.query() == found
+    assert await store.query() == [0, 1, 2, 3, 4]

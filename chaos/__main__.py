@@ -12,9 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from chaos import mutants
+from chaos import endurance, mutants
 from chaos.plan import draw
-from chaos.report import failures, render
+from chaos.report import failures, render, table
 from chaos.run import run
 from local import CannotStart
 
@@ -26,7 +26,7 @@ def main() -> int:
     """Play, judge, print."""
     chosen = _parser().parse_args()
     seed = secrets.randbelow(10**6) if chosen.seed is None else chosen.seed
-    play = prove if chosen.mutants else judge
+    play = prove if chosen.mutants else endure if chosen.endurance else judge
     try:
         return asyncio.run(play(chosen, seed))
     except CannotStart as error:
@@ -73,6 +73,13 @@ async def prove(chosen: argparse.Namespace, seed: int) -> int:
     return int(bool(unseen))
 
 
+async def endure(chosen: argparse.Namespace, seed: int) -> int:
+    """Measure one sandbox that nobody disturbs."""
+    del chosen, seed
+    print(table("what one sandbox bears", await endurance.rows()))
+    return 0
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
     parser.add_argument("--streams", type=int, default=200, help="how many; 200 unless told")
@@ -82,6 +89,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--at-once", type=int, default=12, help="how many are played at once")
     parser.add_argument(
         "--mutants", action="store_true", help="take rules out of the code: all must be found"
+    )
+    parser.add_argument(
+        "--endurance", action="store_true", help="measure one sandbox: memory and many readers"
     )
     return parser
 

@@ -13,8 +13,9 @@ from itertools import count, islice
 from pathlib import Path
 
 from chaos.faults import AT_BYTE, Fault
+from chaos.functions import SOURCE
 from chaos.plan import Plan, draw
-from chaos.run import ROOT, Report
+from chaos.run import Report
 
 # A put that most answers come to.
 _EARLY = 16
@@ -105,7 +106,7 @@ def source_of(mutant: Mutant) -> Iterator[Path]:
     """A copy of `src` with the mutation; raises ValueError if its passage is not there once."""
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "src"
-        shutil.copytree(ROOT / "src", root, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(SOURCE, root, ignore=shutil.ignore_patterns("__pycache__"))
         file = root / mutant.file
         text = file.read_text()
         if text.count(mutant.passage) != 1:

@@ -31,9 +31,9 @@ def render(report: Report) -> str:
     injected = report.history.injected
     return "\n\n".join(
         (
-            _table("what was done", ((fault, f"{injected[fault]:,}") for fault in Fault)),
-            _table("what came of it", _results(report)),
-            _table("how long it took, in seconds, and what it cost", _figures(report)),
+            table("what was done", ((fault, f"{injected[fault]:,}") for fault in Fault)),
+            table("what came of it", _results(report)),
+            table("how long it took, in seconds, and what it cost", _figures(report)),
         )
     )
 
@@ -88,7 +88,8 @@ def _figures(report: Report) -> Iterator[tuple[str, str]]:
         yield "tokens of an undisturbed answer", f"{length:.0f}, n {len(quiet)}"
 
 
-def _table(title: str, rows: Iterable[tuple[str, str]]) -> str:
+def table(title: str, rows: Iterable[tuple[str, str]]) -> str:
+    """A table in plain text, under its title."""
     lines = list(rows)
     width = max(len(what) for what, _ in lines)
     return "\n".join([title, *(f"  {what:<{width}}  {value:>10}" for what, value in lines)])

@@ -1,34 +1,25 @@
 """One run: the store, two functions on it, and N streams with their trouble."""
 
 import asyncio
-import tempfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
-import local
 from chaos.dynamodb import dynamodb_local, log
 from chaos.faults import Fault
+from chaos.functions import SOURCE, functions_of
 from chaos.generations import Generations
 from chaos.history import History
-from chaos.plan import LONGEST, TOKENS_PER_SECOND, Plan
+from chaos.plan import Plan
 from chaos.sandboxes import Sandboxes
 from chaos.store import Store
 from chaos.story import PATIENCE, Outcome, Story
 from chaos.traffic import Ledger
 from chaos.verdict import Verdict, judge
 
-ROOT = Path(__file__).parents[1]
-# 30 s apart: no clock is trusted for safety.
-CLOCK_OFFSETS = (0.0, -15.0, 15.0)
-# An invocation of a second or more is cut short by the function's timeout, so that long answers
-# are handed over; many at once in a process (Lambda Managed Instances) have a longer one.
-TIMEOUT = 10.0
-SHARED_TIMEOUT = 20.0
-SHARED_CONCURRENCY = 16
 RECYCLE_EVERY = 5
 # What may still be at work when the last reader has left: an answer nobody waits for.
 QUIET_SECONDS = 40.0
@@ -59,7 +50,7 @@ async def run(
     plans: Sequence[Plan],
     *,
     at_once: int,
-    source: Path = ROOT / "src",
+    source: Path = SOURCE,
     patience: float = PATIENCE,
 ) -> Report:
     """Play all plans, some at once; `source` is what the functions run.
@@ -78,7 +69,7 @@ async def run(
         await stack.enter_async_context(generations.listening())
         store = Store(upstream, by_number, ledger, history)
         await stack.enter_async_context(store.listening())
-        functions = await stack.enter_async_context(_functions(source, store.url, generations))
+        functions = await stack.enter_async_context(functions_of(source, store.url, generations))
         sandboxes = Sandboxes(http, [function.control_url for function in functions])
         store.sandboxes = sandboxes
         report = Report(history, ledger, sandboxes, generations)
@@ -117,42 +108,3 @@ async def run(
             )
     report.left_running += [f"process {pid}" for pid in await report.sandboxes.survivors(5)]
     return report
-
-
-@asynccontextmanager
-async def _functions(
-    source: Path, dynamodb_url: str, generations: Generations
-) -> AsyncIterator[list[local.Running]]:
-    """A function as it is deployed, and one whose sandboxes take many invocations at once."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        for path in (source / "bootstrap", source / "lambda_stream", source / "app"):
-            (root / path.name).symlink_to(path)
-        (root / "function.py").symlink_to(Path(__file__).with_name("function.py"))
-        async with AsyncExitStack() as stack:
-            running = []
-            for concurrency, timeout in ((1, TIMEOUT), (SHARED_CONCURRENCY, SHARED_TIMEOUT)):
-                options = local.Options(
-                    port=0,
-                    task_root=root,
-                    handler="function.handler",
-                    provider="demo",
-                    dynamodb_url=dynamodb_url,
-                    sandboxes=500,
-                    concurrency=concurrency,
-                    timeout=timeout,
-                    clock_offsets=CLOCK_OFFSETS,
-                    env={
-                        "GENERATIONS": generations.address,
-                        "DEMO_TOKENS": str(LONGEST),
-                        "DEMO_TOKENS_PER_SECOND": str(TOKENS_PER_SECOND),
-                        "DEMO_FIRST_TOKEN_MS": "100",
-                        "POWERTOOLS_LOG_LEVEL": "ERROR",
-                    },
-                )
-                running.append(await stack.enter_async_context(local.serve(options, _quiet)))
-            yield running
-
-
-def _quiet(line: str) -> None:
-    """What the sandboxes log is not this harness's business."""

@@ -18,5 +18,5 @@ async def test_a_deadline_is_told_by_the_sandboxs_own_clock(
         headers = (await emulated.client.get("/headers")).json()
 
     assert float(told["LOCAL_CLOCK_OFFSET"]) == offset
-    deadline = int(headers["Lambda-Runtime-Deadline-Ms"]) / 1000
+    deadline = int(headers["Deadline-Ms"]) / 1000
     assert deadline - time.time() == pytest.approx(60 + offset, abs=10)

@@ -1,0 +1,104 @@
+"""What one sandbox bears, undisturbed: its memory over a thousand streams, and many readers."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+
+from chaos.dynamodb import dynamodb_local
+from chaos.event_source import Event, EventSource
+from chaos.figures import Sample
+from chaos.functions import SOURCE, function_of
+from chaos.generations import Generations
+from local import Running
+
+_AT_ONCE = 24
+_MARKS = (100, 500, 1000)
+_READERS = (50, 200)
+_TOKENS = 30
+_READ_TOKENS = 200
+_MEGABYTE = 1e6
+
+
+async def rows() -> list[tuple[str, str]]:
+    """What was measured, and what came out."""
+    generations = Generations()
+    async with AsyncExitStack() as stack:
+        http = await stack.enter_async_context(
+            httpx.AsyncClient(limits=httpx.Limits(max_connections=None), trust_env=False)
+        )
+        dynamodb = await stack.enter_async_context(dynamodb_local())
+        await stack.enter_async_context(generations.listening())
+        function = await stack.enter_async_context(
+            function_of(SOURCE, dynamodb, generations, concurrency=max(_READERS) + 1)
+        )
+        resident = await _resident_after(http, function)
+        crowds = [(readers, await _lag(http, function, readers)) for readers in _READERS]
+    return [
+        *(
+            (f"memory of a sandbox after {mark:,} streams", f"{size / _MEGABYTE:.1f} MB")
+            for mark, size in resident
+        ),
+        *(
+            (f"{readers} readers of one sandbox, behind the first to hear", f"{lag} s")
+            for readers, lag in crowds
+        ),
+    ]
+
+
+async def _resident_after(http: httpx.AsyncClient, function: Running) -> list[tuple[int, int]]:
+    """What the one sandbox occupies when so many streams have been."""
+    done, resident = 0, []
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(number: int) -> None:
+        async with slots:
+            await EventSource(http, _sse(function, f"endurance {number}", _TOKENS)).follow()
+
+    await one(0)
+    for mark in _MARKS:
+        await asyncio.gather(*(one(number) for number in range(done, mark)))
+        done = mark
+        resident.append((mark, _resident_bytes(await _pid(http, function))))
+    return resident
+
+
+async def _lag(http: httpx.AsyncClient, function: Running, readers: int) -> Sample:
+    """How long after the first reader the others hear an event."""
+    known = asyncio.Event()
+    first = EventSource(
+        http, _sse(function, f"crowd {readers}", _READ_TOKENS), on_event=lambda _: known.set()
+    )
+    following = asyncio.create_task(first.follow())
+    await known.wait()
+    stream_id = first.events[0].id.rpartition(":")[0]
+    url = f"{function.url}/streams/{stream_id}/events"
+    others = await asyncio.gather(*(EventSource(http, url).follow() for _ in range(readers - 1)))
+    return Sample(list(_behind([await following, *others])))
+
+
+def _behind(heard: list[list[Event]]) -> Iterator[float]:
+    """Of the second half of the events, when all readers had come."""
+    for same in list(zip(*heard, strict=True))[len(heard[0]) // 2 :]:
+        first = min(event.at for event in same)
+        yield from (event.at - first for event in same)
+
+
+def _sse(function: Running, prompt: str, tokens: int) -> str:
+    return f"{function.url}/sse?prompt={quote(prompt)}&max_tokens={tokens}"
+
+
+async def _pid(http: httpx.AsyncClient, function: Running) -> int:
+    """The one sandbox's process; raises ValueError if there is another."""
+    sandboxes = (await http.get(f"{function.control_url}/sandboxes")).json()
+    (pid,) = [each["pid"] for each in sandboxes if each["state"] != "dead"]
+    return int(pid)
+
+
+def _resident_bytes(pid: int) -> int:
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")

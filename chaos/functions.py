@@ -1,0 +1,86 @@
+"""The functions that are disturbed: the application in the emulator's sandboxes, real processes."""
+
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+
+import local
+from chaos.generations import Generations
+from chaos.plan import LONGEST, TOKENS_PER_SECOND
+
+SOURCE = Path(__file__).parents[1] / "src"
+# 30 s apart: no clock is trusted for safety.
+CLOCK_OFFSETS = (0.0, -15.0, 15.0)
+# Short, so that long answers are handed over: one invocation at a time in a sandbox, and many
+# (Lambda Managed Instances).
+TIMEOUT = 10.0
+SHARED_TIMEOUT = 20.0
+SHARED_CONCURRENCY = 16
+_MOST_SANDBOXES = 500
+
+
+@asynccontextmanager
+async def functions_of(
+    source: Path, dynamodb_url: str, generations: Generations
+) -> AsyncIterator[list[local.Running]]:
+    """A function as it is deployed, and one whose sandboxes take many invocations at once.
+
+    Both serve the same table, as two versions do while a deployment rolls.
+    """
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(
+                function_of(
+                    source,
+                    dynamodb_url,
+                    generations,
+                    concurrency=concurrency,
+                    timeout=timeout,
+                    clock_offsets=CLOCK_OFFSETS,
+                )
+            )
+            for concurrency, timeout in ((1, TIMEOUT), (SHARED_CONCURRENCY, SHARED_TIMEOUT))
+        ]
+
+
+@asynccontextmanager
+async def function_of(
+    source: Path,
+    dynamodb_url: str,
+    generations: Generations,
+    *,
+    concurrency: int,
+    timeout: float = 900.0,  # noqa: ASYNC109 - the function's, not ours
+    clock_offsets: Sequence[float] = (0.0,),
+) -> AsyncIterator[local.Running]:
+    """One function of what is in `source`, with the harness's handler around it."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name in ("bootstrap", "lambda_stream", "app"):
+            (root / name).symlink_to(source / name)
+        (root / "function.py").symlink_to(Path(__file__).with_name("function.py"))
+        options = local.Options(
+            port=0,
+            task_root=root,
+            handler="function.handler",
+            provider="demo",
+            dynamodb_url=dynamodb_url,
+            sandboxes=_MOST_SANDBOXES,
+            concurrency=concurrency,
+            timeout=timeout,
+            clock_offsets=clock_offsets,
+            env={
+                "GENERATIONS": generations.address,
+                "DEMO_TOKENS": str(LONGEST),
+                "DEMO_TOKENS_PER_SECOND": str(TOKENS_PER_SECOND),
+                "DEMO_FIRST_TOKEN_MS": "100",
+                "POWERTOOLS_LOG_LEVEL": "ERROR",
+            },
+        )
+        async with local.serve(options, _quiet) as running:
+            yield running
+
+
+def _quiet(line: str) -> None:
+    """What the sandboxes log is not this harness's business."""

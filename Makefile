@@ -10,7 +10,7 @@ LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock bench sam peers dynamodb sam-local validate build deploy logs delete probe cost proof clean
+.PHONY: help run test check format lock bench chaos sam peers dynamodb sam-local validate build deploy logs delete probe cost proof clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ lock: .venv/.installed ## Pin the dependencies; ARGS=--upgrade takes newer ones
 
 bench: .venv/.installed ## Measure speed, as ratios within one run
 	@$(PYTHON) -m bench $(ARGS)
+
+chaos: .venv/.installed .dynamodb-local/.installed ## Break everything while streams are read, and judge each
+	@PYTHONPATH=src $(PYTHON) -m chaos $(ARGS)
 
 sam: .venv-sam/.installed ## Install the SAM CLI into .venv-sam
 

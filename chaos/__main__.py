@@ -12,9 +12,9 @@ import sys
 import time
 from pathlib import Path
 
-from chaos import endurance, mutants
+from chaos import endurance, mutants, singly
 from chaos.plan import draw
-from chaos.report import failures, render, table
+from chaos.report import failures, latencies, machine, render, table
 from chaos.run import run
 from local import CannotStart
 
@@ -26,7 +26,7 @@ def main() -> int:
     """Play, judge, print."""
     chosen = _parser().parse_args()
     seed = secrets.randbelow(10**6) if chosen.seed is None else chosen.seed
-    play = prove if chosen.mutants else endure if chosen.endurance else judge
+    play = prove if chosen.mutants else measure if chosen.figures else judge
     try:
         return asyncio.run(play(chosen, seed))
     except CannotStart as error:
@@ -44,7 +44,7 @@ async def judge(chosen: argparse.Namespace, seed: int) -> int:
         chosen.histories.mkdir(parents=True, exist_ok=True)
         for number in numbers:
             (chosen.histories / f"{number}.txt").write_text(report.history.of(number))
-    print(render(report))
+    print(f"{machine()}\n\n{render(report)}")
     print(f"\n{time.monotonic() - began_at:.0f} s in all")
     wrong = failures(report)
     for failure in wrong:
@@ -73,11 +73,17 @@ async def prove(chosen: argparse.Namespace, seed: int) -> int:
     return int(bool(unseen))
 
 
-async def endure(chosen: argparse.Namespace, seed: int) -> int:
-    """Measure one sandbox that nobody disturbs."""
+async def measure(chosen: argparse.Namespace, seed: int) -> int:
+    """Measure one fault at a time, and one sandbox that nobody disturbs; the exit status."""
     del chosen, seed
-    print(table("what one sandbox bears", await endurance.rows()))
-    return 0
+    print(f"{machine()}\n", flush=True)
+    report = await run(singly.plans(), at_once=2, clock_offsets=(0.0,))
+    print(table("one fault at a time, in seconds", latencies(report)), flush=True)
+    wrong = failures(report)
+    for failure in wrong:
+        print(f"\n{failure}")
+    print(f"\n{table('what one sandbox bears', await endurance.rows())}")
+    return int(bool(wrong))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         "--mutants", action="store_true", help="take rules out of the code: all must be found"
     )
     parser.add_argument(
-        "--endurance", action="store_true", help="measure one sandbox: memory and many readers"
+        "--figures", action="store_true", help="measure one fault at a time, and one sandbox"
     )
     return parser
 

@@ -34,6 +34,10 @@ async def dynamodb_local() -> AsyncIterator[str]:
         port = listener.getsockname()[1]
     command = [
         "java",
+        # Soon there, and no hungrier than it must be: the sandboxes need the processors.
+        "-Xmx512m",
+        "-XX:+UseSerialGC",
+        "-XX:TieredStopAtLevel=1",
         f"-Djava.library.path={folder / 'DynamoDBLocal_lib'}",
         "-jar",
         str(folder / _JAR),

@@ -55,9 +55,10 @@ def take_over_times(told: Told, traffic: Traffic) -> Iterator[float]:
 
 
 def hand_over_gaps(told: Told) -> Iterator[float]:
-    """From a handoff to the next token, as the reader received them."""
+    """From a handoff to the next token, for a reader who was there when it was handed over."""
+    left_at = {position - 1 for _, position in told.connected_at}
     for index, event in enumerate(told.events):
-        if event.name == "handoff":
+        if event.name == "handoff" and index in left_at:
             yield from _first(
                 later.at - event.at for later in told.events[index:] if later.name in _TOKENS
             )

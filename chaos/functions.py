@@ -22,7 +22,10 @@ _MOST_SANDBOXES = 500
 
 @asynccontextmanager
 async def functions_of(
-    source: Path, dynamodb_url: str, generations: Generations
+    source: Path,
+    dynamodb_url: str,
+    generations: Generations,
+    clock_offsets: Sequence[float],
 ) -> AsyncIterator[list[local.Running]]:
     """A function as it is deployed, and one whose sandboxes take many invocations at once.
 
@@ -37,7 +40,7 @@ async def functions_of(
                     generations,
                     concurrency=concurrency,
                     timeout=timeout,
-                    clock_offsets=CLOCK_OFFSETS,
+                    clock_offsets=clock_offsets,
                 )
             )
             for concurrency, timeout in ((1, TIMEOUT), (SHARED_CONCURRENCY, SHARED_TIMEOUT))

@@ -1,13 +1,28 @@
 """What is printed of a run: what was done, how it went, and every stream that went wrong."""
 
+import os
+import platform
 import statistics
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
 
 from chaos.faults import Fault
 from chaos.figures import Sample, calls, hand_over_gaps, resume_latencies, take_over_times, tokens
 from chaos.run import Report
 
 ENDS = ("done", "cancelled", "error")
+
+
+def machine() -> str:
+    """What the figures hold for, and how busy it was when they were made."""
+    cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(": ")[2] for line in cpuinfo if line.startswith("model name")]
+    processor = models[0] if models else platform.machine()
+    return (
+        f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} x {processor}, "
+        f"load {os.getloadavg()[0]:.1f}, {platform.platform()}, CPython {platform.python_version()}"
+    )
 
 
 def failures(report: Report) -> list[str]:
@@ -33,7 +48,8 @@ def render(report: Report) -> str:
         (
             table("what was done", ((fault, f"{injected[fault]:,}") for fault in Fault)),
             table("what came of it", _results(report)),
-            table("how long it took, in seconds, and what it cost", _figures(report)),
+            table("how long it took, in seconds", latencies(report)),
+            table("what an undisturbed answer costs", _costs(report)),
         )
     )
 
@@ -59,7 +75,8 @@ def _results(report: Report) -> Iterator[tuple[str, str]]:
     yield "left running", f"{len(report.left_running):,}"
 
 
-def _figures(report: Report) -> Iterator[tuple[str, str]]:
+def latencies(report: Report) -> Iterator[tuple[str, str]]:
+    """How long it took to go on after the three kinds of interruption."""
     resumed: list[float] = []
     taken_over: list[float] = []
     handed_over: list[float] = []
@@ -73,6 +90,9 @@ def _figures(report: Report) -> Iterator[tuple[str, str]]:
     yield "from a reconnect to the first missed event", str(Sample(resumed))
     yield "from a writer's kill to the next new token", str(Sample(taken_over))
     yield "from a handoff to the next new token", str(Sample(handed_over))
+
+
+def _costs(report: Report) -> Iterator[tuple[str, str]]:
     quiet = [
         played
         for played in report.played
@@ -84,8 +104,9 @@ def _figures(report: Report) -> Iterator[tuple[str, str]]:
         per_answer = calls(report.ledger.traffic(each.outcome.plan.number) for each in quiet)
         length = statistics.fmean(tokens(each.outcome.readers[0].events) for each in quiet)
         for operation, number in per_answer.items():
-            yield f"{operation} calls for an undisturbed answer", f"{number:.1f}"
-        yield "tokens of an undisturbed answer", f"{length:.0f}, n {len(quiet)}"
+            yield f"{operation} calls", f"{number:.1f}"
+        yield "tokens", f"{length:.0f}"
+    yield "answers", f"{len(quiet)}"
 
 
 def table(title: str, rows: Iterable[tuple[str, str]]) -> str:

@@ -10,7 +10,7 @@ import httpx
 
 from chaos.dynamodb import dynamodb_local, log
 from chaos.faults import Fault
-from chaos.functions import SOURCE, functions_of
+from chaos.functions import CLOCK_OFFSETS, SOURCE, functions_of
 from chaos.generations import Generations
 from chaos.history import History
 from chaos.plan import Plan
@@ -52,6 +52,7 @@ async def run(
     at_once: int,
     source: Path = SOURCE,
     patience: float = PATIENCE,
+    clock_offsets: Sequence[float] = CLOCK_OFFSETS,
 ) -> Report:
     """Play all plans, some at once; `source` is what the functions run.
 
@@ -69,7 +70,9 @@ async def run(
         await stack.enter_async_context(generations.listening())
         store = Store(upstream, by_number, ledger, history)
         await stack.enter_async_context(store.listening())
-        functions = await stack.enter_async_context(functions_of(source, store.url, generations))
+        functions = await stack.enter_async_context(
+            functions_of(source, store.url, generations, clock_offsets)
+        )
         sandboxes = Sandboxes(http, [function.control_url for function in functions])
         store.sandboxes = sandboxes
         report = Report(history, ledger, sandboxes, generations)

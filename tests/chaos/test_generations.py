@@ -1,0 +1,53 @@
+"""Who generates is known by its connection, and overlaps are counted but for frozen times."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from chaos.generations import Generation, Generations
+from chaos.plan import named
+from chaos.sandboxes import Frozen, Sandboxes
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+async def sandboxes() -> AsyncIterator[Sandboxes]:
+    async with httpx.AsyncClient() as http:
+        yield Sandboxes(http, controls=())
+
+
+async def test_a_generation_lasts_as_long_as_its_connection() -> None:
+    generations = Generations()
+    async with generations.listening():
+        host, _, port = generations.address.partition(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"42 {named(7)}and more\n".encode())
+        while not generations.of(7):  # noqa: ASYNC110 - nothing tells but the list itself
+            await asyncio.sleep(0.01)
+        (running,) = await generations.all_over(0)
+        assert (running.pid, running.ended) == (42, None)
+
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        assert await generations.all_over(5) == []
+
+
+async def test_an_overlap_is_as_long_as_two_are_at_work(sandboxes: Sandboxes) -> None:
+    generations = Generations()
+    generations.all = [Generation(1, 10, 0, 5), Generation(1, 11, 3, 9), Generation(2, 12, 0, 9)]
+
+    assert generations.longest_overlap(1, sandboxes) == 2
+    assert generations.longest_overlap(2, sandboxes) == 0
+
+
+async def test_who_is_frozen_is_not_at_work(sandboxes: Sandboxes) -> None:
+    generations = Generations()
+    generations.all = [Generation(1, 10, 0, 20), Generation(1, 11, 5, 30)]
+    sandboxes.frozen[10].append(Frozen(since=4, until=18))
+
+    assert generations.longest_overlap(1, sandboxes) == 2, "from the thaw on"

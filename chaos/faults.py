@@ -64,11 +64,11 @@ WHAT = {
     Fault.SLOW: "0.6 s before the put is carried out",
     Fault.LATE_ANSWER: "carried out at once, answered 2 s later; the client waits for 1.5 s",
     Fault.LATE_PUT: "held for 2 s and carried out then, when its retry has been",
-    Fault.OUTAGE: "the next 24 calls for this stream, puts and queries, fail with status 500",
+    Fault.OUTAGE: "the next 12 calls for this stream, puts and queries, fail with status 500",
     Fault.QUERY_FAILS: "InternalServerError, status 500",
     Fault.QUERY_UNANSWERED: "the connection closes without an answer",
-    Fault.STALE_QUERY: "an eventually consistent read without the newest record",
-    Fault.GAPPED_QUERY: "an eventually consistent read that lacks a record in its middle",
+    Fault.STALE_QUERY: "the next eventually consistent read with news lacks the newest record",
+    Fault.GAPPED_QUERY: "the next one with two records or more lacks one before the last",
     Fault.KILL_AFTER_SEND: "SIGKILL to the record's writer when a reader has received its event",
     Fault.CUT: "the connection is reset at this very byte",
     Fault.CUT_IN_CHARACTER: "reset within the bytes of a character that is not ASCII",
@@ -120,7 +120,7 @@ AT_BYTE = (
     Fault.HALF_OPEN,
     Fault.SLOW_READER,
 )
-CANCELS = (Fault.CANCEL, Fault.CANCEL_AT_FINISH, Fault.CANCEL_AT_TAKE_OVER)
+CANCELS = frozenset({Fault.CANCEL, Fault.CANCEL_AT_FINISH, Fault.CANCEL_AT_TAKE_OVER})
 # They cost an attempt without a word if the writer has not spoken yet, and five of those are given
 # up for good reason: no stream gets more than three.
 FATAL = frozenset(

@@ -92,11 +92,18 @@ MUTANTS = (
         shown_by=frozenset({Fault.CANCEL_AT_FINISH}),
     ),
     Mutant(
-        rule="deliver only without gaps",
-        file="app/event_log/dynamodb.py",
-        passage="        consecutive = _without_gaps(records, start)\n",
-        instead="        consecutive = records\n",
-        shown_by=frozenset({Fault.GAPPED_QUERY}),
+        rule="one key makes one stream",
+        file="app/generation/streams.py",
+        passage="stream_id=_derived_id(owner, key) if key else secrets.token_urlsafe(_ID_BYTES)",
+        instead="stream_id=secrets.token_urlsafe(_ID_BYTES)",
+        shown_by=frozenset({Fault.DUPLICATE_CREATE}),
+    ),
+    Mutant(
+        rule="another stream's cursor is refused",
+        file="app/api/frames.py",
+        passage="    if named != stream_id:\n",
+        instead="    if not stream_id:\n",
+        shown_by=frozenset({Fault.HOSTILE_CURSORS}),
     ),
 )
 
@@ -137,5 +144,7 @@ def _shows(plan: Plan, mutant: Mutant) -> bool:
         *(trouble.fault for trouble in plan.connections[:1] if trouble),
         plan.cancel,
         Fault.KILL_AFTER_SEND if plan.kill_after_send else None,
+        Fault.DUPLICATE_CREATE if plan.duplicates else None,
+        Fault.HOSTILE_CURSORS if plan.hostile else None,
     }
     return not plan.crowded and not mutant.shown_by.isdisjoint(planned)

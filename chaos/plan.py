@@ -136,7 +136,7 @@ def draw(seed: int, number: int) -> Plan:
     crowded = not quiet and chance.random() < _CROWDED
     is_long = not quiet and chance.random() < _LONG
     way = Way.POST if crowded else chance.choice(list(Way))
-    cancel = chance.choice(CANCELS) if not quiet and chance.random() < _CANCELLED else None
+    cancel = chance.choice(sorted(CANCELS)) if not quiet and chance.random() < _CANCELLED else None
     puts = {} if quiet else _draw_puts(chance)
     if cancel is Fault.CANCEL_AT_TAKE_OVER:
         puts[2 + _count(chance, _PUTS)] = Fault.KILL_BEFORE_PUT

@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 from chaos.faults import CANCELS, TO_THE_PROCESS, Fault
 from chaos.history import History
@@ -27,12 +28,14 @@ CANCEL_SECONDS = 3.0
 SLOW_SECONDS = 0.6
 # Longer than the client waits for an answer (app.table).
 LATE_SECONDS = 2.0
-OUTAGE_CALLS = 24
+OUTAGE_CALLS = 12
 
 _THROTTLED = b'{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"}'
 _FAILED = b'{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}'
 _TABLE_CALLS = frozenset({"CreateTable", "UpdateTimeToLive"})
-_FEWEST_FOR_A_GAP = 2
+# The faults that wait for a read that they can be done to, and how many items that must find.
+_BEHIND = frozenset({Fault.STALE_QUERY, Fault.GAPPED_QUERY})
+_FEWEST = {Fault.STALE_QUERY: 1, Fault.GAPPED_QUERY: 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,9 @@ class Store:
         elif call.operation == "Query":
             fault = plan.queries.get(traffic.queries)
             traffic.queries += 1
+            if fault in _BEHIND:
+                traffic.armed = fault
+            fault = traffic.armed if call.eventual and traffic.armed else _unless_behind(fault)
         return number, traffic, fault
 
     def done(self, number: int, fault: Fault, call: Call) -> None:
@@ -151,7 +157,7 @@ class Exchange:
         number, traffic, fault = found
         if call.kind == "cancelled":
             await traffic.cancelling(call)
-        if fault is not None and _applies(fault, call):
+        if fault is not None:
             return await self._do(fault, request, call, number, traffic)
         self._answer(await self._settled(request, call, number, traffic))
         return True
@@ -159,7 +165,7 @@ class Exchange:
     async def _do(
         self, fault: Fault, request: Message, call: Call, number: int, traffic: Traffic
     ) -> bool:
-        if fault not in CANCELS and not traffic.outage:
+        if fault not in CANCELS | _BEHIND and not traffic.outage:
             self.store.done(number, fault, call)
         if fault in TO_THE_PROCESS:
             return await self._shake(fault, request, call, number, traffic)
@@ -177,10 +183,23 @@ class Exchange:
                 traffic.outage = (traffic.outage or OUTAGE_CALLS) - 1
                 self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED)
             case Fault.STALE_QUERY | Fault.GAPPED_QUERY:
-                self._answer(_behind(await self._carry_out(request), fault))
+                await self._query_behind(fault, request, call, number, traffic)
             case _:
                 await self._delay(fault, request, call, number, traffic)
         return True
+
+    async def _query_behind(
+        self, fault: Fault, request: Message, call: Call, number: int, traffic: Traffic
+    ) -> None:
+        """Answer as another replica might, if there is enough to be behind with; else next time."""
+        answer = await self._carry_out(request)
+        items = json.loads(answer.body).get("Items", [])
+        if len(items) < _FEWEST[fault]:
+            self._answer(answer.raw)
+            return
+        traffic.armed = None
+        self.store.done(number, fault, call)
+        self._answer(_behind(items, fault))
 
     async def _shake(
         self, fault: Fault, request: Message, call: Call, number: int, traffic: Traffic
@@ -268,22 +287,16 @@ def _cancels(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
             return None
 
 
-def _applies(fault: Fault, call: Call) -> bool:
+def _unless_behind(fault: Fault | None) -> Fault | None:
     """An eventually consistent read may be behind; a consistent one never is."""
-    return fault not in {Fault.STALE_QUERY, Fault.GAPPED_QUERY} or call.eventual
+    return None if fault in _BEHIND else fault
 
 
-def _behind(answer: Message, fault: Fault) -> bytes:
-    """A query's answer as another replica might give it."""
-    page = json.loads(answer.body)
-    items = page["Items"]
-    if fault is Fault.STALE_QUERY:
-        del items[-1:]
-    elif len(items) > _FEWEST_FOR_A_GAP:
-        del items[len(items) // 2]
-    else:
-        del items[:-1]
-    page["Count"] = page["ScannedCount"] = len(items)
+def _behind(items: list[dict[str, Any]], fault: Fault) -> bytes:
+    """A query's answer without its last item, or without one before that."""
+    lacking = len(items) - 1 if fault is Fault.STALE_QUERY else (len(items) - 1) // 2
+    rest = items[:lacking] + items[lacking + 1 :]
+    page = {"Items": rest, "Count": len(rest), "ScannedCount": len(rest)}
     body = json.dumps(page).encode()
     return _head(HTTPStatus.OK, body) + body
 

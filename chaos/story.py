@@ -202,9 +202,7 @@ class Story:
                     http,
                     f"{wire.url}{path}",
                     on_event=lambda event: self._received(event, told, nth),
-                    on_connect=lambda: told.connected_at.append(
-                        (time.monotonic(), len(told.events))
-                    ),
+                    on_connect=lambda: self._connected(told, nth),
                     silence=SILENCE,
                 )
                 try:
@@ -222,6 +220,10 @@ class Story:
                 else:
                     self._history.note(number, f"reader {nth} was told 204")
                     return
+
+    def _connected(self, told: Told, nth: int) -> None:
+        told.connected_at.append((time.monotonic(), len(told.events)))
+        self._history.note(self._plan.number, f"reader {nth} connects behind {len(told.events)}")
 
     def _received(self, event: Event, told: Told, nth: int) -> None:
         told.events.append(event)

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from chaos.faults import Fault
 from chaos.plan import number_of
 
 _PID = re.compile(r"app/pid-(\d+)")
@@ -77,6 +78,7 @@ class Traffic:
     puts: int = 0
     queries: int = 0
     outage: int = 0
+    armed: Fault | None = None
     calls: dict[str, int] = field(default_factory=dict)
     streams: set[str] = field(default_factory=set)
     writers: dict[tuple[str, int], int] = field(default_factory=dict)

@@ -18,7 +18,7 @@ from local.options import PROJECT
 from local.process import Process
 from local.watchdog import Watchdog
 
-_START_SECONDS = 30.0
+_START_SECONDS = 90.0
 _JAR = "DynamoDBLocal.jar"
 
 

@@ -68,13 +68,13 @@ async def run(
         http = await stack.enter_async_context(httpx.AsyncClient(limits=limits, trust_env=False))
         upstream = await stack.enter_async_context(dynamodb_local())
         await stack.enter_async_context(generations.listening())
-        store = Store(upstream, by_number, ledger, history)
+        sandboxes = Sandboxes(http)
+        store = Store(upstream, by_number, ledger=ledger, history=history, sandboxes=sandboxes)
         await stack.enter_async_context(store.listening())
         functions = await stack.enter_async_context(
             functions_of(source, store.url, generations, clock_offsets)
         )
-        sandboxes = Sandboxes(http, [function.control_url for function in functions])
-        store.sandboxes = sandboxes
+        sandboxes.controls += [function.control_url for function in functions]
         report = Report(history, ledger, sandboxes, generations)
         slots = asyncio.Semaphore(at_once)
 

@@ -5,7 +5,6 @@ import os
 import signal
 import time
 from collections import defaultdict
-from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -29,7 +28,7 @@ class Sandboxes:
     """
 
     http: httpx.AsyncClient
-    controls: Sequence[str]
+    controls: list[str] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)
     frozen: defaultdict[int, list[Frozen]] = field(default_factory=lambda: defaultdict(list))
 

@@ -30,8 +30,9 @@ SLOW_SECONDS = 0.6
 LATE_SECONDS = 2.0
 OUTAGE_CALLS = 12
 
-_THROTTLED = b'{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException"}'
-_FAILED = b'{"__type":"com.amazonaws.dynamodb.v20120810#InternalServerError"}'
+_THROTTLED = "ProvisionedThroughputExceededException"
+_FAILED = "InternalServerError"
+_BEFORE_PUT = frozenset({Fault.KILL_BEFORE_PUT, Fault.FREEZE_BEFORE_PUT})
 _TABLE_CALLS = frozenset({"CreateTable", "UpdateTimeToLive"})
 # The faults that wait for a read that they can be done to, and how many items that must find.
 _BEHIND = frozenset({Fault.STALE_QUERY, Fault.GAPPED_QUERY})
@@ -46,24 +47,36 @@ class Message:
     headers: Mapping[str, str]
     body: bytes
 
-    @property
-    def raw(self) -> bytes:
-        return self.head + self.body
+
+@dataclass(frozen=True, slots=True)
+class Passing:
+    """A call on its way: the request it came as, and whose it is."""
+
+    request: Message
+    call: Call
+    number: int
+    traffic: Traffic
 
 
 class Store:
     """The proxy. `url` is where the sandboxes find it."""
 
     def __init__(
-        self, upstream: str, plans: Mapping[int, Plan], ledger: Ledger, history: History
+        self,
+        upstream: str,
+        plans: Mapping[int, Plan],
+        *,
+        ledger: Ledger,
+        history: History,
+        sandboxes: Sandboxes,
     ) -> None:
         host, _, port = upstream.removeprefix("http://").partition(":")
         self._upstream = (host, int(port))
         self._plans = plans
         self._ledger = ledger
-        self._history = history
+        self.history = history
+        self.sandboxes = sandboxes
         self.url = ""
-        self.sandboxes: Sandboxes | None = None
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
@@ -94,43 +107,23 @@ class Store:
         up_reader, up_writer = await asyncio.open_connection(*self._upstream)
         with closing(up_writer):
             exchange = Exchange(self, up_reader, up_writer, writer)
-            while True:
-                if not await exchange.pass_on(await _read(reader)):
-                    return
+            while await exchange.pass_on(await _read(reader)):
+                pass
 
-    def fault_of(self, call: Call) -> tuple[int, Traffic, Fault | None] | None:
-        """The plan that a call belongs to, and its fault; counts the call."""
+    def admit(self, request: Message) -> tuple[Passing, Fault | None] | None:
+        """Count a call, and find its fault; None for a call that is about no plan's stream."""
+        operation = request.headers.get("x-amz-target", "").rpartition(".")[2]
+        if operation in _TABLE_CALLS:
+            return None
+        call = parse(operation, request.headers.get("user-agent", ""), request.body)
+        self.sandboxes.seen.add(call.pid)
         number = self._ledger.number_of(call)
         if number is None or number not in self._plans:
             return None
         plan, traffic = self._plans[number], self._ledger.traffic(number)
         traffic.streams.add(call.stream_id)
         traffic.calls[call.operation] = traffic.calls.get(call.operation, 0) + 1
-        if traffic.outage > 0:
-            return number, traffic, Fault.OUTAGE
-        fault: Fault | None = None
-        if call.operation == "PutItem":
-            fault = plan.puts.get(traffic.puts) or _cancels(plan, call, traffic)
-            traffic.puts += 1
-        elif call.operation == "Query":
-            fault = plan.queries.get(traffic.queries)
-            traffic.queries += 1
-            if fault in _BEHIND:
-                traffic.armed = fault
-            fault = traffic.armed if call.eventual and traffic.armed else _unless_behind(fault)
-        return number, traffic, fault
-
-    def done(self, number: int, fault: Fault, call: Call) -> None:
-        """Remember a fault."""
-        self._history.inject(number, fault, str(call))
-
-    def note(self, number: int, what: str) -> None:
-        self._history.note(number, what)
-
-    def sandboxes_now(self) -> Sandboxes:
-        """Those that the faults are done to."""
-        assert self.sandboxes is not None
-        return self.sandboxes
+        return Passing(request, call, number, traffic), _fault(plan, call, traffic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,94 +137,81 @@ class Exchange:
 
     async def pass_on(self, request: Message) -> bool:
         """Pass one call on, or do its fault; False if the connection is to be closed."""
-        operation = request.headers.get("x-amz-target", "").rpartition(".")[2]
-        if operation in _TABLE_CALLS:
-            self._answer((await self._carry_out(request)).raw)
+        admitted = self.store.admit(request)
+        if admitted is None:
+            self._answer(await self._carry_out(request))
             return True
-        call = parse(operation, request.headers.get("user-agent", ""), request.body)
-        self.store.sandboxes_now().seen.add(call.pid)
-        found = self.store.fault_of(call)
-        if found is None:
-            self._answer((await self._carry_out(request)).raw)
+        passing, fault = admitted
+        if passing.call.kind == "cancelled":
+            await passing.traffic.cancelling(passing.call)
+        if fault is None:
+            self._answer(await self._settled(passing))
             return True
-        number, traffic, fault = found
-        if call.kind == "cancelled":
-            await traffic.cancelling(call)
-        if fault is not None:
-            return await self._do(fault, request, call, number, traffic)
-        self._answer(await self._settled(request, call, number, traffic))
-        return True
+        return await self._do(fault, passing)
 
-    async def _do(
-        self, fault: Fault, request: Message, call: Call, number: int, traffic: Traffic
-    ) -> bool:
+    async def _do(self, fault: Fault, passing: Passing) -> bool:
+        traffic = passing.traffic
+        # Those are counted where they are done, and a long outage once.
         if fault not in CANCELS | _BEHIND and not traffic.outage:
-            self.store.done(number, fault, call)
+            self._note(fault, passing)
         if fault in TO_THE_PROCESS:
-            return await self._shake(fault, request, call, number, traffic)
+            return await self._shake(fault, passing)
         match fault:
             case Fault.REFUSE:
                 return False
             case Fault.LOSE_ANSWER | Fault.QUERY_UNANSWERED:
-                await self._settled(request, call, number, traffic)
+                await self._settled(passing)
                 return False
             case Fault.THROTTLE:
-                self._refuse(HTTPStatus.BAD_REQUEST, _THROTTLED)
+                self._answer(_refusal(HTTPStatus.BAD_REQUEST, _THROTTLED))
             case Fault.FAIL | Fault.QUERY_FAILS:
-                self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED)
+                self._answer(_refusal(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED))
             case Fault.OUTAGE:
                 traffic.outage = (traffic.outage or OUTAGE_CALLS) - 1
-                self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED)
+                self._answer(_refusal(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED))
             case Fault.STALE_QUERY | Fault.GAPPED_QUERY:
-                await self._query_behind(fault, request, call, number, traffic)
+                await self._fall_behind(fault, passing)
             case _:
-                await self._delay(fault, request, call, number, traffic)
+                await self._delay(fault, passing)
         return True
 
-    async def _query_behind(
-        self, fault: Fault, request: Message, call: Call, number: int, traffic: Traffic
-    ) -> None:
+    async def _fall_behind(self, fault: Fault, passing: Passing) -> None:
         """Answer as another replica might, if there is enough to be behind with; else next time."""
-        answer = await self._carry_out(request)
+        answer = await self._carry_out(passing.request)
         items = json.loads(answer.body).get("Items", [])
         if len(items) < _FEWEST[fault]:
-            self._answer(answer.raw)
+            self._answer(answer)
             return
-        traffic.armed = None
-        self.store.done(number, fault, call)
+        passing.traffic.armed = None
+        self._note(fault, passing)
         self._answer(_behind(items, fault))
 
-    async def _shake(
-        self, fault: Fault, request: Message, call: Call, number: int, traffic: Traffic
-    ) -> bool:
+    async def _shake(self, fault: Fault, passing: Passing) -> bool:
         """Do something to the process that calls; False if there is nobody to answer."""
-        sandboxes = self.store.sandboxes_now()
-        if fault in {Fault.FREEZE_BEFORE_PUT, Fault.KILL_BEFORE_PUT}:
-            answer = b""
-        else:
-            answer = await self._settled(request, call, number, traffic)
+        sandboxes, call = self.store.sandboxes, passing.call
+        answer = None if fault in _BEFORE_PUT else await self._settled(passing)
         match fault:
             case Fault.TERMINATE:
                 sandboxes.terminate(call.pid)
             case Fault.FREEZE_BEFORE_PUT | Fault.FREEZE_AFTER_PUT:
                 await sandboxes.freeze(call.pid)
-                happened = await traffic.taken_over(call, TAKE_OVER_SECONDS)
-                self.store.note(number, f"{'taken over' if happened else 'not taken over'}; thaw")
-                answer = answer or await self._settled(request, call, number, traffic)
+                happened = await passing.traffic.taken_over(call, TAKE_OVER_SECONDS)
+                answer = answer or await self._settled(passing)
                 await sandboxes.thaw(call.pid)
+                what = "taken over" if happened else "not taken over"
+                self.store.history.note(passing.number, f"process {call.pid} thawed, {what}")
             case _:
-                if fault is Fault.KILL_ACKNOWLEDGED:
+                if fault is Fault.KILL_ACKNOWLEDGED and answer:
                     self._answer(answer)
                     await self.down.drain()
-                traffic.killed.append((call.stream_id, call.pid, time.monotonic()))
+                passing.traffic.killed.append((call.stream_id, call.pid, time.monotonic()))
                 sandboxes.kill(call.pid)
                 return False
-        self._answer(answer)
+        if answer:
+            self._answer(answer)
         return True
 
-    async def _delay(
-        self, fault: Fault, request: Message, call: Call, number: int, traffic: Traffic
-    ) -> None:
+    async def _delay(self, fault: Fault, passing: Passing) -> None:
         """Carry a call out and answer it, one or both of them late."""
         match fault:
             case Fault.SLOW:
@@ -239,37 +219,58 @@ class Exchange:
             case Fault.LATE_PUT:
                 await asyncio.sleep(LATE_SECONDS)
             case Fault.CANCEL | Fault.CANCEL_AT_FINISH | Fault.CANCEL_AT_TAKE_OVER:
-                traffic.cancel_wanted.set()
+                passing.traffic.cancel_wanted.set()
                 if fault is not Fault.CANCEL:
-                    await traffic.cancelled(call, CANCEL_SECONDS)
+                    await passing.traffic.cancelled(passing.call, CANCEL_SECONDS)
             case Fault.LATE_ANSWER:
                 pass
             case _:
                 raise ValueError(f"no fault of the store: {fault}")
-        answer = await self._settled(request, call, number, traffic)
+        answer = await self._settled(passing)
         if fault is Fault.LATE_ANSWER:
             await asyncio.sleep(LATE_SECONDS)
         self._answer(answer)
 
-    async def _settled(self, request: Message, call: Call, number: int, traffic: Traffic) -> bytes:
+    async def _settled(self, passing: Passing) -> Message:
         """Have a call carried out, and note what it came to."""
-        answer = await self._carry_out(request)
+        answer, call = await self._carry_out(passing.request), passing.call
         if call.operation == "PutItem":
             taken = answer.head.startswith(b"HTTP/1.1 200")
-            self.store.note(number, f"{call}: {'stands' if taken else answer.head[9:12].decode()}")
+            what = "stands" if taken else "refused"
+            self.store.history.note(passing.number, f"{call}: {what}")
             if taken:
-                await traffic.acknowledged(call)
-        return answer.raw
+                await passing.traffic.acknowledged(call)
+        return answer
 
     async def _carry_out(self, request: Message) -> Message:
-        self.up_writer.write(request.raw)
+        self.up_writer.write(request.head + request.body)
         return await _read(self.up_reader)
 
-    def _answer(self, answer: bytes) -> None:
-        self.down.write(answer)
+    def _answer(self, answer: Message) -> None:
+        self.down.write(answer.head + answer.body)
 
-    def _refuse(self, status: HTTPStatus, body: bytes) -> None:
-        self.down.write(_head(status, body) + body)
+    def _note(self, fault: Fault, passing: Passing) -> None:
+        self.store.history.inject(passing.number, fault, str(passing.call))
+
+
+def _fault(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
+    """What is to be done to a call; counts it."""
+    if traffic.outage > 0:
+        return Fault.OUTAGE
+    match call.operation:
+        case "PutItem":
+            fault = plan.puts.get(traffic.puts) or _cancels(plan, call, traffic)
+            traffic.puts += 1
+            return fault
+        case "Query":
+            fault = plan.queries.get(traffic.queries)
+            traffic.queries += 1
+            if fault in _BEHIND:
+                # An eventually consistent read may be behind; a consistent one never is.
+                traffic.armed, fault = fault, None
+            return traffic.armed if traffic.armed and call.eventual else fault
+        case _:
+            return None
 
 
 def _cancels(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
@@ -287,27 +288,27 @@ def _cancels(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
             return None
 
 
-def _unless_behind(fault: Fault | None) -> Fault | None:
-    """An eventually consistent read may be behind; a consistent one never is."""
-    return None if fault in _BEHIND else fault
-
-
-def _behind(items: list[dict[str, Any]], fault: Fault) -> bytes:
+def _behind(items: list[dict[str, Any]], fault: Fault) -> Message:
     """A query's answer without its last item, or without one before that."""
     lacking = len(items) - 1 if fault is Fault.STALE_QUERY else (len(items) - 1) // 2
     rest = items[:lacking] + items[lacking + 1 :]
     page = {"Items": rest, "Count": len(rest), "ScannedCount": len(rest)}
-    body = json.dumps(page).encode()
-    return _head(HTTPStatus.OK, body) + body
+    return _message(HTTPStatus.OK, page)
 
 
-def _head(status: HTTPStatus, body: bytes) -> bytes:
-    lines = (
-        f"HTTP/1.1 {status} {status.phrase}",
-        "Content-Type: application/x-amz-json-1.0",
-        f"Content-Length: {len(body)}",
-    )
-    return "\r\n".join([*lines, "", ""]).encode()
+def _refusal(status: HTTPStatus, error: str) -> Message:
+    return _message(status, {"__type": f"com.amazonaws.dynamodb.v20120810#{error}"})
+
+
+def _message(status: HTTPStatus, content: object) -> Message:
+    body = json.dumps(content).encode()
+    headers = {
+        "Content-Type": "application/x-amz-json-1.0",
+        "Content-Length": str(len(body)),
+    }
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    first = f"HTTP/1.1 {status} {status.phrase}"
+    return Message("\r\n".join([first, *lines, "", ""]).encode(), headers, body)
 
 
 async def _read(reader: asyncio.StreamReader) -> Message:

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 async def sandboxes() -> AsyncIterator[Sandboxes]:
     async with httpx.AsyncClient() as http:
-        yield Sandboxes(http, controls=())
+        yield Sandboxes(http)
 
 
 async def test_a_generation_lasts_as_long_as_its_connection() -> None:

@@ -139,8 +139,8 @@ async def play(moto_url: str, process: "subprocess.Popen[bytes]") -> AsyncIterat
         async def played(plan: Plan) -> Played:
             table = await asyncio.to_thread(create_table, moto_url)
             ledger, history = Ledger(), History()
-            store = Store(moto_url, {plan.number: plan}, ledger, history)
-            store.sandboxes = Sandboxes(http, controls=())
+            plans, sandboxes = {plan.number: plan}, Sandboxes(http)
+            store = Store(moto_url, plans, ledger=ledger, history=history, sandboxes=sandboxes)
             await stack.enter_async_context(store.listening())
             return Played(moto_url, store.url, table, process.pid, ledger, history)
 

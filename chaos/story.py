@@ -27,6 +27,8 @@ PATIENCE = 150.0
 # What the function URL says when a sandbox ends before its answer has begun, or none is free.
 PLATFORM = frozenset({429, 500, 502, 503})
 _PAUSE = 0.5
+# Longer than a sandbox stays frozen, and than it takes to start on a busy machine.
+_POST_SECONDS = 20.0
 _DUPLICATES_BODY = "another question"
 
 
@@ -152,7 +154,7 @@ class Story:
             nth += 1
             try:
                 answer = await self._http.post(
-                    f"{url}{path}", json=body, headers=headers, timeout=SILENCE
+                    f"{url}{path}", json=body, headers=headers, timeout=_POST_SECONDS
                 )
             except httpx.TransportError:
                 answer = None

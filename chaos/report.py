@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from chaos.faults import Fault
+from chaos.faults import WHAT, Fault
 from chaos.figures import Sample, calls, hand_over_gaps, resume_latencies, take_over_times, tokens
 from chaos.run import Report
 
@@ -46,7 +46,9 @@ def render(report: Report) -> str:
     injected = report.history.injected
     return "\n\n".join(
         (
-            table("what was done", ((fault, f"{injected[fault]:,}") for fault in Fault)),
+            table(
+                "what was done", ((fault, f"{injected[fault]:,}", WHAT[fault]) for fault in Fault)
+            ),
             table("what came of it", _results(report)),
             table("how long it took, in seconds", latencies(report)),
             table("what an undisturbed answer costs", _costs(report)),
@@ -109,8 +111,12 @@ def _costs(report: Report) -> Iterator[tuple[str, str]]:
     yield "answers", f"{len(quiet)}"
 
 
-def table(title: str, rows: Iterable[tuple[str, str]]) -> str:
-    """A table in plain text, under its title."""
+def table(title: str, rows: Iterable[tuple[str, ...]]) -> str:
+    """A table in plain text, under its title: what, how much, and perhaps what that is."""
     lines = list(rows)
-    width = max(len(what) for what, _ in lines)
-    return "\n".join([title, *(f"  {what:<{width}}  {value:>10}" for what, value in lines)])
+    width = max(len(line[0]) for line in lines)
+    return "\n".join([title, *(_line(width, *line) for line in lines)])
+
+
+def _line(width: int, what: str, value: str, explained: str = "") -> str:
+    return f"  {what:<{width}}  {value:>10}  {explained}".rstrip()

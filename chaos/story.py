@@ -5,7 +5,6 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
@@ -107,14 +106,11 @@ class Story:
             self.outcome.readers.append(first)
             reading = tasks.create_task(self._read(path, first, nth=0))
             others = [tasks.create_task(self._join(first, nth)) for nth in range(1, plan.readers)]
-            attending = [
-                tasks.create_task(task)
-                for wanted, task in (
-                    (plan.cancel is not None, self._cancel(first)),
-                    (plan.hostile, self._be_hostile(first)),
-                )
-                if wanted or task.close()
-            ]
+            attending = []
+            if plan.cancel is not None:
+                attending.append(tasks.create_task(self._cancel(first, plan.cancel)))
+            if plan.hostile:
+                attending.append(tasks.create_task(self._be_hostile(first)))
             await reading
             await asyncio.gather(*others)
             self._traffic.over.set()
@@ -176,52 +172,52 @@ class Story:
         await self._read(f"/streams/{first.stream_id}/events", told, nth=nth)
 
     async def _read(self, path: str, told: Told, *, nth: int) -> None:
-        """Be an EventSource to the end; where one gives up, do what a page does: make another."""
-        number, crowd = self._plan.number, self._plan.crowded
+        """Read to the end, through a wire of one's own."""
+        crowd, functions = self._plan.crowded, self._functions
         if nth == 1 and crowd:
-            self._history.inject(number, Fault.CROWD, f"{self._plan.readers} readers")
+            self._history.inject(self._plan.number, Fault.CROWD, f"{self._plan.readers} readers")
         troubles = self._plan.connections if nth == 0 else ()
-        functions = self._functions
 
         def done(trouble: AtByte, byte: int) -> None:
-            self._history.inject(number, trouble.fault, f"byte {byte} of reader {nth}")
+            where = f"byte {byte} of reader {nth}"
+            self._history.inject(self._plan.number, trouble.fault, where)
 
-        async with AsyncExitStack() as stack:
-            wire = await stack.enter_async_context(
-                Wire(
-                    lambda connection: functions[
-                        0 if crowd else (nth + connection) % len(functions)
-                    ],
-                    lambda connection: troubles[connection] if connection < len(troubles) else None,
-                    done,
-                ).open()
+        wire = Wire(
+            lambda connection: functions[0 if crowd else (nth + connection) % len(functions)],
+            lambda connection: troubles[connection] if connection < len(troubles) else None,
+            done,
+        )
+        limits = httpx.Limits(max_keepalive_connections=0)
+        async with wire.open(), httpx.AsyncClient(limits=limits, trust_env=False) as http:
+            await self._follow(http, f"{wire.url}{path}", wire.url, told, nth)
+
+    async def _follow(
+        self, http: httpx.AsyncClient, url: str, wire_url: str, told: Told, nth: int
+    ) -> None:
+        """Be an EventSource; where one gives up, do what a page does: make another."""
+        while True:
+            source = EventSource(
+                http,
+                url,
+                on_event=lambda event: self._received(event, told, nth),
+                on_connect=lambda: self._connected(told, nth),
+                silence=SILENCE,
             )
-            http = await stack.enter_async_context(
-                httpx.AsyncClient(limits=httpx.Limits(max_keepalive_connections=0), trust_env=False)
-            )
-            while True:
-                source = EventSource(
-                    http,
-                    f"{wire.url}{path}",
-                    on_event=lambda event: self._received(event, told, nth),
-                    on_connect=lambda: self._connected(told, nth),
-                    silence=SILENCE,
-                )
-                try:
-                    await source.follow()
-                except PermanentFailure as failure:
-                    self._history.note(number, f"reader {nth} gave up: {failure}")
-                    told.gave_up.append(failure.status)
-                    if failure.status not in PLATFORM:
-                        self.outcome.wrong.append(f"a reader was refused: {failure}")
-                        return
-                    await asyncio.sleep(_PAUSE)
-                    if told.events:
-                        cursor = told.events[-1].id
-                        path = f"/streams/{told.stream_id}/events?last_event_id={cursor}"
-                else:
-                    self._history.note(number, f"reader {nth} was told 204")
+            try:
+                await source.follow()
+            except PermanentFailure as failure:
+                self._history.note(self._plan.number, f"reader {nth} gave up: {failure}")
+                told.gave_up.append(failure.status)
+                if failure.status not in PLATFORM:
+                    self.outcome.wrong.append(f"a reader was refused: {failure}")
                     return
+            else:
+                self._history.note(self._plan.number, f"reader {nth} was told 204")
+                return
+            await asyncio.sleep(_PAUSE)
+            if told.events:
+                cursor = told.events[-1].id
+                url = f"{wire_url}/streams/{told.stream_id}/events?last_event_id={cursor}"
 
     def _connected(self, told: Told, nth: int) -> None:
         told.connected_at.append((time.monotonic(), len(told.events)))
@@ -253,7 +249,7 @@ class Story:
 
     # Disturbing it
 
-    async def _cancel(self, first: Told) -> None:
+    async def _cancel(self, first: Told, fault: Fault) -> None:
         """Stop it when the store says so; not at all if that never comes."""
         over = asyncio.create_task(self._traffic.over.wait())
         wanted = asyncio.create_task(self._traffic.cancel_wanted.wait())
@@ -262,8 +258,7 @@ class Story:
         wanted.cancel()
         if not self._traffic.cancel_wanted.is_set():
             return
-        assert self._plan.cancel is not None
-        self._history.inject(self._plan.number, self._plan.cancel, "now")
+        self._history.inject(self._plan.number, fault, "now")
         await self._heard(first, 0)
         self.outcome.snapshot = await self._post(f"/streams/{first.stream_id}/cancel", nth=1)
         self._history.note(self._plan.number, f"cancel says {self.outcome.snapshot.get('status')}")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -115,7 +116,7 @@ class Traffic:
         """Wait until a canceller's put is on its way; False if none comes."""
         return await self._until(lambda: call.stream_id in self._cancelling, seconds)
 
-    async def _until(self, condition: Any, seconds: float) -> bool:
+    async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
         try:
             async with asyncio.timeout(seconds), self._changed:
                 await self._changed.wait_for(condition)

@@ -44,6 +44,7 @@ def failures(report: Report) -> list[str]:
 def render(report: Report) -> str:
     """The tables."""
     injected = report.history.injected
+    done = ((fault, f"{injected[fault]:,}", WHAT[fault]) for fault in Fault)
     return "\n\n".join(
         (
             table(

@@ -47,9 +47,7 @@ def render(report: Report) -> str:
     done = ((fault, f"{injected[fault]:,}", WHAT[fault]) for fault in Fault)
     return "\n\n".join(
         (
-            table(
-                "what was done", ((fault, f"{injected[fault]:,}", WHAT[fault]) for fault in Fault)
-            ),
+            table("what was done", done),
             table("what came of it", _results(report)),
             table("how long it took, in seconds", latencies(report)),
             table("what an undisturbed answer costs", _costs(report)),

@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, help="replay this run's schedule")
     parser.add_argument("--stream", type=int, help="play this one of the run's streams alone")
     parser.add_argument("--histories", type=Path, help="a folder for all that happened to each")
-    parser.add_argument("--at-once", type=int, default=12, help="how many are played at once")
+    parser.add_argument("--at-once", type=int, default=8, help="how many are played at once")
     parser.add_argument(
         "--mutants", action="store_true", help="take rules out of the code: all must be found"
     )

@@ -15,6 +15,8 @@ import httpx
 from httpx_sse._decoders import SSEDecoder
 
 DEFAULT_RETRY_MS = 3000
+# How long an answer may take to begin: a cold start on a busy machine.
+BEGIN_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -43,8 +45,8 @@ class PermanentFailure(Exception):
 class EventSource:
     """Follows one URL until the server says 204. `on_event` sees each event as it comes.
 
-    `on_connect` is told before each connection. A connection that says nothing for `silence`
-    seconds is taken for dead, as TCP or a watchdog would sooner or later.
+    `on_connect` is told before each connection. An answer that has begun and then says nothing for
+    `silence` seconds is taken for dead, as TCP or a watchdog would sooner or later.
     """
 
     http: httpx.AsyncClient
@@ -71,7 +73,7 @@ class EventSource:
             headers["Last-Event-ID"] = self.last_event_id
         try:
             async with self.http.stream(
-                "GET", self.url, headers=headers, timeout=self.silence
+                "GET", self.url, headers=headers, timeout=BEGIN_SECONDS
             ) as response:
                 if response.status_code == httpx.codes.NO_CONTENT:
                     return False
@@ -81,13 +83,14 @@ class EventSource:
                 async for event in self._read(response):
                     self.events.append(event)
                     self.on_event(event)
-        except httpx.TransportError:
+        except (httpx.TransportError, TimeoutError):
             pass
         return True
 
     async def _read(self, response: httpx.Response) -> AsyncIterator[Event]:
         decoder = SSEDecoder()
-        async for line in response.aiter_lines():
+        lines = response.aiter_lines()
+        while (line := await self._next(lines)) is not None:
             if line.startswith("retry: "):
                 # In force as soon as it is read, also in a block that never ends in an event.
                 self.retry_ms = int(line.removeprefix("retry: "))
@@ -95,6 +98,10 @@ class EventSource:
             if sse is not None:
                 self.last_event_id = sse.id
                 yield Event(sse.id, sse.event, json.loads(sse.data), time.monotonic())
+
+    async def _next(self, lines: AsyncIterator[str]) -> str | None:
+        async with asyncio.timeout(self.silence):
+            return await anext(lines, None)
 
 
 def text(events: list[Event], name: str = "answer") -> str:

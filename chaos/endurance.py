@@ -44,7 +44,7 @@ async def rows() -> list[tuple[str, str]]:
             for mark, size in resident
         ),
         *(
-            (f"{readers} readers of one sandbox, behind the first to hear", f"{lag} s")
+            (f"seconds that {readers} readers of one sandbox hear behind the first", str(lag))
             for readers, lag in crowds
         ),
     ]

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Self
 
 # As browsers send it: the host in lower case, and no port that goes without saying.
-_ORIGIN = re.compile(r"(https?)://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(:[0-9]+)?")
-_UNSAID = {("https", ":443"), ("http", ":80")}
+_ORIGIN = re.compile(r"(https?)://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[0-9]+)?")
+_UNSAID = {"https": ":443", "http": ":80"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,13 +106,14 @@ def _number(environ: Mapping[str, str], name: str) -> int | None:
 
 
 def _origins(text: str) -> tuple[str, ...]:
-    origins = tuple(each.strip() for each in text.split(",") if each.strip())
-    for origin in origins:
-        match = _ORIGIN.fullmatch(origin)
-        if match is None or match.groups() in _UNSAID:
-            raise ValueError(
-                "ALLOWED_ORIGINS must be origins as browsers send them, comma separated, such as "
-                "https://app.example.com: lower case, no path, no slash at the end, no wildcard, "
-                "no port 443"
-            )
-    return origins
+    return tuple(_origin(each.strip()) for each in text.split(",") if each.strip())
+
+
+def _origin(text: str) -> str:
+    match = _ORIGIN.fullmatch(text)
+    if match is None:
+        raise ValueError(
+            "ALLOWED_ORIGINS must be origins as browsers send them, comma separated, such as "
+            "https://app.example.com: lower case, no path, no slash at the end, no wildcard"
+        )
+    return text.removesuffix(_UNSAID[match[1]])

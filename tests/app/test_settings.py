@@ -37,7 +37,7 @@ def test_anything_else_is_a_mistake(name: str, text: str) -> None:
 
 
 def test_origins_are_taken_as_browsers_send_them() -> None:
-    text = "https://app.example.com, http://localhost:3000,https://[::1]:8443"
+    text = "https://app.example.com:443, http://localhost:3000,https://[::1]:8443"
 
     assert Settings.from_environ(TABLE | {"ALLOWED_ORIGINS": text}).allowed_origins == (
         "https://app.example.com",
@@ -54,8 +54,6 @@ def test_origins_are_taken_as_browsers_send_them() -> None:
         "https://app.example.com/",
         "https://app.example.com/page",
         "https://App.example.com",
-        "https://app.example.com:443",
-        "http://app.example.com:80",
         "https://*.example.com",
     ],
 )

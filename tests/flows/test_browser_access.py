@@ -159,8 +159,10 @@ async def test_a_token_that_is_withdrawn_in_mid_answer_is_asked_for_where_the_an
     model, env = gate
 
     async def withdrawn(route: Route) -> None:
+        # With an API token falls every stream's token that it has signed.
+        url = re.sub(r"(token=[^&]+)....", r"\1AAAA", route.request.url)
         headers = {**route.request.headers, "authorization": f"Bearer {TOKEN[::-1]}"}
-        await route.continue_(headers=headers)
+        await route.continue_(headers=headers, url=url)
 
     async with start({**env, **CLOSED}, **WARM) as function:
         page = await browser.open(function)
@@ -224,7 +226,7 @@ async def test_over_a_limit_the_page_says_when_to_try_again(
         await other.keyboard.press("Enter")
         await shows(other, "failed")
         error = str(await other.get_by_test_id("error").text_content())
-        assert re.search(r"Possible again at 00:00:\d\d\.", error), "when the day ends"
+        assert re.search(r"Possible again at \d\d:\d\d:\d\d\.", error)
         assert await other.get_by_test_id("prompt").input_value() == "and this?"
         assert await other.get_by_test_id("again").is_visible()
         await conversation.finish()

@@ -13,6 +13,8 @@ _AROUND_A_MESSAGE = 16
 
 def at_most(request: Request) -> int:
     """The tokens that one attempt at a request may cost: none is shorter than a byte."""
-    texts = [request.system or "", *(message.content for message in request.messages)]
+    texts = [message.content for message in request.messages]
+    if request.system is not None:
+        texts.append(request.system)
     size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
     return size + len(texts) * _AROUND_A_MESSAGE + request.max_tokens

@@ -26,7 +26,8 @@ async def test_streams_that_are_killed_and_cut_are_exact_and_leave_nothing_runni
 async def test_an_application_that_resumes_at_the_last_event_is_found_out() -> None:
     (mutant,) = [each for each in mutants.MUTANTS if each.rule.startswith("resume behind")]
     with mutants.source_of(mutant) as source:
-        report = await run(mutants.plans(mutant, 1, 3), at_once=3, source=source, patience=60)
+        # A cut shows it only where the reader comes back for more: not all of these do.
+        report = await run(mutants.plans(mutant, 1, 8), at_once=8, source=source, patience=60)
 
     assert "each once" in mutants.found(report)
     (failure, *_) = failures(report)

@@ -19,6 +19,9 @@ from app.exceptions import LogRefused, LogUnavailable
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
+
+    Key = dict[str, AttributeValueTypeDef]
 
 T = TypeVar("T")
 
@@ -74,6 +77,11 @@ class Table:
                 return operation(client)
 
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+
+
+def key(partition: str, seq: int) -> "Key":
+    """The primary key of an item."""
+    return {"stream_id": {"S": partition}, "seq": {"N": str(seq)}}
 
 
 def _connect(connections: int, *, attempts: int) -> "DynamoDBClient":

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from app.event_log.records import Payload, Record, decode_payload, encode_payload
 from app.exceptions import LogUnavailable
-from app.table import Table
+from app.table import Table, key
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -111,7 +111,7 @@ class DynamoDBLog:
         following = start + len(records)
         more = cut_short and "Item" in client.get_item(
             TableName=self._table.name,
-            Key=_key(stream_id, following),
+            Key=key(stream_id, following),
             ProjectionExpression="seq",
             ConsistentRead=consistent,
         )
@@ -130,13 +130,9 @@ class DynamoDBLog:
 
     def _at(self, client: "DynamoDBClient", stream_id: str, seq: int) -> Record | None:
         answer = client.get_item(
-            TableName=self._table.name, Key=_key(stream_id, seq), ConsistentRead=True
+            TableName=self._table.name, Key=key(stream_id, seq), ConsistentRead=True
         )
         return _decode(answer["Item"]) if "Item" in answer else None
-
-
-def _key(stream_id: str, seq: int) -> "Item":
-    return {"stream_id": {"S": stream_id}, "seq": {"N": str(seq)}}
 
 
 def _without_gaps(records: list[Record], start: int) -> list[Record]:
@@ -153,7 +149,7 @@ def _without_gaps(records: list[Record], start: int) -> list[Record]:
 
 def _encode(record: Record) -> "Item":
     return {
-        **_key(record.stream_id, record.seq),
+        **key(record.stream_id, record.seq),
         "kind": {"S": record.payload.kind},
         "data": {"S": encode_payload(record.payload)},
         "writer": {"S": record.writer},

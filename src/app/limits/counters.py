@@ -16,13 +16,10 @@ from typing import TYPE_CHECKING
 
 from app.exceptions import LogError
 from app.log import logger
-from app.table import Table
+from app.table import Table, key
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
-    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
-
-    Key = dict[str, AttributeValueTypeDef]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +75,7 @@ class Counters:
         try:
             client.update_item(
                 TableName=self._table.name,
-                Key=_key(charge),
+                Key=key(f"limit:{charge.counter}", 0),
                 UpdateExpression="ADD used :amount SET expires_at = :expires_at",
                 ConditionExpression="attribute_not_exists(used) OR used <= :room",
                 ExpressionAttributeValues={
@@ -96,12 +93,8 @@ class Counters:
         with contextlib.suppress(client.exceptions.ConditionalCheckFailedException):
             client.update_item(
                 TableName=self._table.name,
-                Key=_key(charge),
+                Key=key(f"limit:{charge.counter}", 0),
                 UpdateExpression="ADD used :amount",
                 ConditionExpression="attribute_exists(used)",
                 ExpressionAttributeValues={":amount": {"N": str(-charge.amount)}},
             )
-
-
-def _key(charge: Charge) -> "Key":
-    return {"stream_id": {"S": f"limit:{charge.counter}"}, "seq": {"N": "0"}}

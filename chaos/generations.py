@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from itertools import combinations
 
+from chaos.listening import listening
 from chaos.plan import number_of
 from chaos.sandboxes import Sandboxes
 
@@ -35,27 +36,13 @@ class Generations:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """Take reports while the block runs."""
-        reports: set[asyncio.Task[None]] = set()
 
         async def report(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            reports.add(task)
-            try:
-                with closing(writer):
-                    await self._follow(reader)
-            finally:
-                reports.discard(task)
+            with closing(writer):
+                await self._follow(reader)
 
-        server = await asyncio.start_server(report, "127.0.0.1", 0, backlog=1024)
-        self.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        try:
+        async with listening(report) as self.address:
             yield
-        finally:
-            server.close()
-            for task in reports:
-                task.cancel()
-            await asyncio.gather(*reports, return_exceptions=True)
 
     async def _follow(self, reader: asyncio.StreamReader) -> None:
         said = (await reader.readline()).decode()

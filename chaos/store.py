@@ -18,6 +18,7 @@ from typing import Any
 
 from chaos.faults import CANCELS, TO_THE_PROCESS, Fault
 from chaos.history import History
+from chaos.listening import listening
 from chaos.plan import Plan
 from chaos.sandboxes import Sandboxes
 from chaos.traffic import Call, Ledger, Traffic, parse
@@ -81,27 +82,14 @@ class Store:
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[None]:
         """Serve while the block runs."""
-        conversations: set[asyncio.Task[None]] = set()
 
         async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            conversations.add(task)
-            try:
-                with closing(writer), suppress(ConnectionError, EOFError):
-                    await self._converse(reader, writer)
-            finally:
-                conversations.discard(task)
+            with closing(writer), suppress(ConnectionError, EOFError):
+                await self._converse(reader, writer)
 
-        server = await asyncio.start_server(converse, "127.0.0.1", 0, backlog=1024)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        try:
+        async with listening(converse) as address:
+            self.url = f"http://{address}"
             yield
-        finally:
-            server.close()
-            for task in conversations:
-                task.cancel()
-            await asyncio.gather(*conversations, return_exceptions=True)
 
     async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(*self._upstream)

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing, suppress
 
 from chaos.faults import Fault
+from chaos.listening import listening
 from chaos.plan import AtByte
 
 _SIZE = 64 * 1024
@@ -48,28 +49,17 @@ class Wire:
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Wire"]:
         """Listen while the block runs."""
-        conversations: set[asyncio.Task[None]] = set()
 
         async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            conversations.add(task)
             try:
                 with suppress(ConnectionError):
                     await self._pass(reader, writer)
             finally:
-                conversations.discard(task)
                 writer.transport.abort()
 
-        server = await asyncio.start_server(converse, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        try:
+        async with listening(converse) as address:
+            self.url = f"http://{address}"
             yield self
-        finally:
-            server.close()
-            for task in conversations:
-                task.cancel()
-            await asyncio.gather(*conversations, return_exceptions=True)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nth, self._connections = self._connections, self._connections + 1

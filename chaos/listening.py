@@ -1,0 +1,33 @@
+"""Listening on the loopback, for the harness's parts that connections come to."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+Converse = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+_BACKLOG = 1024
+
+
+@asynccontextmanager
+async def listening(converse: Converse) -> AsyncIterator[str]:
+    """`host:port`, where each connection is conversed with; none is left behind the block."""
+    conversations: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        conversations.add(task)
+        try:
+            await converse(reader, writer)
+        finally:
+            conversations.discard(task)
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=_BACKLOG)
+    try:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for task in conversations:
+            task.cancel()
+        await asyncio.gather(*conversations, return_exceptions=True)

@@ -2,15 +2,12 @@
 
 import os
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
-import pytest
-
 from tests.conftest import ROOT
+from tests.peers import wait_for
 from tests.ports import free_port
 from tests.store import CREDENTIALS
 
@@ -56,7 +53,7 @@ def ministack(
         ) as process,
     ):
         try:
-            _wait_for(f"{url}/_ministack/health", process, log)
+            wait_for(f"{url}/_ministack/health", process, log, seconds=_START_SECONDS)
             yield url
         finally:
             process.terminate()
@@ -64,16 +61,3 @@ def ministack(
                 process.wait(_STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 process.kill()
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    give_up = time.monotonic() + _START_SECONDS
-    with httpx.Client() as client:
-        while time.monotonic() < give_up and process.poll() is None:
-            try:
-                client.get(url).raise_for_status()
-            except httpx.HTTPError:
-                time.sleep(0.1)
-            else:
-                return
-    pytest.fail(f"MiniStack did not start:\n{log.read_text()}")

@@ -2,11 +2,20 @@
 
 from collections.abc import AsyncIterator, Iterator
 
+import httpx
 import pytest
 
 from app.event_log.dynamodb import DynamoDBLog
 from app.table import Table
-from tests.store import CREDENTIALS, FaultyStore, create_table, dynamodb_local, faulty, moto
+from tests.store import (
+    CREDENTIALS,
+    FaultyStore,
+    create_table,
+    dynamodb_local,
+    faulty,
+    moto,
+    moto_of_everything,
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -54,3 +63,18 @@ async def log(dynamodb_url: str, store: FaultyStore) -> AsyncIterator[DynamoDBLo
     table = Table(create_table(dynamodb_url))
     yield DynamoDBLog(table)
     table.close()
+
+
+@pytest.fixture(scope="session")
+def aws_url() -> Iterator[str]:
+    with moto_of_everything() as url:
+        yield url
+
+
+@pytest.fixture
+def aws(aws_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An AWS account with nothing in it; its URL."""
+    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": aws_url}.items():
+        monkeypatch.setenv(name, value)
+    httpx.post(f"{aws_url}/moto-api/reset", trust_env=False).raise_for_status()
+    return aws_url

@@ -1,16 +1,14 @@
 """The gate, with its tokens in the environment or in Secrets Manager."""
 
 import json
-from collections.abc import Iterator
 
 import boto3
-import httpx
 import pytest
 
 from app import secret
 from app.access.gate import Credentials, from_environ
 from app.exceptions import SecretRefused, SecretUnavailable, StreamNotFound, Unauthorized
-from tests.store import CREDENTIALS, Fault, faulty, moto_of_everything
+from tests.store import Fault, faulty
 
 pytestmark = pytest.mark.anyio
 
@@ -25,19 +23,11 @@ async def owned_by_website(stream_id: str) -> str:
     return "website"
 
 
-@pytest.fixture(scope="module")
-def moto_url() -> Iterator[str]:
-    with moto_of_everything() as url:
-        yield url
-
-
 @pytest.fixture
-def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": moto_url}.items():
-        monkeypatch.setenv(name, value)
-    httpx.post(f"{moto_url}/moto-api/reset", trust_env=False).raise_for_status()
+def aws(aws: str) -> str:
+    """An AWS account that keeps the tokens."""
     boto3.client("secretsmanager").create_secret(Name="tokens", SecretString=SECRET)
-    return moto_url
+    return aws
 
 
 async def test_without_tokens_everybody_is_let_in() -> None:

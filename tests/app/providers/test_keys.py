@@ -2,37 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 
 import boto3
-import httpx
 import pytest
 
 from app import secret
 from app.exceptions import ProviderError
 from app.providers import keys
 from app.providers.keys import Key
-from tests.store import CREDENTIALS, Fault, faulty, moto_of_everything
+from tests.store import Fault, faulty
 
 pytestmark = pytest.mark.anyio
 
 NAME = "ANTHROPIC_API_KEY"
 KEY = "sk-ant-naïve-0123456789"
-
-
-@pytest.fixture(scope="module")
-def moto_url() -> Iterator[str]:
-    with moto_of_everything() as url:
-        yield url
-
-
-@pytest.fixture
-def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An AWS account with no secrets in it; its URL."""
-    for name, value in {**CREDENTIALS, "AWS_ENDPOINT_URL": moto_url}.items():
-        monkeypatch.setenv(name, value)
-    httpx.post(f"{moto_url}/moto-api/reset", trust_env=False).raise_for_status()
-    return moto_url
 
 
 def stored(place: str) -> Key:

@@ -7,18 +7,16 @@ it makes a stream of Anthropic's events of one of OpenAI's chunks.
 import json
 import os
 import subprocess
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from app.providers.base import AnswerDelta, Finish, Partial, Provider
 from tests.app.providers.wires import ANTHROPIC, KEY, OPENAI, REQUEST, Wire, asked
 from tests.conftest import ROOT
+from tests.peers import wait_for
 from tests.ports import free_port
 
 # It imports the clients of some hundred services first.
@@ -75,23 +73,10 @@ def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         ) as process,
     ):
         try:
-            _wait_for(f"{url}/health/liveliness", process, folder / "log")
+            wait_for(f"{url}/health/liveliness", process, folder / "log", seconds=_START_SECONDS)
             yield url
         finally:
             process.terminate()
-
-
-def _wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    give_up = time.monotonic() + _START_SECONDS
-    with httpx.Client() as client:
-        while time.monotonic() < give_up and process.poll() is None:
-            try:
-                client.get(url).raise_for_status()
-            except httpx.HTTPError:
-                time.sleep(0.1)
-            else:
-                return
-    pytest.fail(f"LiteLLM did not start:\n{log.read_text()}")
 
 
 @pytest.fixture

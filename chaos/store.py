@@ -16,16 +16,18 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from chaos.faults import CANCELS, TO_THE_PROCESS, Fault
+from chaos.faults import CANCELS, FREEZES, TO_THE_PROCESS, Fault
 from chaos.history import History
 from chaos.listening import listening
 from chaos.plan import Plan
 from chaos.sandboxes import Sandboxes
-from chaos.traffic import Call, Ledger, Traffic, parse
+from chaos.traffic import TERMINAL, Call, Ledger, Traffic, parse
 
-# A take-over needs a lease of four seconds, and a client that comes back.
-TAKE_OVER_SECONDS = 12.0
-CANCEL_SECONDS = 3.0
+# A client misses the frozen sandbox after seven seconds and comes back; if the clock of the one
+# that it comes to is behind, that listens for a lease of four. And it may have to start.
+TAKE_OVER_SECONDS = 20.0
+# A stop has to find a sandbox; a writer bears its log's silence for a lease.
+CANCEL_SECONDS = 3.5
 SLOW_SECONDS = 0.6
 # Longer than the client waits for an answer (app.table).
 LATE_SECONDS = 2.0
@@ -104,7 +106,7 @@ class Store:
         if operation in _TABLE_CALLS:
             return None
         call = parse(operation, request.headers.get("user-agent", ""), request.body)
-        self.sandboxes.seen.add(call.pid)
+        self.sandboxes.meet(call.pid)
         number = self._ledger.number_of(call)
         if number is None or number not in self._plans:
             return None
@@ -140,7 +142,7 @@ class Exchange:
     async def _do(self, fault: Fault, passing: Passing) -> bool:
         traffic = passing.traffic
         # Those are counted where they are done, and a long outage once.
-        if fault not in CANCELS | _BEHIND and not traffic.outage:
+        if fault not in CANCELS | _BEHIND | TO_THE_PROCESS and not traffic.outage:
             self._note(fault, passing)
         if fault in TO_THE_PROCESS:
             return await self._shake(fault, passing)
@@ -180,24 +182,36 @@ class Exchange:
         answer = None if fault in _BEFORE_PUT else await self._settled(passing)
         match fault:
             case Fault.TERMINATE:
-                sandboxes.terminate(call.pid)
+                if sandboxes.terminate(call.pid):
+                    self._note(fault, passing)
             case Fault.FREEZE_BEFORE_PUT | Fault.FREEZE_AFTER_PUT:
-                await sandboxes.freeze(call.pid)
-                happened = await passing.traffic.taken_over(call, TAKE_OVER_SECONDS)
-                answer = answer or await self._settled(passing)
-                await sandboxes.thaw(call.pid)
-                what = "taken over" if happened else "not taken over"
-                self.store.history.note(passing.number, f"process {call.pid} thawed, {what}")
+                answer = await self._freeze(fault, passing, answer)
             case _:
                 if fault is Fault.KILL_ACKNOWLEDGED and answer:
                     self._answer(answer)
                     await self.down.drain()
-                passing.traffic.killed.append((call.stream_id, call.pid, time.monotonic()))
-                sandboxes.kill(call.pid)
+                if sandboxes.kill(call.pid):
+                    self._note(fault, passing)
+                    passing.traffic.killed.append((call.stream_id, call.pid, time.monotonic()))
                 return False
-        if answer:
-            self._answer(answer)
+        self._answer(answer or await self._settled(passing))
         return True
+
+    async def _freeze(self, fault: Fault, passing: Passing, answer: Message | None) -> Message:
+        """Freeze who calls until it has lost; what it is to hear then."""
+        sandboxes, call, traffic = self.store.sandboxes, passing.call, passing.traffic
+        if traffic.lost(call) or not await sandboxes.freeze(call.pid):
+            return answer or await self._settled(passing)
+        self._note(fault, passing)
+        happened = False
+        try:
+            happened = await traffic.taken_over(call, TAKE_OVER_SECONDS)
+            return answer or await self._settled(passing)
+        finally:
+            lives = await sandboxes.thaw(call.pid)
+            traffic.zombies += happened and lives
+            what = f"{'' if happened else 'not '}taken over{'' if lives else ', and dead by then'}"
+            self.store.history.note(passing.number, f"process {call.pid} thawed, {what}")
 
     async def _delay(self, fault: Fault, passing: Passing) -> None:
         """Carry a call out and answer it, one or both of them late."""
@@ -207,9 +221,7 @@ class Exchange:
             case Fault.LATE_PUT:
                 await asyncio.sleep(LATE_SECONDS)
             case Fault.CANCEL | Fault.CANCEL_AT_FINISH | Fault.CANCEL_AT_TAKE_OVER:
-                passing.traffic.cancel_wanted.set()
-                if fault is not Fault.CANCEL:
-                    await passing.traffic.cancelled(passing.call, CANCEL_SECONDS)
+                await self._stop(fault, passing)
             case Fault.LATE_ANSWER:
                 pass
             case _:
@@ -218,6 +230,16 @@ class Exchange:
         if fault is Fault.LATE_ANSWER:
             await asyncio.sleep(LATE_SECONDS)
         self._answer(answer)
+
+    async def _stop(self, fault: Fault, passing: Passing) -> None:
+        """Have it stopped; a race is one only if the canceller comes."""
+        traffic = passing.traffic
+        first = not traffic.cancel_wanted.is_set()
+        traffic.cancel_wanted.set()
+        if fault is Fault.CANCEL:
+            return
+        if await traffic.cancelled(passing.call, CANCEL_SECONDS) and first:
+            self._note(fault, passing)
 
     async def _settled(self, passing: Passing) -> Message:
         """Have a call carried out, and note what it came to."""
@@ -247,9 +269,10 @@ def _fault(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
         return Fault.OUTAGE
     match call.operation:
         case "PutItem":
-            fault = plan.puts.get(traffic.puts) or _cancels(plan, call, traffic)
+            fault = plan.cancel if traffic.racing(call) else plan.puts.get(traffic.puts)
+            fault = fault or _cancels(plan, call, traffic)
             traffic.puts += 1
-            return fault
+            return None if fault in FREEZES and _is_last(call, fault) else fault
         case "Query":
             fault = plan.queries.get(traffic.queries)
             traffic.queries += 1
@@ -259,6 +282,11 @@ def _fault(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
             return traffic.armed if traffic.armed and call.eventual else fault
         case _:
             return None
+
+
+def _is_last(call: Call, fault: Fault) -> bool:
+    """Whether nobody could take over from who is frozen at this put."""
+    return call.kind == "cancelled" or (fault is Fault.FREEZE_AFTER_PUT and call.kind in TERMINAL)
 
 
 def _cancels(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:

@@ -19,6 +19,7 @@ from typing import Any
 from chaos.faults import CANCELS, FREEZES, TO_THE_PROCESS, Fault
 from chaos.history import History
 from chaos.listening import listening
+from chaos.message import Message, answer_of, read, refusal
 from chaos.plan import Plan
 from chaos.sandboxes import Sandboxes
 from chaos.traffic import TERMINAL, Call, Ledger, Traffic, parse
@@ -40,15 +41,6 @@ _TABLE_CALLS = frozenset({"CreateTable", "UpdateTimeToLive"})
 # The faults that wait for a read that they can be done to, and how many items that must find.
 _BEHIND = frozenset({Fault.STALE_QUERY, Fault.GAPPED_QUERY})
 _FEWEST = {Fault.STALE_QUERY: 1, Fault.GAPPED_QUERY: 2}
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One HTTP message with a Content-Length: its head as it came, its headers, its body."""
-
-    head: bytes
-    headers: Mapping[str, str]
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +89,7 @@ class Store:
         up_reader, up_writer = await asyncio.open_connection(*self._upstream)
         with closing(up_writer):
             exchange = Exchange(self, up_reader, up_writer, writer)
-            while await exchange.pass_on(await _read(reader)):
+            while await exchange.pass_on(await read(reader)):
                 pass
 
     def admit(self, request: Message) -> tuple[Passing, Fault | None] | None:
@@ -153,12 +145,12 @@ class Exchange:
                 await self._settled(passing)
                 return False
             case Fault.THROTTLE:
-                self._answer(_refusal(HTTPStatus.BAD_REQUEST, _THROTTLED))
+                self._answer(refusal(HTTPStatus.BAD_REQUEST, _THROTTLED))
             case Fault.FAIL | Fault.QUERY_FAILS:
-                self._answer(_refusal(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED))
+                self._answer(refusal(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED))
             case Fault.OUTAGE:
                 traffic.outage = (traffic.outage or OUTAGE_CALLS) - 1
-                self._answer(_refusal(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED))
+                self._answer(refusal(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED))
             case Fault.STALE_QUERY | Fault.GAPPED_QUERY:
                 await self._fall_behind(fault, passing)
             case _:
@@ -254,7 +246,7 @@ class Exchange:
 
     async def _carry_out(self, request: Message) -> Message:
         self.up_writer.write(request.head + request.body)
-        return await _read(self.up_reader)
+        return await read(self.up_reader)
 
     def _answer(self, answer: Message) -> None:
         self.down.write(answer.head + answer.body)
@@ -309,29 +301,4 @@ def _behind(items: list[dict[str, Any]], fault: Fault) -> Message:
     lacking = len(items) - 1 if fault is Fault.STALE_QUERY else (len(items) - 1) // 2
     rest = items[:lacking] + items[lacking + 1 :]
     page = {"Items": rest, "Count": len(rest), "ScannedCount": len(rest)}
-    return _message(HTTPStatus.OK, page)
-
-
-def _refusal(status: HTTPStatus, error: str) -> Message:
-    return _message(status, {"__type": f"com.amazonaws.dynamodb.v20120810#{error}"})
-
-
-def _message(status: HTTPStatus, content: object) -> Message:
-    body = json.dumps(content).encode()
-    headers = {
-        "Content-Type": "application/x-amz-json-1.0",
-        "Content-Length": str(len(body)),
-    }
-    lines = [f"{name}: {value}" for name, value in headers.items()]
-    first = f"HTTP/1.1 {status} {status.phrase}"
-    return Message("\r\n".join([first, *lines, "", ""]).encode(), headers, body)
-
-
-async def _read(reader: asyncio.StreamReader) -> Message:
-    head = await reader.readuntil(b"\r\n\r\n")
-    headers = {
-        name.strip().lower(): value.strip()
-        for name, _, value in (line.partition(":") for line in head.decode().split("\r\n")[1:])
-    }
-    body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Message(head, headers, body)
+    return answer_of(HTTPStatus.OK, page)

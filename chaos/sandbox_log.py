@@ -83,7 +83,7 @@ class SandboxLog:
                 self.complaints.append(Complaint(pid, text[:_SHOWN]))
         elif not self._explained(pid, entry):
             what = f"{entry.message[:_SHOWN]} ({entry.error or 'no exception'}) at {entry.location}"
-            self.complaints.append(Complaint(pid, what, entry.stream))
+            self.complaints.append(Complaint(pid, what + entry.frame, entry.stream))
 
     def _explained(self, pid: int, entry: "_Entry") -> bool:
         if entry.error == _LOG_UNAVAILABLE:
@@ -98,11 +98,15 @@ class SandboxLog:
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A line of the application's log, or of the runtime's; what it lacks is empty."""
+    """A line of the application's log, or of the runtime's; what it lacks is empty.
+
+    `frame` is the code that raised the error, where the application tells it.
+    """
 
     message: str
     error: str
     location: str
+    frame: str
     stream: str
 
 
@@ -115,6 +119,7 @@ def _entry(text: str) -> _Entry | None:
             # As Powertools names an exception, as the application does, and as the runtime.
             error=said.get("exception_name") or said.get("error") or said.get("errorType", ""),
             location=str(said.get("location", "")),
+            frame=f"\n{said['frames'][-1].rstrip()}" if said.get("frames") else "",
             stream=said.get("stream", ""),
         )
     except (ValueError, TypeError, LookupError, AttributeError):

@@ -23,16 +23,18 @@ async def log() -> SandboxLog:
     return heard
 
 
-def entry(message: str, **more: str) -> str:
+def entry(message: str, **more: str | list[str]) -> str:
     return NAMED + json.dumps(
         {"level": "ERROR", "location": "_write:1", "message": message, **more}
     )
 
 
 async def test_a_broken_writer_is_heard_with_its_stream(log: SandboxLog) -> None:
-    log(entry("the writer broke", error="KeyError", stream="abcdefgh"))
+    frames = ["  File a, line 1\n    a()\n", "  File b, line 2\n    b()\n"]
+    log(entry("the writer broke", error="KeyError", stream="abcdefgh", frames=frames))
 
-    expected = Complaint(42, "the writer broke (KeyError) at _write:1", "abcdefgh")
+    what = "the writer broke (KeyError) at _write:1\n  File b, line 2\n    b()"
+    expected = Complaint(42, what, "abcdefgh")
     assert log.complaints == [expected]
 
 

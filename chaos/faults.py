@@ -105,6 +105,7 @@ AT_PUT = (
 )
 # Of those, what happens to the process rather than to its call.
 TO_THE_PROCESS = frozenset(AT_PUT[:6])
+FREEZES = frozenset({Fault.FREEZE_BEFORE_PUT, Fault.FREEZE_AFTER_PUT})
 AT_QUERY = (
     Fault.QUERY_FAILS,
     Fault.QUERY_UNANSWERED,
@@ -121,6 +122,16 @@ AT_BYTE = (
     Fault.SLOW_READER,
 )
 CANCELS = frozenset({Fault.CANCEL, Fault.CANCEL_AT_FINISH, Fault.CANCEL_AT_TAKE_OVER})
+# Behind them somebody's provider works on, until its writer learns that it has lost.
+STOPPING = frozenset(
+    {
+        Fault.FREEZE_BEFORE_PUT,
+        Fault.FREEZE_AFTER_PUT,
+        Fault.OUTAGE,
+        Fault.CANCEL,
+        Fault.CANCEL_AT_TAKE_OVER,
+    }
+)
 # They cost an attempt without a word if the writer has not spoken yet, and five of those are given
 # up for good reason: no stream gets more than three.
 FATAL = frozenset(

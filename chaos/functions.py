@@ -8,14 +8,15 @@ from pathlib import Path
 import local
 from chaos.generations import Generations
 from chaos.plan import LONGEST, TOKENS_PER_SECOND
+from local.log import Log
 
 SOURCE = Path(__file__).parents[1] / "src"
 # 30 s apart: no clock is trusted for safety.
 CLOCK_OFFSETS = (0.0, -15.0, 15.0)
-# Short, so that long answers are handed over: one invocation at a time in a sandbox, and many
-# (Lambda Managed Instances).
-TIMEOUT = 10.0
-SHARED_TIMEOUT = 20.0
+# Of both functions. Short, so that the longest answers are handed over; yet who is frozen in it
+# is to live until it is taken over (`store.TAKE_OVER_SECONDS`, which few need whole).
+TIMEOUT = 20.0
+# Of the one whose sandboxes take many invocations (Lambda Managed Instances).
 SHARED_CONCURRENCY = 16
 _MOST_SANDBOXES = 500
 
@@ -26,10 +27,12 @@ async def functions_of(
     dynamodb_url: str,
     generations: Generations,
     clock_offsets: Sequence[float],
+    logs: tuple[Log, Log],
 ) -> AsyncIterator[list[local.Running]]:
     """A function as it is deployed, and one whose sandboxes take many invocations at once.
 
-    Both serve the same table, as two versions do while a deployment rolls.
+    Both serve the same table, as two versions do while a deployment rolls. `logs` take what the
+    sandboxes of each say.
     """
     async with AsyncExitStack() as stack:
         yield [
@@ -39,11 +42,12 @@ async def functions_of(
                     dynamodb_url,
                     generations,
                     concurrency=concurrency,
-                    timeout=timeout,
+                    timeout=TIMEOUT,
                     clock_offsets=clock_offsets,
+                    log=log,
                 )
             )
-            for concurrency, timeout in ((1, TIMEOUT), (SHARED_CONCURRENCY, SHARED_TIMEOUT))
+            for concurrency, log in zip((1, SHARED_CONCURRENCY), logs, strict=True)
         ]
 
 
@@ -56,8 +60,12 @@ async def function_of(
     concurrency: int,
     timeout: float = 900.0,  # noqa: ASYNC109 - the function's, not ours
     clock_offsets: Sequence[float] = (0.0,),
+    log: Log | None = None,
 ) -> AsyncIterator[local.Running]:
-    """One function of what is in `source`, with the harness's handler around it."""
+    """One function of what is in `source`, with the harness's handler around it.
+
+    `log` takes what its sandboxes say.
+    """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         for name in ("bootstrap", "lambda_stream", "app"):
@@ -79,11 +87,13 @@ async def function_of(
                 "DEMO_TOKENS_PER_SECOND": str(TOKENS_PER_SECOND),
                 "DEMO_FIRST_TOKEN_MS": "100",
                 "POWERTOOLS_LOG_LEVEL": "ERROR",
+                "AWS_LAMBDA_LOG_LEVEL": "ERROR",
+                "AWS_LAMBDA_LOG_FORMAT": "JSON",
             },
         )
-        async with local.serve(options, _quiet) as running:
+        async with local.serve(options, log or _quiet) as running:
             yield running
 
 
 def _quiet(line: str) -> None:
-    """What the sandboxes log is not this harness's business."""
+    """What undisturbed sandboxes log is nobody's business."""

@@ -1,4 +1,4 @@
-"""Who generates when, as the providers in the sandboxes report it.
+"""Which providers are at work, as the functions in the sandboxes report it.
 
 A provider holds a connection open for as long as it works. A killed process's connections are
 closed by the kernel, a frozen one's stay: so what is seen here is what would be paid for.
@@ -18,9 +18,13 @@ from chaos.sandboxes import Sandboxes
 
 @dataclass(eq=False)
 class Generation:
-    """One provider at work; times are of the monotonic clock, `ended` None while it is."""
+    """One provider at work; times are of the monotonic clock, `ended` None while it is.
+
+    `stream` is the beginning of the stream's id, as the application's log has it.
+    """
 
     number: int
+    stream: str
     pid: int
     began: float
     ended: float | None = None
@@ -46,11 +50,12 @@ class Generations:
 
     async def _follow(self, reader: asyncio.StreamReader) -> None:
         said = (await reader.readline()).decode()
-        pid, _, prompt = said.partition(" ")
+        pid, _, rest = said.partition(" ")
+        stream, _, prompt = rest.partition(" ")
         number = number_of(prompt)
         if number is None:
             return  # Killed before it had said who it is.
-        generation = Generation(number, int(pid), time.monotonic())
+        generation = Generation(number, stream, int(pid), time.monotonic())
         self.all.append(generation)
         try:
             with suppress(ConnectionError):
@@ -65,15 +70,24 @@ class Generations:
         """For how many seconds two providers worked on one stream, at most; frozen ones do not."""
         now = time.monotonic()
         overlaps = [0.0]
-        for earlier, later in combinations(self.of(number), 2):
-            begin = max(earlier.began, later.began)
-            end = min(earlier.ended or now, later.ended or now)
-            if end > begin:
-                idle = max(
-                    sandboxes.frozen_between(each.pid, begin, end) for each in (earlier, later)
-                )
+        for one, other in combinations(self.of(number), 2):
+            begin = max(one.began, other.began)
+            end = min(one.ended or now, other.ended or now)
+            if one.stream == other.stream and end > begin:
+                idle = sandboxes.frozen_between({one.pid, other.pid}, begin, end)
                 overlaps.append(end - begin - idle)
         return max(overlaps)
+
+    def longest_behind(self, stream_id: str, end: float, sandboxes: Sandboxes) -> float:
+        """For how many seconds a provider worked behind its stream's end, frozen time left out."""
+        now = time.monotonic()
+        seconds = [0.0]
+        for each in self.all:
+            since, until = max(each.began, end), each.ended or now
+            if stream_id.startswith(each.stream) and until > since:
+                idle = sandboxes.frozen_between({each.pid}, since, until)
+                seconds.append(until - since - idle)
+        return max(seconds)
 
     async def all_over(self, seconds: float) -> list[Generation]:
         """Those that are still at work after so much patience."""

@@ -11,17 +11,22 @@ from enum import StrEnum
 
 from app.providers.base import Message, Request
 from app.providers.demo import DemoProvider
-from chaos.faults import AT_BYTE, AT_PUT, AT_QUERY, CANCELS, FATAL, Fault
+from chaos.faults import AT_BYTE, AT_PUT, AT_QUERY, CANCELS, FATAL, STOPPING, Fault
 
 TOKENS_PER_SECOND = 90
 # The demo's explanation is this long at most; `max_tokens` cuts each stream's answer.
-LONGEST = 1000
+LONGEST = 2000
 MOST_FATAL = 3
+# How long answers are, in tokens: most; those whose provider must be seen to stop, long before it
+# has said everything; and those that outlive an invocation (`functions.TIMEOUT`).
+_SHORT = (20, 140)
+_STOPPABLE = (700, 1000)
+_LASTING = (1800, LONGEST)
 
 _CROWD = 50
 # How likely each is.
 _UNDISTURBED = 0.08
-_LONG = 0.08
+_LONG = 0.06
 _CROWDED = 0.025
 _SHARED = 0.5
 _CANCELLED = 0.15
@@ -134,7 +139,7 @@ def draw(seed: int, number: int) -> Plan:
     chance = random.Random(f"{seed}:{number}")  # noqa: S311 - it must be repeatable
     quiet = chance.random() < _UNDISTURBED
     crowded = not quiet and chance.random() < _CROWDED
-    is_long = not quiet and chance.random() < _LONG
+    is_long = not (quiet or crowded) and chance.random() < _LONG
     way = Way.POST if crowded else chance.choice(list(Way))
     cancel = chance.choice(sorted(CANCELS)) if not quiet and chance.random() < _CANCELLED else None
     puts = {} if quiet else _draw_puts(chance)
@@ -146,10 +151,13 @@ def draw(seed: int, number: int) -> Plan:
         if not quiet and fatal < MOST_FATAL and chance.random() < _KILLED_AFTER_SEND
         else frozenset[int]()
     )
+    shortest, longest = (
+        _LASTING if is_long else _STOPPABLE if _to_be_stopped(puts, cancel) else _SHORT
+    )
     return Plan(
         number=number,
         prompt=f"{named(number)}naïve café Ελληνικά 日本語 🚀 {chance.randbytes(4).hex()}",
-        max_tokens=chance.randint(700, 1000) if is_long else chance.randint(20, 140),
+        max_tokens=chance.randint(shortest, longest),
         way=way,
         shared=crowded or chance.random() < _SHARED,
         puts=puts,
@@ -166,6 +174,11 @@ def draw(seed: int, number: int) -> Plan:
         readers=_CROWD if crowded else 1 if quiet else chance.choice((1, 1, 1, 2, 3)),
         hostile=not quiet and chance.random() < _HOSTILE,
     )
+
+
+def _to_be_stopped(puts: Mapping[int, Fault], cancel: Fault | None) -> bool:
+    """Whether somebody goes on generating, for a time, who ought not to."""
+    return not STOPPING.isdisjoint(puts.values()) or cancel in STOPPING
 
 
 def _count(chance: random.Random, below: tuple[int, ...]) -> int:

@@ -1,42 +1,52 @@
 """One run: the store, two functions on it, and N streams with their trouble."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 
+from app.event_log.records import Record
 from chaos.dynamodb import dynamodb_local, log
 from chaos.faults import Fault
-from chaos.functions import CLOCK_OFFSETS, SOURCE, functions_of
+from chaos.functions import CLOCK_OFFSETS, SOURCE, TIMEOUT, functions_of
 from chaos.generations import Generations
 from chaos.history import History
 from chaos.plan import Plan
+from chaos.sandbox_log import Complaint, SandboxLog
 from chaos.sandboxes import Sandboxes
 from chaos.store import Store
 from chaos.story import PATIENCE, Outcome, Story
 from chaos.traffic import Ledger
 from chaos.verdict import Verdict, judge
 
-RECYCLE_EVERY = 5
-# What may still be at work when the last reader has left: an answer nobody waits for.
-QUIET_SECONDS = 40.0
+RECYCLE_EVERY = 3
+# What may still be at work when the last reader has left is the writer of a stream whose reader
+# never learnt its id: up to the end of its answer, or of its invocation.
+QUIET_SECONDS = TIMEOUT + 5.0
+# For the harness's own calls, to emulators and to the table, on a busy machine.
+CALL_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """A plan, what became of it, and what is to be said of it."""
+    """A plan, what became of it, and what is to be said of it.
+
+    `overlap` is for how long two providers worked on one stream, and `overrun` for how long one
+    worked behind a stream's end, each at most and in seconds.
+    """
 
     outcome: Outcome
     verdict: Verdict
     overlap: float
+    overrun: float
 
 
 @dataclass
 class Report:
-    """What a run came to."""
+    """What a run came to; `errors` has what sandboxes said that no fault explains."""
 
     history: History
     ledger: Ledger
@@ -44,6 +54,12 @@ class Report:
     generations: Generations
     played: list[Played] = field(default_factory=list)
     left_running: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def zombies(self) -> int:
+        """How many frozen writers woke after another had taken their place."""
+        return sum(traffic.zombies for traffic in self.ledger.plans.values())
 
 
 async def run(
@@ -63,16 +79,16 @@ async def run(
     """
     by_number = {plan.number: plan for plan in plans}
     history, ledger, generations = History(), Ledger(), Generations()
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
     async with AsyncExitStack() as stack:
-        http = await stack.enter_async_context(httpx.AsyncClient(limits=limits, trust_env=False))
+        http = await stack.enter_async_context(_client())
         upstream = await stack.enter_async_context(dynamodb_local())
         await stack.enter_async_context(generations.listening())
         sandboxes = Sandboxes(http)
         store = Store(upstream, by_number, ledger=ledger, history=history, sandboxes=sandboxes)
         await stack.enter_async_context(store.listening())
+        logs = SandboxLog(sandboxes), SandboxLog(sandboxes)
         functions = await stack.enter_async_context(
-            functions_of(source, store.url, generations, clock_offsets)
+            functions_of(source, store.url, generations, clock_offsets, logs)
         )
         sandboxes.controls += [function.control_url for function in functions]
         report = Report(history, ledger, sandboxes, generations)
@@ -94,20 +110,47 @@ async def run(
                 return await story.run()
 
         outcomes = await asyncio.gather(*map(play, plans))
-        running = await generations.all_over(QUIET_SECONDS)
-        report.left_running += [
-            f"a provider at work on stream {each.number} in process {each.pid}" for each in running
-        ]
+        report.left_running += await _at_work(generations, sandboxes)
         for outcome in outcomes:
-            number = outcome.plan.number
-            streams = ledger.traffic(number).streams
-            logs = {
+            streams = ledger.traffic(outcome.plan.number).streams
+            records = {
                 each: await log(http, upstream, functions[0].table_name, each) for each in streams
             }
-            # Of several streams with one prompt nobody could say which provider works on which.
-            overlap = generations.longest_overlap(number, sandboxes) if len(streams) == 1 else 0.0
-            report.played.append(
-                Played(outcome=outcome, verdict=judge(outcome, logs, overlap), overlap=overlap)
-            )
-    report.left_running += [f"process {pid}" for pid in await report.sandboxes.survivors(5)]
+            report.played.append(_judged(outcome, records, report))
+    report.left_running += [f"process {pid}" for pid in await sandboxes.survivors(5)]
+    report.errors += [_named(each, ledger) for heard in logs for each in heard.complaints]
     return report
+
+
+def _client() -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=0)
+    return httpx.AsyncClient(limits=limits, timeout=CALL_SECONDS, trust_env=False)
+
+
+async def _at_work(generations: Generations, sandboxes: Sandboxes) -> list[str]:
+    """What goes on although nobody waits for it."""
+    running = await generations.all_over(QUIET_SECONDS)
+    return [
+        f"a provider at work on stream {each.number} in process {each.pid}" for each in running
+    ] + await sandboxes.at_work(QUIET_SECONDS)
+
+
+def _judged(outcome: Outcome, records: Mapping[str, Sequence[Record]], report: Report) -> Played:
+    number = outcome.plan.number
+    generations, sandboxes = report.generations, report.sandboxes
+    overlap = generations.longest_overlap(number, sandboxes)
+    overrun = max(
+        (
+            generations.longest_behind(stream_id, end, sandboxes)
+            for stream_id, end in report.ledger.traffic(number).ended_at.items()
+        ),
+        default=0.0,
+    )
+    return Played(
+        outcome=outcome, verdict=judge(outcome, records, overlap), overlap=overlap, overrun=overrun
+    )
+
+
+def _named(complaint: Complaint, ledger: Ledger) -> str:
+    number = ledger.number_of_shortened(complaint.stream)
+    return str(complaint) if number is None else f"stream {number}, {complaint}"

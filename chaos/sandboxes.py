@@ -5,8 +5,11 @@ import os
 import signal
 import time
 from collections import defaultdict
+from collections.abc import AsyncIterator, Collection
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -24,76 +27,129 @@ class Sandboxes:
     """All sandboxes of all functions, by process id: a sandbox leads a process group of its own.
 
     `controls` are the emulators' control URLs. A signal goes out at once, for the moment counts;
-    an emulator is told behind it, so that it gives nothing to what is frozen.
+    an emulator is told behind it, so that it gives nothing to what is frozen. `seen` has when
+    each process began, in the kernel's words: its number may come to be another's.
     """
 
     http: httpx.AsyncClient
     controls: list[str] = field(default_factory=list)
-    seen: set[int] = field(default_factory=set)
+    seen: dict[int, str] = field(default_factory=dict)
     frozen: defaultdict[int, list[Frozen]] = field(default_factory=lambda: defaultdict(list))
 
-    def kill(self, pid: int) -> None:
-        _signal(pid, signal.SIGKILL)
+    def meet(self, pid: int) -> None:
+        """Take note of a sandbox that has shown a sign of life."""
+        if pid not in self.seen:
+            self.seen[pid] = _began(pid)
 
-    def terminate(self, pid: int) -> None:
-        _signal(pid, signal.SIGTERM)
+    def kill(self, pid: int) -> bool:
+        """Whether it was a sandbox that lived until now."""
+        return self._signal(pid, signal.SIGKILL)
 
-    async def freeze(self, pid: int) -> None:
-        """Take a sandbox's processor away."""
-        _signal(pid, signal.SIGSTOP)
+    def terminate(self, pid: int) -> bool:
+        """Whether it was a sandbox that lived until now; it may take its time."""
+        return self._signal(pid, signal.SIGTERM)
+
+    async def freeze(self, pid: int) -> bool:
+        """Take a sandbox's processor away; False if it is frozen already, or does not live."""
+        if any(spell.until is None for spell in self.frozen[pid]):
+            return False
+        if not self._signal(pid, signal.SIGSTOP):
+            return False
         self.frozen[pid].append(Frozen(time.monotonic()))
         await self._tell(pid, "freeze")
+        return True
 
-    async def thaw(self, pid: int) -> None:
-        """Give it back; what the sandbox does next counts from here."""
-        await self._tell(pid, "thaw")
-        _signal(pid, signal.SIGCONT)
-        for spell in self.frozen[pid]:
-            spell.until = spell.until or time.monotonic()
+    async def thaw(self, pid: int) -> bool:
+        """Give it back, whatever its emulator says; False if it has not lived to see it."""
+        try:
+            await self._tell(pid, "thaw")
+        finally:
+            lives = self._signal(pid, signal.SIGCONT)
+            for spell in self.frozen[pid]:
+                spell.until = spell.until or time.monotonic()
+        return lives
 
-    def frozen_between(self, pid: int, since: float, until: float) -> float:
-        """For how many seconds of an interval a sandbox was frozen."""
-        return sum(
-            max(0.0, min(until, spell.until or until) - max(since, spell.since))
+    def frozen_between(self, pids: Collection[int], since: float, until: float) -> float:
+        """For how many seconds of an interval one sandbox or another was frozen."""
+        spells = sorted(
+            (max(since, spell.since), min(until, spell.until or until))
+            for pid in pids
             for spell in self.frozen[pid]
         )
+        seconds, covered = 0.0, since
+        for begin, end in spells:
+            seconds += max(0.0, end - max(begin, covered))
+            covered = max(covered, end)
+        return seconds
 
     async def recycle(self) -> bool:
         """Kill an idle sandbox, if there is one."""
-        for control in self.controls:
-            for sandbox in (await self.http.get(f"{control}/sandboxes")).json():
-                if sandbox["state"] == "idle":
-                    answer = await self.http.post(f"{control}/sandboxes/{sandbox['name']}/kill")
-                    return answer.is_success
+        async for control, sandbox in self._listed():
+            if sandbox["state"] == "idle":
+                return await self._order(control, sandbox["name"], "kill")
         return False
+
+    async def at_work(self, seconds: float) -> list[str]:
+        """The invocations that are still in hand after so much patience."""
+        give_up_at = time.monotonic() + seconds
+        while busy := [each async for each in self._invocations()]:
+            if time.monotonic() > give_up_at:
+                break
+            await asyncio.sleep(0.1)
+        return busy
 
     async def survivors(self, seconds: float) -> list[int]:
         """Those that still run after so much patience."""
         give_up_at = time.monotonic() + seconds
-        while alive := [pid for pid in self.seen if _runs(pid)]:
+        while alive := [pid for pid in self.seen if self._lives(pid)]:
             if time.monotonic() > give_up_at:
                 break
             await asyncio.sleep(0.05)
         return alive
 
-    async def _tell(self, pid: int, verb: str) -> None:
+    async def _invocations(self) -> AsyncIterator[str]:
+        async for _, sandbox in self._listed():
+            if sandbox["state"] != "dead":
+                for each in sandbox["invocations"]:
+                    yield f"{each['method']} {each['path']} in process {sandbox['pid']}"
+
+    async def _listed(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+        """Every sandbox with its control URL; an emulator that does not answer lists none."""
         for control in self.controls:
-            for sandbox in (await self.http.get(f"{control}/sandboxes")).json():
-                if sandbox["pid"] == pid:
-                    # Refused if it has died meanwhile, as it may.
-                    await self.http.post(f"{control}/sandboxes/{sandbox['name']}/{verb}")
+            with suppress(httpx.HTTPError):
+                for sandbox in (await self.http.get(f"{control}/sandboxes")).json():
+                    yield control, sandbox
 
+    async def _tell(self, pid: int, verb: str) -> None:
+        async for control, sandbox in self._listed():
+            if sandbox["pid"] == pid:
+                await self._order(control, sandbox["name"], verb)
 
-def _signal(pid: int, number: signal.Signals) -> None:
-    if pid <= 1:
-        raise ValueError(f"no sandbox has the process id {pid}")
-    with suppress(ProcessLookupError):
-        os.killpg(pid, number)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.killpg(pid, 0)
-    except ProcessLookupError:
+    async def _order(self, control: str, name: str, verb: str) -> bool:
+        """Whether the emulator has done it; it refuses if the sandbox has died meanwhile."""
+        with suppress(httpx.HTTPError):
+            answer = await self.http.post(f"{control}/sandboxes/{name}/{verb}")
+            return answer.is_success
         return False
-    return True
+
+    def _signal(self, pid: int, number: signal.Signals) -> bool:
+        if not self._lives(pid):
+            return False
+        with suppress(ProcessLookupError):
+            os.killpg(pid, number)
+            return True
+        return False
+
+    def _lives(self, pid: int) -> bool:
+        return bool(began := self.seen.get(pid)) and _began(pid) == began
+
+
+def _began(pid: int) -> str:
+    """When a process began, in clock ticks since the machine did; empty if it runs no more."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return ""
+    # Behind the command's name, which may have any character; see proc_pid_stat(5).
+    state, *fields = stat.rpartition(")")[2].split()
+    return "" if state in {"Z", "X"} else fields[18]

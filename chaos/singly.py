@@ -7,7 +7,7 @@ from chaos.plan import AtByte, Plan, Way, draw, named
 
 _OF_EACH = 20
 # Long enough to outlive an invocation of the harness's functions.
-_LONG = 900
+_LONG = 1800
 
 
 def plans() -> list[Plan]:

@@ -16,16 +16,19 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from chaos.faults import CANCELS, TO_THE_PROCESS, Fault
+from chaos.faults import CANCELS, FREEZES, TO_THE_PROCESS, Fault
 from chaos.history import History
 from chaos.listening import listening
+from chaos.message import Message, answer_of, read, refusal
 from chaos.plan import Plan
 from chaos.sandboxes import Sandboxes
-from chaos.traffic import Call, Ledger, Traffic, parse
+from chaos.traffic import TERMINAL, Call, Ledger, Traffic, parse
 
-# A take-over needs a lease of four seconds, and a client that comes back.
-TAKE_OVER_SECONDS = 12.0
-CANCEL_SECONDS = 3.0
+# A client misses the frozen sandbox after seven seconds and comes back; if the clock of the one
+# that it comes to is behind, that listens for a lease of four. And it may have to start.
+TAKE_OVER_SECONDS = 20.0
+# A stop has to find a sandbox; a writer bears its log's silence for a lease.
+CANCEL_SECONDS = 3.5
 SLOW_SECONDS = 0.6
 # Longer than the client waits for an answer (app.table).
 LATE_SECONDS = 2.0
@@ -38,15 +41,6 @@ _TABLE_CALLS = frozenset({"CreateTable", "UpdateTimeToLive"})
 # The faults that wait for a read that they can be done to, and how many items that must find.
 _BEHIND = frozenset({Fault.STALE_QUERY, Fault.GAPPED_QUERY})
 _FEWEST = {Fault.STALE_QUERY: 1, Fault.GAPPED_QUERY: 2}
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One HTTP message with a Content-Length: its head as it came, its headers, its body."""
-
-    head: bytes
-    headers: Mapping[str, str]
-    body: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +89,7 @@ class Store:
         up_reader, up_writer = await asyncio.open_connection(*self._upstream)
         with closing(up_writer):
             exchange = Exchange(self, up_reader, up_writer, writer)
-            while await exchange.pass_on(await _read(reader)):
+            while await exchange.pass_on(await read(reader)):
                 pass
 
     def admit(self, request: Message) -> tuple[Passing, Fault | None] | None:
@@ -104,7 +98,7 @@ class Store:
         if operation in _TABLE_CALLS:
             return None
         call = parse(operation, request.headers.get("user-agent", ""), request.body)
-        self.sandboxes.seen.add(call.pid)
+        self.sandboxes.meet(call.pid)
         number = self._ledger.number_of(call)
         if number is None or number not in self._plans:
             return None
@@ -140,7 +134,7 @@ class Exchange:
     async def _do(self, fault: Fault, passing: Passing) -> bool:
         traffic = passing.traffic
         # Those are counted where they are done, and a long outage once.
-        if fault not in CANCELS | _BEHIND and not traffic.outage:
+        if fault not in CANCELS | _BEHIND | TO_THE_PROCESS and not traffic.outage:
             self._note(fault, passing)
         if fault in TO_THE_PROCESS:
             return await self._shake(fault, passing)
@@ -151,12 +145,12 @@ class Exchange:
                 await self._settled(passing)
                 return False
             case Fault.THROTTLE:
-                self._answer(_refusal(HTTPStatus.BAD_REQUEST, _THROTTLED))
+                self._answer(refusal(HTTPStatus.BAD_REQUEST, _THROTTLED))
             case Fault.FAIL | Fault.QUERY_FAILS:
-                self._answer(_refusal(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED))
+                self._answer(refusal(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED))
             case Fault.OUTAGE:
                 traffic.outage = (traffic.outage or OUTAGE_CALLS) - 1
-                self._answer(_refusal(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED))
+                self._answer(refusal(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED))
             case Fault.STALE_QUERY | Fault.GAPPED_QUERY:
                 await self._fall_behind(fault, passing)
             case _:
@@ -180,24 +174,36 @@ class Exchange:
         answer = None if fault in _BEFORE_PUT else await self._settled(passing)
         match fault:
             case Fault.TERMINATE:
-                sandboxes.terminate(call.pid)
+                if sandboxes.terminate(call.pid):
+                    self._note(fault, passing)
             case Fault.FREEZE_BEFORE_PUT | Fault.FREEZE_AFTER_PUT:
-                await sandboxes.freeze(call.pid)
-                happened = await passing.traffic.taken_over(call, TAKE_OVER_SECONDS)
-                answer = answer or await self._settled(passing)
-                await sandboxes.thaw(call.pid)
-                what = "taken over" if happened else "not taken over"
-                self.store.history.note(passing.number, f"process {call.pid} thawed, {what}")
+                answer = await self._freeze(fault, passing, answer)
             case _:
                 if fault is Fault.KILL_ACKNOWLEDGED and answer:
                     self._answer(answer)
                     await self.down.drain()
-                passing.traffic.killed.append((call.stream_id, call.pid, time.monotonic()))
-                sandboxes.kill(call.pid)
+                if sandboxes.kill(call.pid):
+                    self._note(fault, passing)
+                    passing.traffic.killed.append((call.stream_id, call.pid, time.monotonic()))
                 return False
-        if answer:
-            self._answer(answer)
+        self._answer(answer or await self._settled(passing))
         return True
+
+    async def _freeze(self, fault: Fault, passing: Passing, answer: Message | None) -> Message:
+        """Freeze who calls until it has lost; what it is to hear then."""
+        sandboxes, call, traffic = self.store.sandboxes, passing.call, passing.traffic
+        if traffic.lost(call) or not await sandboxes.freeze(call.pid):
+            return answer or await self._settled(passing)
+        self._note(fault, passing)
+        happened = False
+        try:
+            happened = await traffic.taken_over(call, TAKE_OVER_SECONDS)
+            return answer or await self._settled(passing)
+        finally:
+            lives = await sandboxes.thaw(call.pid)
+            traffic.zombies += happened and lives
+            what = f"{'' if happened else 'not '}taken over{'' if lives else ', and dead by then'}"
+            self.store.history.note(passing.number, f"process {call.pid} thawed, {what}")
 
     async def _delay(self, fault: Fault, passing: Passing) -> None:
         """Carry a call out and answer it, one or both of them late."""
@@ -207,9 +213,7 @@ class Exchange:
             case Fault.LATE_PUT:
                 await asyncio.sleep(LATE_SECONDS)
             case Fault.CANCEL | Fault.CANCEL_AT_FINISH | Fault.CANCEL_AT_TAKE_OVER:
-                passing.traffic.cancel_wanted.set()
-                if fault is not Fault.CANCEL:
-                    await passing.traffic.cancelled(passing.call, CANCEL_SECONDS)
+                await self._stop(fault, passing)
             case Fault.LATE_ANSWER:
                 pass
             case _:
@@ -218,6 +222,16 @@ class Exchange:
         if fault is Fault.LATE_ANSWER:
             await asyncio.sleep(LATE_SECONDS)
         self._answer(answer)
+
+    async def _stop(self, fault: Fault, passing: Passing) -> None:
+        """Have it stopped; a race is one only if the canceller comes."""
+        traffic = passing.traffic
+        first = not traffic.cancel_wanted.is_set()
+        traffic.cancel_wanted.set()
+        if fault is Fault.CANCEL:
+            return
+        if await traffic.cancelled(passing.call, CANCEL_SECONDS) and first:
+            self._note(fault, passing)
 
     async def _settled(self, passing: Passing) -> Message:
         """Have a call carried out, and note what it came to."""
@@ -232,7 +246,7 @@ class Exchange:
 
     async def _carry_out(self, request: Message) -> Message:
         self.up_writer.write(request.head + request.body)
-        return await _read(self.up_reader)
+        return await read(self.up_reader)
 
     def _answer(self, answer: Message) -> None:
         self.down.write(answer.head + answer.body)
@@ -247,9 +261,10 @@ def _fault(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
         return Fault.OUTAGE
     match call.operation:
         case "PutItem":
-            fault = plan.puts.get(traffic.puts) or _cancels(plan, call, traffic)
+            fault = plan.cancel if traffic.racing(call) else plan.puts.get(traffic.puts)
+            fault = fault or _cancels(plan, call, traffic)
             traffic.puts += 1
-            return fault
+            return None if fault in FREEZES and _is_last(call, fault) else fault
         case "Query":
             fault = plan.queries.get(traffic.queries)
             traffic.queries += 1
@@ -259,6 +274,11 @@ def _fault(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
             return traffic.armed if traffic.armed and call.eventual else fault
         case _:
             return None
+
+
+def _is_last(call: Call, fault: Fault) -> bool:
+    """Whether nobody could take over from who is frozen at this put."""
+    return call.kind == "cancelled" or (fault is Fault.FREEZE_AFTER_PUT and call.kind in TERMINAL)
 
 
 def _cancels(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
@@ -281,29 +301,4 @@ def _behind(items: list[dict[str, Any]], fault: Fault) -> Message:
     lacking = len(items) - 1 if fault is Fault.STALE_QUERY else (len(items) - 1) // 2
     rest = items[:lacking] + items[lacking + 1 :]
     page = {"Items": rest, "Count": len(rest), "ScannedCount": len(rest)}
-    return _message(HTTPStatus.OK, page)
-
-
-def _refusal(status: HTTPStatus, error: str) -> Message:
-    return _message(status, {"__type": f"com.amazonaws.dynamodb.v20120810#{error}"})
-
-
-def _message(status: HTTPStatus, content: object) -> Message:
-    body = json.dumps(content).encode()
-    headers = {
-        "Content-Type": "application/x-amz-json-1.0",
-        "Content-Length": str(len(body)),
-    }
-    lines = [f"{name}: {value}" for name, value in headers.items()]
-    first = f"HTTP/1.1 {status} {status.phrase}"
-    return Message("\r\n".join([first, *lines, "", ""]).encode(), headers, body)
-
-
-async def _read(reader: asyncio.StreamReader) -> Message:
-    head = await reader.readuntil(b"\r\n\r\n")
-    headers = {
-        name.strip().lower(): value.strip()
-        for name, _, value in (line.partition(":") for line in head.decode().split("\r\n")[1:])
-    }
-    body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Message(head, headers, body)
+    return answer_of(HTTPStatus.OK, page)

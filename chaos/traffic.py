@@ -11,6 +11,7 @@ from typing import Any
 from chaos.faults import Fault
 from chaos.plan import number_of
 
+TERMINAL = frozenset({"done", "error", "cancelled"})
 _PID = re.compile(r"app/pid-(\d+)")
 
 
@@ -29,6 +30,10 @@ class Call:
     prompt: str = ""
     writer: str = ""
     eventual: bool = False
+
+    @property
+    def place(self) -> tuple[str, int]:
+        return self.stream_id, self.seq
 
     def __str__(self) -> str:
         what = f" {self.seq} {self.kind}" if self.operation == "PutItem" else ""
@@ -73,7 +78,9 @@ class Traffic:
     """Of one plan, which may have several streams: an EventSource that never got an id asks anew.
 
     `writers` has the process that put each record, `stood_at` when the table had acknowledged it.
-    `killed` has each SIGKILL to a writer: the stream, the process, and when.
+    `killed` has each SIGKILL to a writer: the stream, the process, and when. `ended_at` has when
+    the table had a stream's last record. `zombies` counts the frozen writers that woke after
+    another had taken their place.
     """
 
     puts: int = 0
@@ -84,20 +91,23 @@ class Traffic:
     streams: set[str] = field(default_factory=set)
     writers: dict[tuple[str, int], int] = field(default_factory=dict)
     stood_at: dict[tuple[str, int], float] = field(default_factory=dict)
+    ended_at: dict[str, float] = field(default_factory=dict)
     killed: list[tuple[str, int, float]] = field(default_factory=list)
+    zombies: int = 0
     cancel_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
-    _claimants: dict[str, int] = field(default_factory=dict)
     _cancelling: set[str] = field(default_factory=set)
+    _races: dict[tuple[str, int], float] = field(default_factory=dict)
 
     async def acknowledged(self, call: Call) -> None:
         """Note that the table has taken a record."""
-        key = (call.stream_id, call.seq)
-        self.writers[key] = call.pid
-        self.stood_at[key] = time.monotonic()
+        now = time.monotonic()
+        if call.kind in TERMINAL:
+            self.ended_at.setdefault(call.stream_id, now)
         async with self._changed:
-            self._claimants[call.stream_id] = call.pid
+            self.writers[call.place] = call.pid
+            self.stood_at[call.place] = now
             self._changed.notify_all()
 
     async def cancelling(self, call: Call) -> None:
@@ -106,15 +116,30 @@ class Traffic:
             self._cancelling.add(call.stream_id)
             self._changed.notify_all()
 
-    async def taken_over(self, call: Call, seconds: float) -> bool:
-        """Wait until another process than the caller has put a record; False if none does."""
-        return await self._until(
-            lambda: self._claimants.get(call.stream_id, call.pid) != call.pid, seconds
+    def lost(self, call: Call) -> bool:
+        """Whether another process has put a record where the caller puts its own, or behind it."""
+        return any(
+            stream_id == call.stream_id and seq >= call.seq and pid != call.pid
+            for (stream_id, seq), pid in self.writers.items()
         )
 
+    async def taken_over(self, call: Call, seconds: float) -> bool:
+        """Wait until the caller has lost; False if it has not after so many seconds."""
+        return await self._until(lambda: self.lost(call), seconds)
+
     async def cancelled(self, call: Call, seconds: float) -> bool:
-        """Wait until a canceller's put is on its way; False if none comes."""
-        return await self._until(lambda: call.stream_id in self._cancelling, seconds)
+        """Wait until a canceller's put is on its way; False if none comes.
+
+        The seconds count from a record's first put: its client gives up and tries again meanwhile.
+        """
+        give_up_at = self._races.setdefault(call.place, time.monotonic() + seconds)
+        return await self._until(
+            lambda: call.stream_id in self._cancelling, give_up_at - time.monotonic()
+        )
+
+    def racing(self, call: Call) -> bool:
+        """Whether a put is of a record that is held until a canceller comes."""
+        return call.place in self._races
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
         try:
@@ -137,6 +162,11 @@ class Ledger:
         if call.prompt and (number := number_of(call.prompt)) is not None:
             self._numbers[call.stream_id] = number
         return self._numbers.get(call.stream_id)
+
+    def number_of_shortened(self, stream: str) -> int | None:
+        """The plan of a stream that the application's log names by the beginning of its id."""
+        found = (number for each, number in self._numbers.items() if each.startswith(stream))
+        return next(found, None) if stream else None
 
     def traffic(self, number: int) -> Traffic:
         return self.plans.setdefault(number, Traffic())

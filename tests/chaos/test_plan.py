@@ -1,7 +1,9 @@
 """The schedule is a function of the seed."""
 
-from chaos.faults import FATAL, WHAT, Fault
-from chaos.plan import MOST_FATAL, draw, named, number_of
+from chaos.faults import FATAL, STOPPING, WHAT, Fault
+from chaos.functions import TIMEOUT
+from chaos.plan import LONGEST, MOST_FATAL, TOKENS_PER_SECOND, draw, named, number_of
+from chaos.verdict import LATENESS, LEASE
 
 PLANS = [draw(1, number) for number in range(2000)]
 
@@ -37,6 +39,25 @@ def test_no_stream_is_killed_as_often_as_it_takes_to_be_given_up() -> None:
     fatal = [sum(fault in FATAL for fault in plan.puts.values()) for plan in PLANS]
 
     assert max(fatal) <= MOST_FATAL + 1, "one more where a take-over is wanted"
+
+
+def test_who_is_to_be_stopped_would_go_on_for_longer_than_may_be_borne() -> None:
+    stopped = [
+        plan
+        for plan in PLANS
+        if plan.cancel in STOPPING or not STOPPING.isdisjoint(plan.puts.values())
+    ]
+    shortest = min(plan.max_tokens for plan in stopped) / TOKENS_PER_SECOND
+
+    assert shortest > LEASE + LATENESS + 2
+    assert len(stopped) > 500
+
+
+def test_some_answers_outlive_their_invocation() -> None:
+    lasting = [plan for plan in PLANS if plan.max_tokens / TOKENS_PER_SECOND >= TIMEOUT]
+
+    assert len(lasting) > 50
+    assert max(plan.max_tokens for plan in lasting) <= LONGEST
 
 
 def test_some_streams_are_left_alone_to_be_measured() -> None:

@@ -22,7 +22,7 @@ from chaos.history import History
 from chaos.plan import Plan, draw
 from chaos.sandboxes import Sandboxes
 from chaos.store import OUTAGE_CALLS, Store
-from chaos.traffic import Ledger
+from chaos.traffic import Ledger, Traffic
 from tests.store import CREDENTIALS, client, create_table, moto
 
 if TYPE_CHECKING:
@@ -60,6 +60,10 @@ class Played:
     pid: int
     ledger: Ledger
     history: History
+
+    @property
+    def traffic(self) -> Traffic:
+        return self.ledger.traffic(QUIET.number)
 
     async def put(self, seq: int, kind: str = "answer") -> str:
         """Put a record; the error's name, or nothing."""
@@ -235,6 +239,89 @@ async def test_a_frozen_process_is_thawed_once_another_has_put(
     async with asyncio.timeout(5):
         while state(process) == "T":  # noqa: ASYNC110
             await asyncio.sleep(0.01)
+        while not store.traffic.zombies:  # noqa: ASYNC110 - counted behind the thaw
+            await asyncio.sleep(0.01)
+    assert store.history.injected == {fault: 1}
+
+
+async def test_who_has_lost_already_is_not_frozen(
+    play: Play, process: "subprocess.Popen[bytes]"
+) -> None:
+    store = await play(at(2, Fault.FREEZE_BEFORE_PUT))
+    await store.put(0)
+    await dataclasses.replace(store, pid=store.pid + 1).put(1, "claim")
+
+    assert await store.put(1) == "ConditionalCheckFailedException"
+    assert state(process) != "T"
+    assert not store.history.injected
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        (Fault.FREEZE_BEFORE_PUT, "cancelled"),
+        (Fault.FREEZE_AFTER_PUT, "cancelled"),
+        (Fault.FREEZE_AFTER_PUT, "done"),
+    ],
+)
+async def test_nobody_is_frozen_from_whom_nobody_takes_over(
+    play: Play, process: "subprocess.Popen[bytes]", fault: Fault, kind: str
+) -> None:
+    store = await play(at(1, fault))
+    await store.put(0)
+
+    assert await store.put(1, kind) == ""
+    assert state(process) != "T"
+    assert not store.history.injected
+
+
+async def test_a_process_that_has_ended_is_not_killed_and_that_is_not_counted(
+    play: Play, process: "subprocess.Popen[bytes]"
+) -> None:
+    store = await play(at(1, Fault.KILL_BEFORE_PUT))
+    await store.put(0)
+    process.kill()
+    await asyncio.to_thread(process.wait, 5)
+    await store.put(1)
+
+    assert not store.history.injected
+    assert not store.traffic.killed
+
+
+RACES = dataclasses.replace(QUIET, cancel=Fault.CANCEL_AT_FINISH)
+
+
+async def test_the_end_and_its_retry_wait_for_a_canceller(play: Play) -> None:
+    store = await play(RACES)
+    await store.put(0)
+
+    assert await store.put(1, "done") == "ReadTimeoutError"
+    retried = asyncio.create_task(store.put(1, "done"))
+    assert store.stands() == [0]
+    canceller = dataclasses.replace(store, pid=store.pid + 1)
+    await asyncio.gather(retried, canceller.put(1, "cancelled"))
+    assert store.stands() == [0, 1]
+    assert store.history.injected == {Fault.CANCEL_AT_FINISH: 1}
+
+
+async def test_without_a_canceller_there_was_no_race(
+    play: Play, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chaos.store.CANCEL_SECONDS", 0.1)
+    store = await play(RACES)
+    await store.put(0)
+
+    assert await store.put(1, "done") == ""
+    assert not store.history.injected
+
+
+async def test_the_end_of_a_stream_is_when_its_last_record_stands(play: Play) -> None:
+    store = await play(QUIET)
+    await store.put(0)
+    assert store.traffic.ended_at == {}
+    await store.put(1, "done")
+
+    assert store.traffic.ended_at == {STREAM: store.traffic.stood_at[STREAM, 1]}
 
 
 async def test_an_outage_ends_after_so_many_calls(play: Play) -> None:

@@ -76,7 +76,7 @@ WHAT = {
     Fault.CUT_IN_ID: "reset within the digits of an event's id",
     Fault.CUT_BEFORE_END: "reset between an event's id line and the empty line",
     Fault.HALF_OPEN: "behind the head of an answer nothing passes any more, and nobody is "
-    "told who closes",
+    "told that the other has gone",
     Fault.SLOW_READER: "from here on 100 bytes every 50 ms pass, for 4 s",
     Fault.DUPLICATE_CREATE: "four POSTs with one Idempotency-Key at once, and one with another "
     "body",

@@ -32,8 +32,9 @@ class Sandboxes:
     seen: set[int] = field(default_factory=set)
     frozen: defaultdict[int, list[Frozen]] = field(default_factory=lambda: defaultdict(list))
 
-    def kill(self, pid: int) -> None:
-        _signal(pid, signal.SIGKILL)
+    def kill(self, pid: int) -> bool:
+        """Whether there was somebody to kill."""
+        return _signal(pid, signal.SIGKILL)
 
     def terminate(self, pid: int) -> None:
         _signal(pid, signal.SIGTERM)
@@ -84,11 +85,13 @@ class Sandboxes:
                     await self.http.post(f"{control}/sandboxes/{sandbox['name']}/{verb}")
 
 
-def _signal(pid: int, number: signal.Signals) -> None:
+def _signal(pid: int, number: signal.Signals) -> bool:
     if pid <= 1:
         raise ValueError(f"no sandbox has the process id {pid}")
     with suppress(ProcessLookupError):
         os.killpg(pid, number)
+        return True
+    return False
 
 
 def _runs(pid: int) -> bool:

@@ -77,7 +77,7 @@ WHAT = {
     Fault.CUT_BEFORE_END: "reset between an event's id line and the empty line",
     Fault.HALF_OPEN: "behind the head of an answer nothing passes any more, and nobody is "
     "told that the other has gone",
-    Fault.SLOW_READER: "from here on 100 bytes every 50 ms pass, for 4 s",
+    Fault.SLOW_READER: "from here on 50 bytes every 50 ms pass, for 4 s",
     Fault.DUPLICATE_CREATE: "four POSTs with one Idempotency-Key at once, and one with another "
     "body",
     Fault.CANCEL: "POST …/cancel when the nth put passes",

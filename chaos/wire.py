@@ -15,8 +15,8 @@ from chaos.listening import listening
 from chaos.plan import AtByte
 
 _SIZE = 64 * 1024
-# 2 kB/s, for 4 s: slower than a stream is made.
-_SLOW_BYTES = 100
+# 1 kB/s, for 4 s: less than half of the pace at which a stream is made.
+_SLOW_BYTES = 50
 _SLOW_PAUSE = 0.05
 _SLOW_PAUSES = 80
 # So that little of a slow reader's answer waits on this side of the function's connection.

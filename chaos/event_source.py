@@ -8,13 +8,14 @@ import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from httpx_sse._decoders import SSEDecoder
 
-DEFAULT_RETRY_MS = 3000
+from chaos.event_stream import DEFAULT_RETRY_MS, Decoder
+
 # How long an answer may take to begin: a cold start on a busy machine.
 BEGIN_SECONDS = 30
 
@@ -34,11 +35,12 @@ class Event:
 
 
 class PermanentFailure(Exception):
-    """The answer that makes an EventSource give up."""
+    """The answer that makes an EventSource give up; `text` is what came of its body."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(f"{status}: {text}")
         self.status = status
+        self.text = text
 
 
 @dataclass
@@ -77,9 +79,8 @@ class EventSource:
             ) as response:
                 if response.status_code == httpx.codes.NO_CONTENT:
                     return False
-                if response.status_code != httpx.codes.OK:
-                    await response.aread()
-                    raise PermanentFailure(response.status_code, response.text)
+                if not _is_event_stream(response):
+                    raise await self._failure(response)
                 async for event in self._read(response):
                     self.events.append(event)
                     self.on_event(event)
@@ -87,21 +88,37 @@ class EventSource:
             pass
         return True
 
-    async def _read(self, response: httpx.Response) -> AsyncIterator[Event]:
-        decoder = SSEDecoder()
-        lines = response.aiter_lines()
-        while (line := await self._next(lines)) is not None:
-            if line.startswith("retry: "):
-                # In force as soon as it is read, also in a block that never ends in an event.
-                self.retry_ms = int(line.removeprefix("retry: "))
-            sse = decoder.decode(line)
-            if sse is not None:
-                self.last_event_id = sse.id
-                yield Event(sse.id, sse.event, json.loads(sse.data), time.monotonic())
+    async def _failure(self, response: httpx.Response) -> PermanentFailure:
+        """The status alone decides: a body that breaks off changes nothing."""
+        said = bytearray()
+        with suppress(httpx.TransportError, TimeoutError):
+            async for data in self._pieces(response):
+                said += data
+        return PermanentFailure(response.status_code, said.decode(errors="replace"))
 
-    async def _next(self, lines: AsyncIterator[str]) -> str | None:
-        async with asyncio.timeout(self.silence):
-            return await anext(lines, None)
+    async def _read(self, response: httpx.Response) -> AsyncIterator[Event]:
+        stream = Decoder(last_event_id=self.last_event_id, retry_ms=self.retry_ms)
+        async for data in self._pieces(response):
+            for message in stream.feed(data):
+                self.last_event_id = message.id
+                yield Event(message.id, message.name, json.loads(message.data), time.monotonic())
+            self.last_event_id = stream.last_event_id
+            self.retry_ms = stream.retry_ms
+
+    async def _pieces(self, response: httpx.Response) -> AsyncIterator[bytes]:
+        """An answer's body as it comes; raises TimeoutError when nothing does for too long."""
+        pieces = response.aiter_bytes()
+        while True:
+            async with asyncio.timeout(self.silence):
+                piece = await anext(pieces, None)
+            if piece is None:
+                return
+            yield piece
+
+
+def _is_event_stream(response: httpx.Response) -> bool:
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return response.status_code == httpx.codes.OK and kind == "text/event-stream"
 
 
 def text(events: list[Event], name: str = "answer") -> str:

@@ -71,12 +71,13 @@ WHAT = {
     Fault.GAPPED_QUERY: "the next one with two records or more lacks one before the last",
     Fault.KILL_AFTER_SEND: "SIGKILL to the record's writer when a reader has received its event",
     Fault.CUT: "the connection is reset at this very byte",
-    Fault.CUT_IN_CHARACTER: "reset within the bytes of a character that is not ASCII",
+    Fault.CUT_IN_CHARACTER: "reset within the \\uXXXX of a character that is not ASCII",
     Fault.CUT_BEFORE_ID: "reset between an event's data line and its id line",
     Fault.CUT_IN_ID: "reset within the digits of an event's id",
     Fault.CUT_BEFORE_END: "reset between an event's id line and the empty line",
-    Fault.HALF_OPEN: "nothing passes any more in either direction, and nobody closes",
-    Fault.SLOW_READER: "from here on 400 bytes every 50 ms pass, for 4 s",
+    Fault.HALF_OPEN: "behind the head of an answer nothing passes any more, and nobody is "
+    "told that the other has gone",
+    Fault.SLOW_READER: "from here on 50 bytes every 50 ms pass, for 4 s",
     Fault.DUPLICATE_CREATE: "four POSTs with one Idempotency-Key at once, and one with another "
     "body",
     Fault.CANCEL: "POST …/cancel when the nth put passes",

@@ -1,19 +1,20 @@
 """One stream from its making to its end: everybody who wants something of it."""
 
 import asyncio
-import json
-import random
 import time
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
 import httpx
 
+from chaos.client import Client, is_the_platforms
 from chaos.event_source import Event, EventSource, PermanentFailure
 from chaos.faults import Fault
 from chaos.history import History
+from chaos.hostile import be_hostile
 from chaos.plan import AtByte, Plan, Way
 from chaos.sandboxes import Sandboxes
 from chaos.traffic import Traffic
@@ -23,11 +24,9 @@ from chaos.wire import Wire
 SILENCE = 7.0
 # For all of it: several leases, hand-overs and cold starts.
 PATIENCE = 150.0
-# What the function URL says when a sandbox ends before its answer has begun, or none is free.
-PLATFORM = frozenset({429, 500, 502, 503})
 _PAUSE = 0.5
 # Longer than a sandbox stays frozen, and than it takes to start on a busy machine.
-_POST_SECONDS = 20.0
+_POST_SECONDS = 25.0
 _DUPLICATES_BODY = "another question"
 
 
@@ -36,12 +35,14 @@ class Told:
     """What one reader was told. Times are of the monotonic clock.
 
     `connected_at` has the moment of each connection, and which position it had come to.
-    `gave_up` has the statuses that ended an EventSource for good, whereupon the page made another.
+    `gave_up` has the statuses that ended an EventSource for good, whereupon the page made another;
+    `over` says that this reader hears no more.
     """
 
     events: list[Event] = field(default_factory=list)
     connected_at: list[tuple[float, int]] = field(default_factory=list)
     gave_up: list[int] = field(default_factory=list)
+    over: bool = False
 
     @property
     def stream_id(self) -> str:
@@ -50,13 +51,17 @@ class Told:
 
 @dataclass
 class Outcome:
-    """What became of a plan; `wrong` is what somebody saw that may not be."""
+    """What became of a plan; `wrong` is what somebody saw that may not be.
+
+    `stopped` is the id of the stream that a stop was sent to.
+    """
 
     plan: Plan
     readers: list[Told] = field(default_factory=list)
     snapshot: dict[str, Any] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     ended: bool = False
+    stopped: str = ""
 
 
 class Story:
@@ -75,29 +80,36 @@ class Story:
     ) -> None:
         self.outcome = Outcome(plan)
         self._plan = plan
-        self._http = http
         # Each plan begins in one of them; who reconnects may come to another.
         self._functions = functions[::-1] if plan.shared else functions
+        self._client = Client(http, self._functions, lambda what: history.note(plan.number, what))
         self._traffic = traffic
         self._sandboxes = sandboxes
         self._history = history
         self._patience = patience
-        self._listeners: list[Callable[[int], None]] = []
+        self._listeners: list[Callable[[], None]] = []
 
     async def run(self) -> Outcome:
-        """Play it to the end, or until patience is over."""
+        """Play it to the end, or until patience is over; whatever goes wrong is this stream's."""
+        patience = asyncio.timeout(self._patience)
         try:
-            async with asyncio.timeout(self._patience):
+            async with patience:
                 await self._play()
                 self.outcome.ended = True
-        except TimeoutError:
-            self.outcome.wrong.append(f"no end within {self._patience:.0f} s")
+        except Exception as error:  # noqa: BLE001 - the other streams go on
+            if patience.expired():
+                self.outcome.wrong.append(f"no end within {self._patience:.0f} s")
+            else:
+                self.outcome.wrong += [f"{type(each).__name__}: {each}" for each in _leaves(error)]
+                self._history.note(self._plan.number, "".join(traceback.format_exception(error)))
         return self.outcome
 
     async def _play(self) -> None:
         plan = self._plan
         if plan.way is Way.POST:
             stream_id = await self._create()
+            if not stream_id:
+                return
             path = f"/streams/{stream_id}/events"
         else:
             path = f"/sse?prompt={quote(plan.prompt)}&max_tokens={plan.max_tokens}"
@@ -125,15 +137,16 @@ class Story:
         twice = self._plan.duplicates
         if twice:
             self._history.inject(self._plan.number, Fault.DUPLICATE_CREATE, key)
-        ids = await asyncio.gather(
+        answers = await asyncio.gather(
             *(self._post("/streams", body, key, nth=nth) for nth in range(max(1, twice)))
         )
-        if len({answer["id"] for answer in ids}) != 1:
-            self.outcome.wrong.append(f"one Idempotency-Key made several streams: {ids}")
+        ids = {str(answer["id"]) for answer in answers if "id" in answer}
+        if len(ids) > 1:
+            self.outcome.wrong.append(f"one Idempotency-Key made several streams: {sorted(ids)}")
         if twice:
             other = {**body, "prompt": f"{self._plan.prompt} {_DUPLICATES_BODY}"}
             await self._post("/streams", other, key, expected=httpx.codes.UNPROCESSABLE_ENTITY)
-        return str(ids[0]["id"])
+        return min(ids, default="")
 
     async def _post(
         self,
@@ -144,21 +157,14 @@ class Story:
         nth: int = 0,
         expected: int = 0,
     ) -> dict[str, Any]:
+        """What is answered; nothing, if that is wrong."""
         headers = {"Idempotency-Key": key} if key else {}
-        while True:
-            url = self._functions[nth % len(self._functions)]
-            nth += 1
-            try:
-                answer = await self._http.post(
-                    f"{url}{path}", json=body, headers=headers, timeout=_POST_SECONDS
-                )
-            except httpx.TransportError:
-                answer = None
-            if answer is not None and answer.status_code not in PLATFORM:
-                break
-            await asyncio.sleep(_PAUSE)
+        answer = await self._client.ask(
+            "POST", path, body=body, headers=headers, nth=nth, seconds=_POST_SECONDS
+        )
         if answer.status_code != expected and not (answer.is_success and not expected):
             self.outcome.wrong.append(f"POST {path}: {answer.status_code} {answer.text}")
+            return {}
         found: dict[str, Any] = answer.json()
         return found
 
@@ -166,7 +172,8 @@ class Story:
 
     async def _join(self, first: Told, nth: int) -> None:
         """Read as another reader, once the stream is known."""
-        await self._heard(first, nth % 7)
+        if not await self._heard(first, nth % 7):
+            return
         told = Told()
         self.outcome.readers.append(told)
         await self._read(f"/streams/{first.stream_id}/events", told, nth=nth)
@@ -188,8 +195,12 @@ class Story:
             done,
         )
         limits = httpx.Limits(max_keepalive_connections=0)
-        async with wire.open(), httpx.AsyncClient(limits=limits, trust_env=False) as http:
-            await self._follow(http, f"{wire.url}{path}", wire.url, told, nth)
+        try:
+            async with wire.open(), httpx.AsyncClient(limits=limits, trust_env=False) as http:
+                await self._follow(http, f"{wire.url}{path}", wire.url, told, nth)
+        finally:
+            told.over = True
+            self._tell_listeners()
 
     async def _follow(
         self, http: httpx.AsyncClient, url: str, wire_url: str, told: Told, nth: int
@@ -208,7 +219,7 @@ class Story:
             except PermanentFailure as failure:
                 self._history.note(self._plan.number, f"reader {nth} gave up: {failure}")
                 told.gave_up.append(failure.status)
-                if failure.status not in PLATFORM:
+                if not is_the_platforms(failure.status, failure.text):
                     self.outcome.wrong.append(f"a reader was refused: {failure}")
                     return
             else:
@@ -225,27 +236,32 @@ class Story:
 
     def _received(self, event: Event, told: Told, nth: int) -> None:
         told.events.append(event)
-        for listener in self._listeners:
-            listener(nth)
+        self._tell_listeners()
         if nth == 0:
             self._history.note(self._plan.number, f"reader 0 received {event.id[-8:]} {event.name}")
             if len(told.events) - 1 in self._plan.kill_after_send:
                 stream_id, _, seq = event.id.rpartition(":")
                 pid = self._traffic.writers.get((stream_id, int(seq)))
-                if pid is not None:
-                    self._history.inject(
-                        self._plan.number, Fault.KILL_AFTER_SEND, f"process {pid} at {event.seq}"
-                    )
+                if pid is not None and self._sandboxes.kill(pid):
+                    where = f"process {pid} at {event.seq}"
+                    self._history.inject(self._plan.number, Fault.KILL_AFTER_SEND, where)
                     self._traffic.killed.append((stream_id, pid, event.at))
-                    self._sandboxes.kill(pid)
 
-    async def _heard(self, told: Told, count: int) -> None:
-        """Wait until a reader has received more than so many events, or all there will be."""
+    def _tell_listeners(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+    async def _heard(self, told: Told, count: int) -> bool:
+        """Wait until a reader has received more than so many events, or all that it ever will.
+
+        False if that is none.
+        """
         news = asyncio.Event()
-        self._listeners.append(lambda _: news.set())
-        while len(told.events) <= count and not (told.events and _terminal(told.events[-1])):
+        self._listeners.append(news.set)
+        while len(told.events) <= count and not (told.over or _ended(told)):
             news.clear()
             await news.wait()
+        return bool(told.events)
 
     # Disturbing it
 
@@ -260,62 +276,29 @@ class Story:
             return
         if fault is Fault.CANCEL:  # A race is counted where it takes place.
             self._history.inject(self._plan.number, fault, "now")
-        await self._heard(first, 0)
+        if not await self._heard(first, 0):
+            return
+        self.outcome.stopped = first.stream_id
         self.outcome.snapshot = await self._post(f"/streams/{first.stream_id}/cancel", nth=1)
         self._history.note(self._plan.number, f"cancel says {self.outcome.snapshot.get('status')}")
 
     async def _be_hostile(self, first: Told) -> None:
         """Ask with cursors that no honest client has: each must be refused, none resumed."""
-        await self._heard(first, 3)
+        if not await self._heard(first, 3):
+            return
         own = first.stream_id
         self._history.inject(self._plan.number, Fault.HOSTILE_CURSORS, own[:6])
-        chance = random.Random(self._plan.number)  # noqa: S311 - it must be repeatable
-        for cursor in (
-            "garbage",
-            "-1",
-            f"{own}:-1",
-            f"{own}:01",
-            f"{own}:1e3",
-            f"{own}:{10**17}",
-            f"{own}:{10**40}",
-            f"{own}:{chance.randrange(10**6, 10**9)}",
-            f"{own[::-1]}:2",
-            f"{own}:2:3",
-            f"{own}: 2",
-        ):
-            await self._refused(own, cursor)
-
-    async def _refused(self, stream_id: str, cursor: str) -> None:
-        path = f"/streams/{stream_id}/events"
-        nth = 0
-        while True:
-            url = self._functions[nth % len(self._functions)]
-            nth += 1
-            try:
-                answer = await self._http.get(
-                    f"{url}{path}", headers={"Last-Event-ID": cursor}, timeout=SILENCE
-                )
-            except httpx.TransportError:
-                continue
-            trouble = answer.status_code == httpx.codes.OK and not _events_in(answer.text)
-            if answer.status_code in PLATFORM or trouble:
-                # The platform's trouble, or the log's: an answer that only says "come back".
-                await asyncio.sleep(_PAUSE)
-                continue
-            if answer.status_code != httpx.codes.BAD_REQUEST:
-                self.outcome.wrong.append(
-                    f"cursor {cursor!r}: {answer.status_code} {answer.text[:200]}"
-                )
-            return
+        self.outcome.wrong += await be_hostile(self._client, own, self._plan.number)
 
 
-def _terminal(event: Event) -> bool:
-    return event.name in {"done", "error", "cancelled"}
+def _ended(told: Told) -> bool:
+    return bool(told.events) and told.events[-1].name in {"done", "error", "cancelled"}
 
 
-def _events_in(text: str) -> list[Any]:
-    return [
-        json.loads(line.removeprefix("data: "))
-        for line in text.splitlines()
-        if line.startswith("data: ")
-    ]
+def _leaves(error: Exception) -> Iterator[Exception]:
+    """What went wrong, without the groups that tasks put it in."""
+    if isinstance(error, ExceptionGroup):
+        for each in error.exceptions:
+            yield from _leaves(each)
+    else:
+        yield error

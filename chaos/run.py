@@ -36,7 +36,11 @@ class Played:
 
 @dataclass
 class Report:
-    """What a run came to."""
+    """What a run came to.
+
+    `zombies` counts the frozen writers that woke up behind a take-over, `errors` has what the
+    sandboxes logged as errors that no fault explains.
+    """
 
     history: History
     ledger: Ledger
@@ -44,6 +48,8 @@ class Report:
     generations: Generations
     played: list[Played] = field(default_factory=list)
     left_running: list[str] = field(default_factory=list)
+    zombies: int = 0
+    errors: list[str] = field(default_factory=list)
 
 
 async def run(
@@ -106,8 +112,7 @@ async def run(
             }
             # Of several streams with one prompt nobody could say which provider works on which.
             overlap = generations.longest_overlap(number, sandboxes) if len(streams) == 1 else 0.0
-            report.played.append(
-                Played(outcome=outcome, verdict=judge(outcome, logs, overlap), overlap=overlap)
-            )
+            verdict = judge(outcome, logs, overlap=overlap, overrun=0.0)
+            report.played.append(Played(outcome=outcome, verdict=verdict, overlap=overlap))
     report.left_running += [f"process {pid}" for pid in await report.sandboxes.survivors(5)]
     return report

@@ -50,13 +50,17 @@ class Told:
 
 @dataclass
 class Outcome:
-    """What became of a plan; `wrong` is what somebody saw that may not be."""
+    """What became of a plan; `wrong` is what somebody saw that may not be.
+
+    `stopped` is the id of the stream that a stop was sent to.
+    """
 
     plan: Plan
     readers: list[Told] = field(default_factory=list)
     snapshot: dict[str, Any] = field(default_factory=dict)
     wrong: list[str] = field(default_factory=list)
     ended: bool = False
+    stopped: str = ""
 
 
 class Story:
@@ -260,6 +264,7 @@ class Story:
             return
         self._history.inject(self._plan.number, fault, "now")
         await self._heard(first, 0)
+        self.outcome.stopped = first.stream_id
         self.outcome.snapshot = await self._post(f"/streams/{first.stream_id}/cancel", nth=1)
         self._history.note(self._plan.number, f"cancel says {self.outcome.snapshot.get('status')}")
 

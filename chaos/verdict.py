@@ -129,10 +129,13 @@ def _judge_events(named: str, told: Told, records: Sequence[Record], verdict: Ve
         for record in records
     ]
     for event, record in zip_longest(heard, logged):
-        if event != record:
+        if event is None:
+            verdict.wrong.append(f"{named}: its events end before the log, which has {record}")
+        elif event != record:
             verdict.wrong.append(
                 f"{named}: its events are not the log's records: heard {event}, logged {record}"
             )
+        if event != record:
             return
 
 

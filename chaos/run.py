@@ -32,6 +32,7 @@ class Played:
     outcome: Outcome
     verdict: Verdict
     overlap: float
+    overrun: float = 0.0
 
 
 @dataclass

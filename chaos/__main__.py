@@ -17,7 +17,7 @@ from pathlib import Path
 from chaos import endurance, mutants, singly
 from chaos.functions import SOURCE
 from chaos.plan import Plan, draw
-from chaos.report import failures, latencies, machine, render, table
+from chaos.report import Failure, failures, latencies, machine, render, table
 from chaos.run import Report, run
 from local import CannotStart
 
@@ -52,15 +52,19 @@ async def judge(chosen: argparse.Namespace, seed: int) -> int:
     print(f"{machine()}\n\n{render(report)}")
     print(f"\n{time.monotonic() - began_at:.0f} s in all")
     wrong = failures(report)
-    for failure in wrong:
-        print(f"\n{failure.what}")
-        if failure.number is not None:
-            print(_again(f"--seed {seed} --stream {failure.number}"))
+    _tell(wrong, seed)
     if wrong:
         which = f"--streams {chosen.streams}" if chosen.stream is None else f"--stream {numbers[0]}"
         again = _again(f"--seed {seed} {which} --at-once {chosen.at_once}")
         print(f"\nWRONG: {len(wrong)}. {again}")
     return int(bool(wrong))
+
+
+def _tell(wrong: Sequence[Failure], seed: int) -> None:
+    for failure in wrong:
+        print(f"\n{failure.what}")
+        if failure.number is not None:
+            print(_again(f"--seed {seed} --stream {failure.number}"))
 
 
 def _again(arguments: str) -> str:
@@ -76,15 +80,16 @@ async def prove(chosen: argparse.Namespace, seed: int) -> int:
     plans = {
         mutant.rule: mutants.plans(mutant, seed, _MUTANT_STREAMS) for mutant in mutants.MUTANTS
     }
+    # All of a mutant's together: those that never end are waited for once.
+    at_once = max(chosen.at_once, _MUTANT_STREAMS)
 
     async def play(plans: Sequence[Plan], source: Path) -> Report:
-        return await run(plans, at_once=chosen.at_once, source=source, patience=_MUTANT_PATIENCE)
+        return await run(plans, at_once=at_once, source=source, patience=_MUTANT_PATIENCE)
 
     every = {plan.number: plan for each in plans.values() for plan in each}
     wrong = failures(await play([*every.values()], SOURCE))
     print(f"  with every rule: {len(wrong)} wrong, of {len(every)} streams", flush=True)
-    for failure in wrong:
-        print(f"\n{failure.what}", flush=True)
+    _tell(wrong, seed)
     unseen = 0
     for mutant in mutants.MUTANTS:
         with mutants.source_of(mutant) as source:
@@ -92,6 +97,8 @@ async def prove(chosen: argparse.Namespace, seed: int) -> int:
         unseen += not found
         by = f"{len(found)} of {_MUTANT_STREAMS}, {_brief(found[0])}" if found else "NOTHING FOUND"
         print(f"  without “{mutant.rule}”: {by}", flush=True)
+    if wrong or unseen:
+        print(f"\nWRONG: {len(wrong) + unseen}. {_again(f'--mutants --seed {seed}')}")
     return int(bool(wrong or unseen))
 
 

@@ -51,7 +51,7 @@ async def rows() -> list[tuple[str, str]]:
 
 
 async def _resident_after(http: httpx.AsyncClient, function: Running) -> list[tuple[int, int]]:
-    """What the one sandbox occupies when so many streams have been; it is the same at each mark."""
+    """What the one sandbox occupies when so many have been; raises ValueError if it dies."""
     done, resident = 0, []
     slots = asyncio.Semaphore(_AT_ONCE)
 

@@ -11,7 +11,7 @@ AT_ONCE = 5
 
 # As many as have a 99th hundredth; but a hand-over takes as long as an invocation.
 _OF_EACH = 100
-_HAND_OVERS = 40
+_HAND_OVERS = 24
 # Just long enough to be at work when it is disturbed, and to go on behind that.
 _SHORT = 60
 # The answer alone outlives an invocation.

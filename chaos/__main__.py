@@ -9,17 +9,22 @@ import argparse
 import asyncio
 import secrets
 import sys
+import textwrap
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from chaos import endurance, mutants, singly
-from chaos.plan import draw
-from chaos.report import failures, latencies, machine, render, table
-from chaos.run import run
+from chaos.functions import SOURCE
+from chaos.plan import Plan, draw
+from chaos.report import Failure, failures, latencies, machine, render, table
+from chaos.run import Report, run
 from local import CannotStart
 
 _MUTANT_STREAMS = 10
 _MUTANT_PATIENCE = 60.0
+# So many characters of a complaint say what it is.
+_BRIEF = 120
 
 
 def main() -> int:
@@ -47,41 +52,69 @@ async def judge(chosen: argparse.Namespace, seed: int) -> int:
     print(f"{machine()}\n\n{render(report)}")
     print(f"\n{time.monotonic() - began_at:.0f} s in all")
     wrong = failures(report)
-    for failure in wrong:
-        print(f"\n{failure}")
+    _tell(wrong, seed)
     if wrong:
-        again = f"python -m chaos --seed {seed} --streams {len(numbers)}"
-        print(f"\nWRONG: {len(wrong)}. Again: {again}")
+        which = f"--streams {chosen.streams}" if chosen.stream is None else f"--stream {numbers[0]}"
+        again = _again(f"--seed {seed} {which} --at-once {chosen.at_once}")
+        print(f"\nWRONG: {len(wrong)}. {again}")
     return int(bool(wrong))
 
 
+def _tell(wrong: Sequence[Failure], seed: int) -> None:
+    for failure in wrong:
+        print(f"\n{failure.what}")
+        if failure.number is not None:
+            print(_again(f"--seed {seed} --stream {failure.number}"))
+
+
+def _again(arguments: str) -> str:
+    return f'Again: make chaos ARGS="{arguments}"'
+
+
 async def prove(chosen: argparse.Namespace, seed: int) -> int:
-    """Play against the application with each rule taken out; 1 if that goes unseen."""
+    """Play against the application with each rule taken out; 1 if that goes unseen.
+
+    First comes the application as it is, with all their plans: 1 as well if anything is wrong.
+    """
     print(f"seed {seed}, {_MUTANT_STREAMS} streams each", flush=True)
+    plans = {
+        mutant.rule: mutants.plans(mutant, seed, _MUTANT_STREAMS) for mutant in mutants.MUTANTS
+    }
+    # All of a mutant's together: those that never end are waited for once.
+    at_once = max(chosen.at_once, _MUTANT_STREAMS)
+
+    async def play(plans: Sequence[Plan], source: Path) -> Report:
+        return await run(plans, at_once=at_once, source=source, patience=_MUTANT_PATIENCE)
+
+    every = {plan.number: plan for each in plans.values() for plan in each}
+    wrong = failures(await play([*every.values()], SOURCE))
+    print(f"  with every rule: {len(wrong)} wrong, of {len(every)} streams", flush=True)
+    _tell(wrong, seed)
     unseen = 0
     for mutant in mutants.MUTANTS:
         with mutants.source_of(mutant) as source:
-            report = await run(
-                mutants.plans(mutant, seed, _MUTANT_STREAMS),
-                at_once=chosen.at_once,
-                source=source,
-                patience=_MUTANT_PATIENCE,
-            )
-        found = mutants.found(report)
+            found = mutants.found(mutant, await play(plans[mutant.rule], source))
         unseen += not found
-        print(f"  without “{mutant.rule}”: {found or 'NOTHING FOUND'}", flush=True)
-    return int(bool(unseen))
+        by = f"{len(found)} of {_MUTANT_STREAMS}, {_brief(found[0])}" if found else "NOTHING FOUND"
+        print(f"  without “{mutant.rule}”: {by}", flush=True)
+    if wrong or unseen:
+        print(f"\nWRONG: {len(wrong) + unseen}. {_again(f'--mutants --seed {seed}')}")
+    return int(bool(wrong or unseen))
+
+
+def _brief(complaint: str) -> str:
+    return textwrap.shorten(complaint, _BRIEF, placeholder=" …")
 
 
 async def measure(chosen: argparse.Namespace, seed: int) -> int:
     """Measure one fault at a time, and one sandbox that nobody disturbs; the exit status."""
     del chosen, seed
     print(f"{machine()}\n", flush=True)
-    report = await run(singly.plans(), at_once=2, clock_offsets=(0.0,))
+    report = await run(singly.plans(), at_once=singly.AT_ONCE, clock_offsets=(0.0,))
     print(table("one fault at a time, in seconds", latencies(report)), flush=True)
     wrong = failures(report)
     for failure in wrong:
-        print(f"\n{failure}")
+        print(f"\n{failure.what}")
     print(f"\n{table('what one sandbox bears', await endurance.rows())}")
     return int(bool(wrong))
 

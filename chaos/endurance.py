@@ -40,7 +40,7 @@ async def rows() -> list[tuple[str, str]]:
         crowds = [(readers, await _lag(http, function, readers)) for readers in _READERS]
     return [
         *(
-            (f"memory of a sandbox after {mark:,} streams", f"{size / _MEGABYTE:.1f} MB")
+            (f"resident memory of a sandbox after {mark:,} streams", f"{size / _MEGABYTE:.1f} MB")
             for mark, size in resident
         ),
         *(
@@ -51,7 +51,7 @@ async def rows() -> list[tuple[str, str]]:
 
 
 async def _resident_after(http: httpx.AsyncClient, function: Running) -> list[tuple[int, int]]:
-    """What the one sandbox occupies when so many streams have been."""
+    """What the one sandbox occupies when so many have been; raises ValueError if it dies."""
     done, resident = 0, []
     slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -60,10 +60,13 @@ async def _resident_after(http: httpx.AsyncClient, function: Running) -> list[tu
             await EventSource(http, _sse(function, f"endurance {number}", _TOKENS)).follow()
 
     await one(0)
+    pid = await _pid(http, function)
     for mark in _MARKS:
         await asyncio.gather(*(one(number) for number in range(done, mark)))
         done = mark
-        resident.append((mark, _resident_bytes(await _pid(http, function))))
+        if await _pid(http, function) != pid:
+            raise ValueError(f"process {pid} has not borne {mark} streams")
+        resident.append((mark, _resident_bytes(pid)))
     return resident
 
 

@@ -26,14 +26,21 @@ class Sample:
         return cuts[hundredths - 1]
 
     def __str__(self) -> str:
+        """The median, and the 99th hundredth where there are enough to have one."""
         if not self.values:
             return "none"
-        return f"p50 {self.percentile(50):.2f}, p99 {self.percentile(99):.2f}, n {len(self.values)}"
+        enough = len(self.values) >= _HUNDREDTHS
+        worst = f"p99 {self.percentile(99):.2f}" if enough else f"max {max(self.values):.2f}"
+        return f"p50 {self.percentile(50):.2f}, {worst}, n {len(self.values)}"
 
 
 def resume_latencies(told: Told, traffic: Traffic) -> Iterator[float]:
-    """From a reconnect to the first event missed: one that the log had when we came back."""
-    for at, position in told.connected_at:
+    """From a reconnect to the first event missed: one that the log had when we came back.
+
+    Of several reconnects at one position only the last brought something.
+    """
+    last = {position: at for at, position in told.connected_at}
+    for position, at in last.items():
         if 0 < position < len(told.events):
             event = told.events[position]
             stood_at = traffic.stood_at.get((told.stream_id, event.seq))
@@ -42,16 +49,26 @@ def resume_latencies(told: Told, traffic: Traffic) -> Iterator[float]:
 
 
 def take_over_times(told: Told, traffic: Traffic) -> Iterator[float]:
-    """From the kill of a writer to the next token, another's, that this reader has received."""
+    """From the kill of a writer to the next token, another's, that this reader has received.
+
+    A kill of somebody who was not the stream's writer at that moment interrupts nothing.
+    """
     for stream_id, pid, at in traffic.killed:
-        if stream_id == told.stream_id:
+        if stream_id == told.stream_id and _newest_writer(traffic, stream_id, at) == pid:
             yield from _first(
                 event.at - at
                 for event in told.events
-                if event.at > at
-                and event.name in _TOKENS
-                and traffic.writers.get((stream_id, event.seq)) != pid
+                if event.name in _TOKENS
+                and traffic.stood_at.get((stream_id, event.seq), at) > at
+                and traffic.writers[stream_id, event.seq] != pid
             )
+
+
+def _newest_writer(traffic: Traffic, stream_id: str, at: float) -> int | None:
+    """The process whose record was a stream's newest then."""
+    stood = [key for key, stood_at in traffic.stood_at.items() if stood_at <= at]
+    seqs = [seq for each, seq in stood if each == stream_id]
+    return traffic.writers[stream_id, max(seqs)] if seqs else None
 
 
 def hand_over_gaps(told: Told) -> Iterator[float]:

@@ -1,20 +1,24 @@
 """Can the harness fail? The application with one of its rules taken out, and what is found.
 
 A harness that finds nothing proves nothing unless it finds what is there. Each mutant is a copy of
-`src` with one passage exchanged; it is played against streams whose plans could bring it to light.
+`src` with one passage exchanged; it is played against streams whose plans could bring it to light,
+and must be found by what its rule forbids. The same plans, played against `src` as it is, must
+show nothing at all.
 """
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 
 from chaos.faults import AT_BYTE, Fault
 from chaos.functions import SOURCE
 from chaos.plan import Plan, draw
+from chaos.report import drawn
 from chaos.run import Report
 
 # A put that most answers come to.
@@ -33,7 +37,8 @@ _KILLS = frozenset(
 class Mutant:
     """A rule taken out: in which file of `src` which passage becomes what.
 
-    It is played against plans with one of the faults of `shown_by`.
+    It is played against plans with one of the faults of `shown_by`, and found by a complaint that
+    `found_by`, a regular expression, is found in. A stream that has no end in time is none.
     """
 
     rule: str
@@ -41,6 +46,7 @@ class Mutant:
     passage: str
     instead: str
     shown_by: frozenset[Fault]
+    found_by: str
 
 
 MUTANTS = (
@@ -54,6 +60,7 @@ MUTANTS = (
         "                self._publish(Record(*place, payload, *last_words))\n"
         "                record = await writer.append(payload, self._patience())\n",
         shown_by=frozenset({Fault.KILL_BEFORE_PUT, Fault.FREEZE_BEFORE_PUT, Fault.OUTAGE}),
+        found_by=r"events are not the log's records|beyond the end of this stream",
     ),
     Mutant(
         rule="append only if the position is free",
@@ -62,6 +69,7 @@ MUTANTS = (
         '                ReturnValuesOnConditionCheckFailure="ALL_OLD",\n',
         instead="",
         shown_by=frozenset({Fault.FREEZE_BEFORE_PUT, Fault.CANCEL_AT_FINISH}),
+        found_by=r"follows a terminal|not the log's records|not what was to be said",
     ),
     Mutant(
         rule="resume behind the last event, not at it",
@@ -69,6 +77,7 @@ MUTANTS = (
         passage="return self._reading(tail, after + 1, window, first=page.records[1:])",
         instead="return self._reading(tail, after, window, first=page.records)",
         shown_by=frozenset(AT_BYTE),
+        found_by=r"ids are not each once",
     ),
     Mutant(
         rule="who is superseded stops",
@@ -76,6 +85,17 @@ MUTANTS = (
         passage="            raise Superseded(present)\n        self.seq += 1\n",
         instead="            pass\n        self.seq += 1\n",
         shown_by=frozenset({Fault.FREEZE_BEFORE_PUT, Fault.FREEZE_AFTER_PUT, Fault.CANCEL}),
+        found_by=r"^log of .*(follows a terminal|not what was to be said)",
+    ),
+    Mutant(
+        rule="who is superseded stops generating",
+        file="app/generation/generation.py",
+        passage="            self._pump.cancel()\n            await asyncio.wait([self._pump])\n",
+        instead="            pass\n",
+        shown_by=frozenset(
+            {Fault.FREEZE_BEFORE_PUT, Fault.FREEZE_AFTER_PUT, Fault.OUTAGE, Fault.CANCEL}
+        ),
+        found_by=r"providers? worked on it",
     ),
     Mutant(
         rule="continue from what was said",
@@ -83,6 +103,7 @@ MUTANTS = (
         passage="window, said=said, attempt=attempt)",
         instead="window, attempt=attempt)",
         shown_by=_KILLS,
+        found_by=r"^log of .*not what was to be said",
     ),
     Mutant(
         rule="nothing follows a terminal record",
@@ -90,6 +111,7 @@ MUTANTS = (
         passage="        while not newest.terminal:\n",
         instead="        while not ours:\n",
         shown_by=frozenset({Fault.CANCEL_AT_FINISH}),
+        found_by=r"follows a terminal",
     ),
     Mutant(
         rule="one key makes one stream",
@@ -97,6 +119,7 @@ MUTANTS = (
         passage="stream_id=_derived_id(owner, key) if key else secrets.token_urlsafe(_ID_BYTES)",
         instead="stream_id=secrets.token_urlsafe(_ID_BYTES)",
         shown_by=frozenset({Fault.DUPLICATE_CREATE}),
+        found_by=r"one Idempotency-Key made several streams",
     ),
     Mutant(
         rule="another stream's cursor is refused",
@@ -104,6 +127,7 @@ MUTANTS = (
         passage="    if named != stream_id:\n",
         instead="    if not stream_id:\n",
         shown_by=frozenset({Fault.HOSTILE_CURSORS}),
+        found_by=r"^cursor .*: 200 ",
     ),
 )
 
@@ -128,23 +152,16 @@ def plans(mutant: Mutant, seed: int, number: int) -> list[Plan]:
     return list(islice(suitable, number))
 
 
-def found(report: Report) -> str:
-    """What was found, in words; empty if nothing was."""
-    wrong = [played.verdict.wrong[0] for played in report.played if played.verdict.wrong]
-    if not wrong:
-        return "; ".join(report.left_running)
-    return f"{len(wrong)} of {len(report.played)} streams; first: {wrong[0]}"
+def found(mutant: Mutant, report: Report) -> list[str]:
+    """By what it was found: of each stream that shows it, the first such complaint."""
+    shown = (
+        [each for each in played.verdict.wrong if re.search(mutant.found_by, each)]
+        for played in report.played
+    )
+    return [complaints[0] for complaints in shown if complaints]
 
 
 def _shows(plan: Plan, mutant: Mutant) -> bool:
-    early = {fault for nth, fault in plan.puts.items() if nth < _EARLY}
-    planned = {
-        *early,
-        *plan.queries.values(),
-        *(trouble.fault for trouble in plan.connections[:1] if trouble),
-        plan.cancel,
-        Fault.KILL_AFTER_SEND if plan.kill_after_send else None,
-        Fault.DUPLICATE_CREATE if plan.duplicates else None,
-        Fault.HOSTILE_CURSORS if plan.hostile else None,
-    }
-    return not plan.crowded and not mutant.shown_by.isdisjoint(planned)
+    early = {nth: fault for nth, fault in plan.puts.items() if nth < _EARLY}
+    reached = replace(plan, puts=early, connections=plan.connections[:1])
+    return not plan.crowded and not mutant.shown_by.isdisjoint(drawn(reached))

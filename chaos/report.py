@@ -4,12 +4,14 @@ import os
 import platform
 import statistics
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from chaos.faults import WHAT, Fault
 from chaos.figures import Sample, calls, hand_over_gaps, resume_latencies, take_over_times, tokens
-from chaos.run import Report
+from chaos.plan import Plan
+from chaos.run import Played, Report
 
 ENDS = ("done", "cancelled", "error")
 
@@ -25,29 +27,61 @@ def machine() -> str:
     )
 
 
-def failures(report: Report) -> list[str]:
-    """What is wrong, one text each, with its whole history."""
-    texts = [f"left running: {each}" for each in report.left_running]
-    for played in report.played:
-        if played.verdict.wrong:
-            plan = played.outcome.plan
-            texts.append(
-                "\n".join(
-                    [f"stream {plan.number}: {plan}"]
-                    + [f"  ✗ {each}" for each in played.verdict.wrong]
-                    + [report.history.of(plan.number)]
-                )
-            )
-    return texts
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong, in words; `number` is that of the stream it was, if it was one's."""
+
+    what: str
+    number: int | None = None
+
+
+def failures(report: Report) -> list[Failure]:
+    """All that is wrong; a stream's with its whole history."""
+    return [
+        *(Failure(f"left running: {each}") for each in report.left_running),
+        *(Failure(f"logged, and no fault explains it: {each}") for each in report.errors),
+        *(_failure(report, played) for played in report.played if played.verdict.wrong),
+    ]
+
+
+def _failure(report: Report, played: Played) -> Failure:
+    plan = played.outcome.plan
+    complaints = (f"  ✗ {each}" for each in played.verdict.wrong)
+    lines = [f"stream {plan.number}: {plan}", *complaints, report.history.of(plan.number)]
+    return Failure("\n".join(lines), plan.number)
+
+
+def drawn(plan: Plan) -> frozenset[Fault]:
+    """The faults that a plan has."""
+    return frozenset(
+        {
+            *plan.puts.values(),
+            *plan.queries.values(),
+            *(trouble.fault for trouble in plan.connections if trouble),
+            *({plan.cancel} if plan.cancel else ()),
+            *({Fault.KILL_AFTER_SEND} if plan.kill_after_send else ()),
+            *({Fault.DUPLICATE_CREATE} if plan.duplicates else ()),
+            *({Fault.HOSTILE_CURSORS} if plan.hostile else ()),
+            *({Fault.CROWD} if plan.crowded else ()),
+        }
+    )
+
+
+def not_done(report: Report) -> list[Fault]:
+    """The faults that plans had, and that were never done: no stream came to their counts."""
+    had = frozenset[Fault]().union(*(drawn(played.outcome.plan) for played in report.played))
+    return [fault for fault in Fault if fault in had and not report.history.injected[fault]]
 
 
 def render(report: Report) -> str:
     """The tables."""
     injected = report.history.injected
     done = ((fault, f"{injected[fault]:,}", WHAT[fault]) for fault in Fault)
+    never = ", ".join(not_done(report)) or "nothing"
     return "\n\n".join(
         (
             table("what was done", done),
+            f"drawn, but not done: {never}",
             table("what came of it", _results(report)),
             table("how long it took, in seconds", latencies(report)),
             table("what an undisturbed answer costs", _costs(report)),
@@ -60,6 +94,7 @@ def _results(report: Report) -> Iterator[tuple[str, str]]:
     readers = [told for each in played for told in each.outcome.readers]
     ends = [told.events[-1].name for told in readers if told.events]
     overlap = max((each.overlap for each in played), default=0.0)
+    overrun = max((each.overrun for each in played), default=0.0)
     yield "streams", f"{len(played):,}"
     yield "readers", f"{len(readers):,}"
     yield "events received", f"{sum(len(told.events) for told in readers):,}"
@@ -69,10 +104,15 @@ def _results(report: Report) -> Iterator[tuple[str, str]]:
     for name in ENDS:
         yield f"readers told {name}", f"{ends.count(name):,}"
     yield "EventSources ended by the platform's 502", f"{sum(len(t.gave_up) for t in readers):,}"
+    yield "zombies that woke", f"{report.zombies:,}"
     yield "longest overlap of two providers", f"{overlap:.1f} s"
+    yield "longest work of a provider behind the end", f"{overrun:.1f} s"
     yield "tokens lost", f"{sum(each.verdict.lost for each in played):,}"
     yield "tokens repeated", f"{sum(each.verdict.repeated for each in played):,}"
+    yield "tokens undelivered", f"{sum(each.verdict.undelivered for each in played):,}"
+    yield "streams without an end in time", f"{sum(not e.outcome.ended for e in played):,}"
     yield "streams that went wrong", f"{sum(bool(each.verdict.wrong) for each in played):,}"
+    yield "errors logged that no fault explains", f"{len(report.errors):,}"
     yield "left running", f"{len(report.left_running):,}"
 
 
@@ -94,13 +134,7 @@ def latencies(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _costs(report: Report) -> Iterator[tuple[str, str]]:
-    quiet = [
-        played
-        for played in report.played
-        if played.outcome.plan.undisturbed
-        and played.outcome.readers[0].events[-1:]
-        and played.outcome.readers[0].events[-1].name == "done"
-    ]
+    quiet = [played for played in report.played if _undisturbed(report, played)]
     if quiet:
         per_answer = calls(report.ledger.traffic(each.outcome.plan.number) for each in quiet)
         length = statistics.fmean(tokens(each.outcome.readers[0].events) for each in quiet)
@@ -108,6 +142,16 @@ def _costs(report: Report) -> Iterator[tuple[str, str]]:
             yield f"{operation} calls", f"{number:.1f}"
         yield "tokens", f"{length:.0f}"
     yield "answers", f"{len(quiet)}"
+
+
+def _undisturbed(report: Report, played: Played) -> bool:
+    """Whether nothing happened to a stream: not to the sandbox that it shared, either."""
+    plan, readers = played.outcome.plan, played.outcome.readers
+    return (
+        plan.undisturbed
+        and len(report.generations.of(plan.number)) == 1
+        and any(told.events and told.events[-1].name == "done" for told in readers)
+    )
 
 
 def table(title: str, rows: Iterable[tuple[str, ...]]) -> str:

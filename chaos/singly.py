@@ -3,27 +3,35 @@
 from dataclasses import replace
 
 from chaos.faults import Fault
-from chaos.plan import AtByte, Plan, Way, draw, named
+from chaos.functions import TIMEOUT
+from chaos.plan import TOKENS_PER_SECOND, AtByte, Plan, Way, draw, named
 
-_OF_EACH = 20
-# Long enough to outlive an invocation of the harness's functions.
-_LONG = 1800
+# As many as leave a machine of two cores idle at times.
+AT_ONCE = 5
+
+# As many as have a 99th hundredth; but a hand-over takes as long as an invocation.
+_OF_EACH = 100
+_HAND_OVERS = 24
+# Just long enough to be at work when it is disturbed, and to go on behind that.
+_SHORT = 60
+# The answer alone outlives an invocation.
+_LONG = round(TIMEOUT * TOKENS_PER_SECOND)
 
 
 def plans() -> list[Plan]:
-    """As many killed writers as cut connections, and as answers that are handed over."""
+    """As many killed writers as cut connections, and fewer answers that are handed over."""
     nothing = replace(
         next(plan for plan in (draw(0, number) for number in range(1000)) if plan.undisturbed),
         way=Way.POST,
         shared=False,
-        max_tokens=120,
+        max_tokens=_SHORT,
     )
-    kinds = (
-        replace(nothing, kill_after_send=frozenset({12})),
-        replace(nothing, connections=(AtByte(Fault.CUT, 2500),)),
-        replace(nothing, max_tokens=_LONG),
-    )
+    killed = replace(nothing, kill_after_send=frozenset({6}))
+    cut = replace(nothing, connections=(AtByte(Fault.CUT, 1500),))
+    handed_over = replace(nothing, max_tokens=_LONG)
+    # The long ones first: the last to be played is a short one.
+    kinds = [handed_over] * _HAND_OVERS + [killed, cut] * _OF_EACH
     return [
         replace(kind, number=number, prompt=f"{named(number)}one fault at a time")
-        for number, kind in enumerate(kinds * _OF_EACH)
+        for number, kind in enumerate(kinds)
     ]

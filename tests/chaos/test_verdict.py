@@ -1,14 +1,20 @@
 """Whatever may not be is found, and what may be is not."""
 
 import dataclasses
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
+import pytest
+
+from app.api.frames import frame
 from app.event_log.records import (
     Answer,
     Cancelled,
     Claim,
     Done,
     Failed,
+    Handoff,
+    Heartbeat,
     Payload,
     Record,
     Start,
@@ -21,7 +27,11 @@ from chaos.story import Outcome, Told
 from chaos.verdict import LATENESS, LEASE, Verdict, judge
 
 STREAM = "s" * 32
-PLAN = next(plan for plan in (draw(1, n) for n in range(100)) if plan.cancel is None and plan.puts)
+PLAN = next(
+    plan
+    for plan in (draw(1, n) for n in range(100))
+    if plan.cancel is None and plan.puts and plan.readers == 1
+)
 THINKING, ANSWER = "".join(PLAN.thinking), "".join(PLAN.answer)
 WHOLE: tuple[Payload, ...] = (
     Start("demo", PLAN.request.encode(), PLAN.request.fingerprint),
@@ -31,6 +41,8 @@ WHOLE: tuple[Payload, ...] = (
     Answer(ANSWER[30:]),
     Done("stop", 1, 2),
 )
+TOKENS = len(PLAN.thinking) + len(PLAN.answer)
+NONE: Mapping[str, Sequence[Record]] = {}
 
 
 def log(payloads: Sequence[Payload]) -> list[Record]:
@@ -40,18 +52,15 @@ def log(payloads: Sequence[Payload]) -> list[Record]:
     ]
 
 
+def event(record: Record) -> Event:
+    """As the application renders it."""
+    lines = frame(record).decode().splitlines()
+    fields = dict(line.split(": ", 1) for line in lines if line)
+    return Event(fields["id"], fields["event"], json.loads(fields["data"]), 0.0)
+
+
 def told(records: Sequence[Record]) -> Told:
-    return Told(
-        events=[
-            Event(
-                f"{STREAM}:{record.seq}",
-                record.payload.kind,
-                {"text": getattr(record.payload, "text", "")},
-                0.0,
-            )
-            for record in records
-        ]
-    )
+    return Told(events=[event(record) for record in records])
 
 
 def verdict(
@@ -60,11 +69,15 @@ def verdict(
     *,
     plan: Plan = PLAN,
     overlap: float = 0.0,
+    overrun: float = 0.0,
     status: str = "",
+    others: Mapping[str, Sequence[Record]] = NONE,
 ) -> Verdict:
+    """The verdict on one reader; `status` is what a stop of the stream was answered."""
     outcome = Outcome(plan, readers=[told(records if heard is None else heard)])
-    outcome.snapshot = {"status": status} if status else {}
-    return judge(outcome, {STREAM: records}, overlap)
+    if status:
+        outcome.snapshot, outcome.stopped = {"status": status}, STREAM
+    return judge(outcome, {STREAM: records, **others}, overlap=overlap, overrun=overrun)
 
 
 def test_an_exact_stream_is_right() -> None:
@@ -101,6 +114,48 @@ def test_an_answer_cut_short_that_says_done_is_found() -> None:
     found = verdict(log((*WHOLE[:4], WHOLE[5])))
 
     assert found.lost > 0
+    assert found.undelivered == 0
+
+
+def test_a_stream_that_nobody_reads_any_more_may_end_anywhere_but_not_say_done_early() -> None:
+    left = {"another": log(WHOLE[:4])}
+    assert verdict(log(WHOLE), others=left) == Verdict()
+
+    short = {"another": log((*WHOLE[:4], WHOLE[5]))}
+    assert any("ends early" in each for each in verdict(log(WHOLE), others=short).wrong)
+
+
+@pytest.mark.parametrize(
+    ("nth", "instead"),
+    [
+        (0, Start("another", "", "")),
+        (3, Claim(3, "prefill")),
+        (5, Done("length", 1, 2)),
+        (5, Done("stop", 1, 3)),
+    ],
+    ids=["model", "attempt", "finish_reason", "usage"],
+)
+def test_an_event_that_does_not_say_what_its_record_says_is_found(
+    nth: int, instead: Payload
+) -> None:
+    found = verdict(log(WHOLE), log((*WHOLE[:nth], instead, *WHOLE[nth + 1 :])))
+
+    assert [each for each in found.wrong if "not the log's records" in each] == found.wrong != []
+
+
+def test_text_under_another_position_than_the_logs_is_found() -> None:
+    shifted = (*WHOLE[:2], Answer(ANSWER[:20]), WHOLE[3], Answer(ANSWER[20:]), WHOLE[5])
+    found = verdict(log(WHOLE), log(shifted))
+
+    assert any("not the log's records" in each for each in found.wrong)
+
+
+def test_the_judge_expects_of_every_record_what_the_application_sends() -> None:
+    ends = (Done("stop", 1, None), Failed("given_up", "", retryable=True), Cancelled())
+    every = log((*WHOLE[:4], Heartbeat(), Handoff(), *ends))
+    assert {type(record.payload) for record in every} == set(Payload.__args__)
+
+    assert not any("not the log's records" in each for each in verdict(every).wrong)
 
 
 def test_an_event_the_log_does_not_have_is_found() -> None:
@@ -132,6 +187,13 @@ def test_a_failed_answer_is_found() -> None:
     found = verdict(log((*WHOLE[:3], Failed("given_up", "", retryable=True))))
 
     assert any("the answer failed" in each for each in found.wrong)
+    assert 0 < found.undelivered < TOKENS
+    assert found.lost == 0
+
+
+def test_what_a_reader_without_an_end_has_not_heard_is_undelivered() -> None:
+    assert verdict(log(WHOLE[:1])).undelivered == TOKENS
+    assert judge(Outcome(PLAN), {}, overlap=0.0, overrun=0.0).undelivered == TOKENS
 
 
 def test_a_stopped_answer_may_end_early_and_must_be_asked_for() -> None:
@@ -143,6 +205,20 @@ def test_a_stopped_answer_may_end_early_and_must_be_asked_for() -> None:
     assert verdict(stopped, plan=asked, status="done").wrong
 
 
+def test_a_stop_is_judged_by_the_end_of_the_stream_it_was_sent_to() -> None:
+    asked = dataclasses.replace(PLAN, cancel=Fault.CANCEL)
+    stopped = {"another": log((*WHOLE[:3], Cancelled()))}
+    found = verdict(log(WHOLE), plan=asked, status="cancelled", others=stopped)
+
+    assert found.wrong[0] == "stopped, though nobody had asked"
+    assert "stop answered 'cancelled'" in found.wrong[1]
+
+
 def test_two_providers_may_be_at_work_for_a_lease_only() -> None:
     assert not verdict(log(WHOLE), overlap=LEASE).wrong
     assert verdict(log(WHOLE), overlap=LEASE + 2 * LATENESS).wrong
+
+
+def test_a_provider_may_be_at_work_behind_the_end_for_a_lease_only() -> None:
+    assert not verdict(log(WHOLE), overrun=LEASE).wrong
+    assert verdict(log(WHOLE), overrun=LEASE + 2 * LATENESS).wrong

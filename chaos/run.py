@@ -148,3 +148,8 @@ def _judged(outcome: Outcome, records: Mapping[str, Sequence[Record]], report: R
     )
     verdict = judge(outcome, records, overlap=overlap, overrun=overrun)
     return Played(outcome=outcome, verdict=verdict, overlap=overlap, overrun=overrun)
+
+
+def _named(complaint: Complaint, ledger: Ledger) -> str:
+    number = ledger.number_of_shortened(complaint.stream)
+    return str(complaint) if number is None else f"stream {number}, {complaint}"

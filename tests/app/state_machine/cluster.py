@@ -89,6 +89,16 @@ class Stream:
     def over(self) -> bool:
         return bool(self.stored) and self.stored[-1].terminal
 
+    def printed(self, clients: list["Client"]) -> str:
+        """Its log, and what its readers have got."""
+        lines = [f"{self.prompt}: {self.conversation.allowed} characters allowed"]
+        lines += [f"  {_line(record)}" for record in self.stored]
+        for reader in clients:
+            if reader.stream is self:
+                lines += [f"  a client behind {reader.after}, complete: {reader.complete}"]
+                lines += [f"    {_line(record)}" for record in reader.records]
+        return "\n".join(lines)
+
 
 @dataclass(eq=False)
 class Client:
@@ -234,3 +244,7 @@ def _open(loop: asyncio.Runner, stack: ExitStack, url: str, table_name: str) -> 
         table = Table(table_name)
     stack.callback(table.close)
     return Way(store, DynamoDBLog(table), table)
+
+
+def _line(record: Record) -> str:
+    return f"{record.seq} {record.payload} by {record.writer or 'nobody'} ({record.nonce})"

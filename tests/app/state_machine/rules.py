@@ -1,0 +1,66 @@
+"""What holds after every step: of each log, of what each reader has got, of the whole."""
+
+from app.event_log.records import Answer, Cancelled, Done, Failed, Record
+from app.exceptions import LogUnavailable
+from tests.app.state_machine.cluster import Client, Cluster, Stream
+from tests.app.state_machine.counting import TEXT
+from tests.app.state_machine.example import Example
+
+
+def check(example: Example) -> None:
+    """Raise AssertionError, or what a client's call raised, where a rule is broken."""
+    _check_clients_errors(example)
+    for stream in example.created:
+        if stream.stream_id:
+            _check_log(stream, example.cluster.stored(stream.stream_id))
+    for client in example.clients:
+        _check_delivered(client)
+    assert set(example.cluster.puts.values()) <= {1}, "a position was written twice"
+
+
+def check_settlements(cluster: Cluster, streams: list[Stream]) -> None:
+    for stream in streams:
+        standing = cluster.reservations[stream.prompt]
+        assert standing >= 0, "nothing is given back twice"
+        assert standing > 0 or stream.over or not stream.stored, "nor before the end"
+
+
+def _check_log(stream: Stream, stored: list[Record]) -> None:
+    before, stream.stored = stream.stored, stored
+    conversation = stream.conversation
+    assert [record.seq for record in stored] == list(range(len(stored))), "positions are dense"
+    assert stored[: len(before)] == before, "what was written stays as it is"
+    assert not any(record.terminal for record in stored[:-1]), "nothing follows the end"
+    text = _said(stored)
+    assert text == TEXT[: len(text)], "each number once, in order"
+    assert len(text) <= conversation.allowed
+    match stored[-1].payload if stored else None:
+        case Done():
+            assert conversation.finishes, "it has finished"
+            assert len(text) == conversation.allowed, "all that was said is there"
+        case Failed(code):
+            assert stream.may_fail or code == "given_up"
+        case Cancelled():
+            assert stream.stopped, "somebody has stopped it"
+        case _:
+            pass
+
+
+def _check_delivered(client: Client) -> None:
+    start = 0 if client.after is None else client.after + 1
+    expected = client.stream.stored[start : start + len(client.records)]
+    assert client.records == expected, "a reader gets the log, from where it asked"
+    assert not client.complete or client.stream.over, "only an end ends a stream"
+
+
+def _check_clients_errors(example: Example) -> None:
+    for sandbox in [*example.sandboxes, *example.gone]:
+        for task in [task for task in sandbox.tasks if task.done()]:
+            sandbox.tasks.remove(task)
+            error = None if task.cancelled() else task.exception()
+            if error is not None and not isinstance(error, LogUnavailable):
+                raise error
+
+
+def _said(records: list[Record]) -> str:
+    return "".join(r.payload.text for r in records if isinstance(r.payload, Answer))

@@ -11,7 +11,7 @@ from app.event_log.records import Claim
 from app.exceptions import ProviderError
 from tests.app.state_machine.cluster import SANDBOXES, SETTINGS, Client, Cluster, Stream
 from tests.app.state_machine.example import Example
-from tests.app.state_machine.rules import check, check_settlements
+from tests.app.state_machine.rules import check
 from tests.store import Fault
 
 _MOST_STREAMS = 3
@@ -173,7 +173,6 @@ class Protocol(RuleBasedStateMachine):
             if not self.broken:
                 self._come_to_an_end()
                 self.the_rules_hold()
-                check_settlements(self.example.cluster, self.example.created)
                 self._tell_hypothesis()
         finally:
             self.example.clear_away()

@@ -1,8 +1,8 @@
 """What holds after every step: of each log, of what each reader has got, of the whole."""
 
-from app.event_log.records import Answer, Cancelled, Done, Failed, Record
+from app.event_log.records import Answer, Cancelled, Claim, Done, Failed, Record
 from app.exceptions import LogUnavailable
-from tests.app.state_machine.cluster import Client, Cluster, Stream
+from tests.app.state_machine.cluster import SETTINGS, Client, Stream
 from tests.app.state_machine.counting import TEXT
 from tests.app.state_machine.example import Example
 
@@ -13,16 +13,10 @@ def check(example: Example) -> None:
     for stream in example.created:
         if stream.stream_id:
             _check_log(stream, example.cluster.stored(stream.stream_id))
+            _check_reservations(stream, example.cluster.reservations[stream.prompt])
     for client in example.clients:
         _check_delivered(client)
     assert set(example.cluster.puts.values()) <= {1}, "a position was written twice"
-
-
-def check_settlements(cluster: Cluster, streams: list[Stream]) -> None:
-    for stream in streams:
-        standing = cluster.reservations[stream.prompt]
-        assert standing >= 0, "nothing is given back twice"
-        assert standing > 0 or stream.over or not stream.stored, "nor before the end"
 
 
 def _check_log(stream: Stream, stored: list[Record]) -> None:
@@ -38,12 +32,21 @@ def _check_log(stream: Stream, stored: list[Record]) -> None:
         case Done():
             assert conversation.finishes, "it has finished"
             assert len(text) == conversation.allowed, "all that was said is there"
+        case Failed("given_up"):
+            claims = _claims_since_text(stored)
+            assert claims == SETTINGS.fruitless_attempts, "nobody gives up too early"
         case Failed(code):
-            assert stream.may_fail or code == "given_up"
+            assert stream.may_fail, "the model has failed"
+            assert code == "made_up", "and this is how"
         case Cancelled():
             assert stream.stopped, "somebody has stopped it"
         case _:
             pass
+
+
+def _check_reservations(stream: Stream, standing: int) -> None:
+    assert standing >= 0, "nothing is given back twice"
+    assert standing > 0 or stream.over or not stream.stored, "nor before the end"
 
 
 def _check_delivered(client: Client) -> None:
@@ -64,3 +67,8 @@ def _check_clients_errors(example: Example) -> None:
 
 def _said(records: list[Record]) -> str:
     return "".join(r.payload.text for r in records if isinstance(r.payload, Answer))
+
+
+def _claims_since_text(records: list[Record]) -> int:
+    spoken = max((r.seq for r in records if isinstance(r.payload, Answer)), default=-1)
+    return sum(isinstance(record.payload, Claim) for record in records[spoken + 1 :])

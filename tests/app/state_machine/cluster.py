@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
-from app.event_log.dynamodb import DynamoDBLog
+from app.event_log.dynamodb import DynamoDBLog, Page
 from app.event_log.records import Record, decode_payload
 from app.generation.reading import Reading
 from app.generation.streams import Streams, Window
@@ -52,6 +52,17 @@ _STEP_SECONDS = 15
 _COUNTING = "UpdateItem"
 
 
+class CheckedLog(DynamoDBLog):
+    """The log, whose pages must be what they promise to be."""
+
+    async def read(self, stream_id: str, start: int, *, consistent: bool) -> Page:
+        page = await super().read(stream_id, start, consistent=consistent)
+        positions = [record.seq for record in page.records]
+        expected = list(range(start, start + len(positions)))
+        assert positions == expected, "a page has no gaps"
+        return page
+
+
 @dataclass(eq=False)
 class Way:
     """A sandbox's way to the table, and the faults that its next calls will meet."""
@@ -69,6 +80,7 @@ class Way:
     def mend(self) -> None:
         self.faults.clear()
         self.store.delay = 0
+        self.store.lags = 0
         self.store.release()
 
 
@@ -243,7 +255,7 @@ def _open(loop: asyncio.Runner, stack: ExitStack, url: str, table_name: str) -> 
             environment.setenv(name, value)
         table = Table(table_name)
     stack.callback(table.close)
-    return Way(store, DynamoDBLog(table), table)
+    return Way(store, CheckedLog(table), table)
 
 
 def _line(record: Record) -> str:

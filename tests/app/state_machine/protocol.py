@@ -19,7 +19,7 @@ _MOST_STREAMS = 3
 SANDBOX = st.integers(0, SANDBOXES - 1)
 SECONDS_LEFT = st.sampled_from([None, 0.05, 0.2])
 CALLS = ("PutItem", "Query", "GetItem")
-FAULTS = [Fault.LOSE_ANSWER, Fault.REFUSE, Fault.THROTTLE, Fault.FAIL, Fault.LAG]
+FAULTS = [Fault.LOSE_ANSWER, Fault.REFUSE, Fault.THROTTLE, Fault.FAIL]
 
 
 class Protocol(RuleBasedStateMachine):
@@ -152,6 +152,11 @@ class Protocol(RuleBasedStateMachine):
     def trouble(self, sandbox: int, call: str, fault: Fault, times: int) -> None:
         self.example.sandboxes[sandbox].way.faults[call].extend([fault] * times)
         self.example.for_a_moment()
+
+    @rule(sandbox=SANDBOX, times=st.integers(1, 4))
+    def lag(self, sandbox: int, times: int) -> None:
+        """What the sandbox reads next, without asking for consistency, has a gap."""
+        self.example.sandboxes[sandbox].way.store.lags += times
 
     @rule(sandbox=SANDBOX, seconds=st.sampled_from([0.0, 0.02, 0.1, 0.3]))
     def slow_down(self, sandbox: int, seconds: float) -> None:

@@ -2,8 +2,9 @@
 
 import asyncio
 import inspect
+import itertools
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from typing import Any
 
 from app.exceptions import LogUnavailable
@@ -13,21 +14,20 @@ from app.limits.budget import Budget
 from app.limits.counters import Counters
 from tests.app.state_machine.cluster import (
     HANDOFF_MARGIN,
-    SANDBOXES,
     SETTINGS,
     Client,
     Cluster,
     Sandbox,
     Stream,
-    Way,
 )
 from tests.app.state_machine.counting import Conversation, CountingProvider, asking
+from tests.app.state_machine.ways import Way
 
 _APPLICATION = "/src/app/"
 
-# A step lets the sandboxes work for this long, in seconds, or as long as it takes.
+# In seconds: how long a step lets the sandboxes work, and how long, at the end, nothing may happen.
 _MOMENT = 0.02
-_END_WITHIN = 30.0
+_PATIENCE = 6.0
 
 
 class Example:
@@ -40,6 +40,7 @@ class Example:
         self.sandboxes = [cluster.run(self._start(way)) for way in cluster.ways]
         self.gone: list[Sandbox] = []
         self.created: list[Stream] = []
+        self.creations: list[asyncio.Task[None]] = []
         self.clients: list[Client] = []
 
     # Clients
@@ -52,38 +53,34 @@ class Example:
         return stream
 
     def create(self, stream: Stream, sandbox: int, seconds: float | None, *, at_once: bool) -> None:
-        client = Client(stream, None)
-        creating = self._creating(client, self.sandboxes[sandbox], window(seconds), at_once=at_once)
-        try:
-            self.cluster.run(creating)
-        except LogUnavailable:
-            return
+        """Begin to: the same key may come again before the first answer."""
+        process = self.sandboxes[sandbox]
         if at_once:
-            self.clients.append(client)
-        self.for_a_moment()
-
-    async def _creating(
-        self, client: Client, sandbox: Sandbox, window: Window, *, at_once: bool
-    ) -> None:
-        stream, streams = client.stream, sandbox.streams
-        if at_once:
-            reading = await streams.create_and_read(
-                stream.request, stream.key, window, owner=stream.prompt
-            )
-            stream_id = reading.stream_id
-            client.task = sandbox.begin(client.take(reading))
+            creating = self._creating_and_reading(stream, process, window(seconds))
         else:
-            start = await streams.create(stream.request, stream.key, owner=stream.prompt)
-            stream_id = start.stream_id
-        assert stream.stream_id in {"", stream_id}, "one key makes one stream"
-        stream.stream_id = stream_id
+            creating = self._creating(stream, process)
+        self.creations.append(self.begin(sandbox, creating))
+
+    async def _creating(self, stream: Stream, sandbox: Sandbox) -> None:
+        start = await sandbox.streams.create(stream.request, stream.key, owner=stream.prompt)
+        stream.is_called(start.stream_id)
+
+    async def _creating_and_reading(self, stream: Stream, sandbox: Sandbox, window: Window) -> None:
+        reading = await sandbox.streams.create_and_read(
+            stream.request, stream.key, window, owner=stream.prompt
+        )
+        stream.is_called(reading.stream_id)
+        client = Client(stream, None, sandbox=sandbox)
+        client.task = sandbox.begin(client.take(reading))
+        self.clients.append(client)
 
     def connect(self, client: Client, sandbox: int, seconds: float | None) -> None:
         if not client.stream.stream_id:
             return
         if client not in self.clients:
             self.clients.append(client)
-        connecting = client.connect(self.sandboxes[sandbox].streams, window(seconds))
+        client.sandbox = self.sandboxes[sandbox]
+        connecting = client.connect(client.sandbox.streams, window(seconds))
         client.task = self.begin(sandbox, connecting)
 
     def stop(self, stream: Stream, sandbox: int) -> None:
@@ -147,6 +144,15 @@ class Example:
 
         Raises TimeoutError where somebody waits in vain.
         """
+        self._mend()
+        self._finish(lambda: self.creations)
+        self._finish(self._readers)
+        self._finish(self._under_way)
+        self._finish(self._late_cancels)
+        self._finish(self._closings)
+        self.cluster.run(self._nothing_left(), within=_PATIENCE)
+
+    def _mend(self) -> None:
         for way in self.cluster.ways:
             way.mend()
         for sandbox in self.sandboxes:
@@ -156,47 +162,78 @@ class Example:
             stream.conversation.failures.clear()
             stream.conversation.finishes = True
             stream.conversation.announce()
-            if stream.stream_id:
-                self.clients.append(Client(stream, None))
-        self.cluster.run(self._all_end())
 
-    async def _all_end(self) -> None:
-        async with asyncio.timeout(_END_WITHIN):
-            await asyncio.gather(
-                *(
-                    self._read_to_the_end(client, self.sandboxes[number % SANDBOXES])
-                    for number, client in enumerate(self.clients)
-                )
-            )
-            under_way = [task for each in [*self.sandboxes, *self.gone] for task in each.tasks]
-            await asyncio.gather(*under_way, return_exceptions=True)
-            for client in self.clients:
-                # Too late: it must change nothing.
-                await self.sandboxes[0].streams.cancel(client.stream.stream_id)
-            for sandbox in self.sandboxes:
-                await sandbox.streams.close()
-            await self._nothing_left()
+    def _finish(self, phase: Callable[[], Sequence[asyncio.Task[None]]]) -> None:
+        """Let these tasks come to their end, however long it takes, if only they get on."""
+
+        async def finished() -> None:
+            pending = set(phase())
+            while pending:
+                before = self._progress(), len(pending)
+                _, pending = await asyncio.wait(pending, timeout=_PATIENCE)
+                if pending and before == (self._progress(), len(pending)):
+                    raise TimeoutError
+
+        self.cluster.run(finished(), within=None)
+
+    def _progress(self) -> tuple[int, int]:
+        return self.cluster.said, sum(len(client.records) for client in self.clients)
+
+    def _readers(self) -> list[asyncio.Task[None]]:
+        self.clients += [Client(stream, None) for stream in self._known()]
+        sandboxes = itertools.cycle(self.sandboxes)
+        return [
+            sandbox.begin(self._read_to_the_end(client, sandbox))
+            for client, sandbox in zip(self.clients, sandboxes, strict=False)
+        ]
 
     async def _read_to_the_end(self, client: Client, sandbox: Sandbox) -> None:
         if client.task is not None:
             await asyncio.wait([client.task])
+        client.sandbox = sandbox
         while not client.complete:
             try:
                 await client.connect(sandbox.streams, Window())
             except LogUnavailable:
                 await asyncio.sleep(_MOMENT)
 
-    def clear_away(self) -> None:
-        self.cluster.run(self._clear_away())
+    def _under_way(self) -> list[asyncio.Task[None]]:
+        return [task for sandbox in [*self.sandboxes, *self.gone] for task in sandbox.tasks]
 
-    async def _clear_away(self) -> None:
+    def _late_cancels(self) -> list[asyncio.Task[None]]:
+        """They come too late, and must change nothing."""
+        first = self.sandboxes[0]
+        return [first.begin(self._cancel(stream, first)) for stream in self._known()]
+
+    async def _cancel(self, stream: Stream, sandbox: Sandbox) -> None:
+        while True:
+            try:
+                await sandbox.streams.cancel(stream.stream_id)
+            except LogUnavailable:
+                await asyncio.sleep(_MOMENT)
+            else:
+                return
+
+    def _closings(self) -> list[asyncio.Task[None]]:
+        return [sandbox.begin(sandbox.streams.close()) for sandbox in self.sandboxes]
+
+    def _known(self) -> list[Stream]:
+        return [stream for stream in self.created if stream.stream_id]
+
+    def clear_away(self) -> None:
+        """Leave nothing to the next example, not even a busy thread; raises TimeoutError."""
         for way in self.cluster.ways:
             way.mend()
+        self.cluster.run(self._die(), within=_PATIENCE)
+        self.cluster.run(self._nothing_left(), within=_PATIENCE)
+        for way in self.cluster.ways:
+            self.cluster.run(way.threads.idle(), within=_PATIENCE)
+        self.cluster.forget()
+
+    async def _die(self) -> None:
         for sandbox in [*self.sandboxes, *self.gone]:
             sandbox.die()
-        async with asyncio.timeout(_END_WITHIN):
-            await self._nothing_left()
-        self.cluster.forget()
+        await asyncio.gather(*self._under_way(), return_exceptions=True)
 
     async def _nothing_left(self) -> None:
         while self.provider.running or any(_of_the_application()):  # noqa: ASYNC110 - whose end?
@@ -206,6 +243,10 @@ class Example:
         """For whoever looks for the mistake: all logs, their readers, and what goes on."""
         for stream in self.created:
             yield stream.printed(self.clients)
+        for number, (way, sandbox) in enumerate(
+            zip(self.cluster.ways, self.sandboxes, strict=True)
+        ):
+            yield f"way {number}, now {sandbox.name}'s: {way}"
         yield f"{self.provider.running} models are asked; going on:"
         for task in self.cluster.run(_going_on()):
             yield f"  {task.get_coro()}"

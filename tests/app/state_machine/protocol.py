@@ -180,7 +180,14 @@ class Protocol(RuleBasedStateMachine):
                 self.the_rules_hold()
                 self._tell_hypothesis()
         finally:
+            self._clear_away()
+
+    def _clear_away(self) -> None:
+        try:
             self.example.clear_away()
+        except TimeoutError:
+            self._print()
+            raise AssertionError("something goes on that nobody wants") from None
 
     def _come_to_an_end(self) -> None:
         try:

@@ -13,6 +13,7 @@ from app.generation.streams import Streams, Window
 from app.providers.base import Request
 from app.settings import Limits, Settings
 from tests.app.state_machine.counting import Conversation
+from tests.app.state_machine.mistakes import Mistakes, heard
 from tests.app.state_machine.ways import COUNTING, Way, open_way
 from tests.store import Call, client, create_table
 
@@ -146,8 +147,11 @@ class Cluster:
     life, `reservations` what of each owner's stands.
     """
 
-    def __init__(self, loop: asyncio.Runner, url: str, table: str, ways: list[Way]) -> None:
+    def __init__(
+        self, loop: asyncio.Runner, url: str, table: str, ways: list[Way], mistakes: Mistakes
+    ) -> None:
         self.ways = ways
+        self.mistakes = mistakes
         self.puts: Counter[tuple[str, int]] = Counter()
         self.said = 0
         self.reservations: Counter[str] = Counter()
@@ -196,6 +200,7 @@ class Cluster:
 
     def forget(self) -> None:
         """Begin another example."""
+        self.mistakes.found.clear()
         self.puts.clear()
         self.reservations.clear()
 
@@ -220,7 +225,9 @@ def cluster(url: str) -> Iterator[Cluster]:
     with ExitStack() as stack:
         loop = stack.enter_context(asyncio.Runner())
         ways = [open_way(loop, stack, url, table) for _ in range(SANDBOXES)]
-        yield Cluster(loop, url, table, ways)
+        mistakes = stack.enter_context(heard())
+        loop.get_loop().set_exception_handler(mistakes.report)
+        yield Cluster(loop, url, table, ways, mistakes)
 
 
 def _line(record: Record) -> str:

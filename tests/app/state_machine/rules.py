@@ -10,6 +10,8 @@ from tests.app.state_machine.example import Example
 def check(example: Example) -> None:
     """Raise AssertionError, or what a client's call raised, where a rule is broken."""
     _check_clients_errors(example)
+    _check_pollers(example)
+    assert example.cluster.mistakes.found == [], "nothing breaks unheard"
     for stream in example.created:
         if stream.stream_id:
             _check_log(stream, example.cluster.stored(stream.stream_id))
@@ -63,6 +65,15 @@ def _check_clients_errors(example: Example) -> None:
             error = None if task.cancelled() else task.exception()
             if error is not None and not isinstance(error, LogUnavailable):
                 raise error
+
+
+def _check_pollers(example: Example) -> None:
+    """A tail that is no longer kept up to date tells nobody."""
+    for sandbox in [*example.sandboxes, *example.gone]:
+        for tail in sandbox.streams._tails.values():
+            polling = tail._polling
+            if polling is not None and polling.done() and not polling.cancelled():
+                polling.result()
 
 
 def _said(records: list[Record]) -> str:

@@ -7,14 +7,12 @@ At the end all faults are mended, and every client must come to the end of its s
 `STATE_MACHINE_EXAMPLES=1000` tries more than the usual number of examples.
 """
 
-import logging
 import os
 
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from app.log import logger
 from tests.app.state_machine.cluster import cluster
 from tests.app.state_machine.protocol import Protocol
 
@@ -27,9 +25,7 @@ STEPS = 25
 def test_no_steps_lose_repeat_reorder_or_strand_anything(
     dynamodb_local_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What a hundred sandboxes log would bury the steps.
     monkeypatch.setenv("POWERTOOLS_METRICS_DISABLED", "true")
-    monkeypatch.setattr(logging.getLogger(logger.service), "disabled", True)
     with cluster(dynamodb_local_url) as shared:
         run_state_machine_as_test(
             lambda: Protocol(shared),  # type: ignore[arg-type] # a factory will do

@@ -144,7 +144,7 @@ class Cluster:
     """The table and the ways to it, for all examples; one event loop turns only during a step.
 
     `puts` counts what was written to each position, `said` all of it that is more than a sign of
-    life, `reservations` what of each owner's stands.
+    life, `reservations` what of each owner's stands. `broken_rules` are of all examples.
     """
 
     def __init__(
@@ -152,6 +152,7 @@ class Cluster:
     ) -> None:
         self.ways = ways
         self.mistakes = mistakes
+        self.broken_rules: list[str] = []
         self.puts: Counter[tuple[str, int]] = Counter()
         self.said = 0
         self.reservations: Counter[str] = Counter()

@@ -2,6 +2,8 @@
 
 import asyncio
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from hypothesis import event, note
 from hypothesis import strategies as st
@@ -15,6 +17,9 @@ from tests.app.state_machine.rules import check
 from tests.store import Fault
 
 _MOST_STREAMS = 3
+
+# In characters: several records.
+_LONG = 40
 
 SANDBOX = st.integers(0, SANDBOXES - 1)
 SECONDS_LEFT = st.sampled_from([None, 0.05, 0.2])
@@ -98,7 +103,7 @@ class Protocol(RuleBasedStateMachine):
 
     # What the model does
 
-    @rule(stream=streams, characters=st.integers(1, 40))
+    @rule(stream=streams, characters=st.integers(1, _LONG))
     def say(self, stream: Stream, characters: int) -> None:
         if not stream.conversation.finishes:
             stream.conversation.allowed += characters
@@ -153,10 +158,12 @@ class Protocol(RuleBasedStateMachine):
         self.example.sandboxes[sandbox].way.faults[call].extend([fault] * times)
         self.example.for_a_moment()
 
-    @rule(sandbox=SANDBOX, times=st.integers(1, 4))
-    def lag(self, sandbox: int, times: int) -> None:
-        """What the sandbox reads next, without asking for consistency, has a gap."""
+    @rule(stream=streams, sandbox=SANDBOX, times=st.integers(1, 4))
+    def lag(self, stream: Stream, sandbox: int, times: int) -> None:
+        """What a sandbox reads along, without asking for consistency, has gaps."""
         self.example.sandboxes[sandbox].way.store.lags += times
+        self.example.connect(Client(stream, None), sandbox, None)
+        self.say(stream, _LONG)
 
     @rule(sandbox=SANDBOX, seconds=st.sampled_from([0.0, 0.02, 0.1, 0.3]))
     def slow_down(self, sandbox: int, seconds: float) -> None:
@@ -167,11 +174,8 @@ class Protocol(RuleBasedStateMachine):
 
     @invariant()
     def the_rules_hold(self) -> None:
-        try:
+        with self._printing():
             check(self.example)
-        except BaseException:
-            self._print()
-            raise
 
     def teardown(self) -> None:
         try:
@@ -182,19 +186,25 @@ class Protocol(RuleBasedStateMachine):
         finally:
             self._clear_away()
 
-    def _clear_away(self) -> None:
-        try:
-            self.example.clear_away()
-        except TimeoutError:
-            self._print()
-            raise AssertionError("something goes on that nobody wants") from None
-
     def _come_to_an_end(self) -> None:
-        try:
+        with self._printing(waiting="somebody waits in vain"):
             self.example.come_to_an_end()
+
+    def _clear_away(self) -> None:
+        with self._printing(waiting="something goes on that nobody wants"):
+            self.example.clear_away()
+
+    @contextmanager
+    def _printing(self, waiting: str = "a step hangs") -> Iterator[None]:
+        """Tell what there is when a rule is broken; `waiting` is the one about time."""
+        try:
+            yield
         except TimeoutError:
-            self._print()
-            raise AssertionError("somebody waits in vain") from None
+            self._print(waiting)
+            raise AssertionError(waiting) from None
+        except BaseException as error:
+            self._print(str(error))
+            raise
 
     def _tell_hypothesis(self) -> None:
         """What it came to, for `--hypothesis-show-statistics`."""
@@ -204,7 +214,8 @@ class Protocol(RuleBasedStateMachine):
             claims = sum(isinstance(record.payload, Claim) for record in stream.stored)
             event(f"{min(claims, 5)} claims")
 
-    def _print(self) -> None:
+    def _print(self, rule: str) -> None:
         self.broken = True
+        self.example.cluster.broken_rules.append(rule)
         for line in self.example.printed():
             note(line)

@@ -183,8 +183,6 @@ class Fault(enum.Enum):
     FAIL = enum.auto()
     REFUSE = enum.auto()
     """The connection closes; nothing is carried out."""
-    LAG = enum.auto()
-    """As by a replica that is behind: an eventually consistent query misses an item."""
 
 
 _BODIES = {
@@ -209,12 +207,14 @@ class Call:
 class FaultyStore:
     """A DynamoDB proxy. `choose` names the fault of each request, given its operation.
 
-    `delay` holds every answer back by so many seconds. `watch` is called with all that is carried
-    out.
+    `delay` holds every answer back by so many seconds. The next `lags` eventually consistent
+    queries that could show a gap show one, as by a replica that is behind. `watch` is called with
+    all that is carried out.
     """
 
     url: str
     delay: float = 0
+    lags: int = 0
     choose: Callable[[str], Fault] = lambda _: Fault.NONE
     watch: Callable[[Call], None] = lambda _: None
     calls: Counter[str] = field(default_factory=Counter)
@@ -287,8 +287,8 @@ async def _serve_one(
         answer, _ = await _read_message(up_reader)
     parameters = json.loads(_body(request))
     store.watch(Call(operation, parameters, int(answer.split(maxsplit=2)[1])))
-    if fault is Fault.LAG and operation == "Query" and not parameters["ConsistentRead"]:
-        answer = _without_an_item(answer)
+    if store.lags and operation == "Query" and not parameters["ConsistentRead"]:
+        answer = _lagging(store, answer)
     if fault is Fault.LOSE_ANSWER:
         return False
     writer.write(answer)
@@ -310,11 +310,14 @@ def _body(message: bytes) -> bytes:
     return message.partition(b"\r\n\r\n")[2]
 
 
-def _without_an_item(answer: bytes) -> bytes:
-    """A query's answer without the item in the middle."""
+def _lagging(store: FaultyStore, answer: bytes) -> bytes:
+    """A query's answer without one of its items, which is not the last; as it is where it can't."""
     page = json.loads(_body(answer))
     items = page.get("Items", [])
-    del items[len(items) // 2 : len(items) // 2 + 1]
+    if len(items) <= 1:
+        return answer
+    store.lags -= 1
+    del items[(len(items) - 1) // 2]
     page["Count"] = len(items)
     body = json.dumps(page).encode()
     head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-amz-json-1.0\r\n"

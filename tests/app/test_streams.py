@@ -867,6 +867,38 @@ async def test_one_key_makes_one_generation_also_when_creating_and_reading_in_on
     assert sum(len(provider.asked_to_continue) for provider in providers) == 1
 
 
+async def test_a_start_acknowledged_late_does_not_compete_with_who_has_taken_over(
+    log: DynamoDBLog, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key comes again to the same process, and its reader's patience ends before the log's."""
+    is_stored, acknowledged, append = asyncio.Event(), asyncio.Event(), log.append
+
+    async def append_late(record: Record) -> Record | None:
+        present = await append(record)
+        if record.seq == 0:
+            is_stored.set()
+            await acknowledged.wait()
+        return present
+
+    monkeypatch.setattr(log, "append", append_late)
+    provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()], answer("b")])
+    streams = sandbox(provider, lease=0.3, create_patience=10)
+    creating = asyncio.create_task(streams.create_and_read(REQUEST, KEY, NOW))
+    async with asyncio.timeout(10):
+        await is_stored.wait()
+    repeated = await streams.create_and_read(REQUEST, KEY, NOW)
+    await read_until(repeated, Answer)
+
+    acknowledged.set()
+    first = await creating
+    await streams.close()
+
+    kinds = [type(record.payload) for record in await read(first)]
+    assert kinds == [Start, Claim, Answer, Handoff]
+    assert len(provider.asked_to_continue) == 1
+    assert provider.running == 0
+
+
 async def test_a_key_is_for_one_request(sandbox: Sandbox) -> None:
     streams = sandbox(ScriptedProvider([]))
     await streams.create(REQUEST, KEY)

@@ -124,8 +124,13 @@ class Streams:
             tail.feed(present)
             return self._reading(tail, 0, window)
         tail.feed(start)
-        generation = generation or self._generation(tail, request, window)
-        self._let_write(tail, generation, self._writer(start, seq=1), Transcript.of([start]))
+        async with tail.claiming:
+            if tail.newest is not None and tail.newest.seq > start.seq:
+                # The log acknowledged the start so late that somebody has taken over already, to
+                # whom the same key has come.
+                return self._reading(tail, 0, window)
+            generation = generation or self._generation(tail, request, window)
+            self._let_write(tail, generation, self._writer(start, seq=1), Transcript.of([start]))
         return self._reading(tail, 0, window, generation=generation)
 
     def _start(self, request: Request, key: str | None, owner: str, *, writer: str) -> Record:
@@ -323,6 +328,7 @@ class Streams:
     def _let_write(
         self, tail: Tail, generation: Generation, writer: Writer, before: Transcript
     ) -> None:
+        assert tail.generation is None, "claiming is held, and the stream was free"
         tail.generation = generation
         self._written.add(tail)
         generation.write(

@@ -30,7 +30,7 @@ _SLOWER = 1.6
 class Tail:
     """What is known of a stream's end, and who writes it if that is this process.
 
-    `claiming` must be held while deciding to take the stream over, so that one process does not
+    `claiming` must be held while deciding to write the stream, so that one process does not
     compete with itself.
     """
 

@@ -1,23 +1,21 @@
 """Sandboxes over one table, each on a way to DynamoDB of its own, and clients that read."""
 
 import asyncio
-from collections import Counter, defaultdict, deque
+from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import pytest
-
-from app.event_log.dynamodb import DynamoDBLog
-from app.event_log.records import Record, decode_payload
+from app.event_log.records import Heartbeat, Record, decode_payload
 from app.generation.reading import Reading
 from app.generation.streams import Streams, Window
 from app.providers.base import Request
 from app.settings import Limits, Settings
-from app.table import Table
 from tests.app.state_machine.counting import Conversation
-from tests.store import CREDENTIALS, Call, Fault, FaultyStore, client, create_table, faulty
+from tests.app.state_machine.mistakes import Mistakes, heard
+from tests.app.state_machine.ways import COUNTING, Way, open_way
+from tests.store import Call, client, create_table
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -35,7 +33,9 @@ SETTINGS = Settings(
     heartbeat=0.1,
     lease=0.4,
     log_patience=1.0,
-    create_patience=0.5,
+    # Longer than a lease, as in real life: a start may be acknowledged after a take-over.
+    create_patience=1.0,
+    fruitless_attempts=3,
     handoff_margin=HANDOFF_MARGIN,
     claim_margin=0.05,
     poll_interval=0.02,
@@ -44,32 +44,7 @@ SETTINGS = Settings(
     limits=Limits(tokens_per_day=10**9),
 )
 
-# No step is under way for longer: whoever waits in vain has found a hang.
-_STEP_SECONDS = 15
-
-# A call that was given up by boto3 may still be carried out. Adding is not repeatable, as the
-# counters' docstring says, so their calls are left alone.
-_COUNTING = "UpdateItem"
-
-
-@dataclass(eq=False)
-class Way:
-    """A sandbox's way to the table, and the faults that its next calls will meet."""
-
-    store: FaultyStore
-    log: DynamoDBLog
-    table: Table
-    faults: dict[str, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
-
-    def choose(self, operation: str) -> Fault:
-        if operation == _COUNTING or not self.faults[operation]:
-            return Fault.NONE
-        return self.faults[operation].popleft()
-
-    def mend(self) -> None:
-        self.faults.clear()
-        self.store.delay = 0
-        self.store.release()
+_STEP_SECONDS = 15.0
 
 
 @dataclass(eq=False)
@@ -89,6 +64,22 @@ class Stream:
     def over(self) -> bool:
         return bool(self.stored) and self.stored[-1].terminal
 
+    def is_called(self, stream_id: str) -> None:
+        assert self.stream_id in {"", stream_id}, "one key makes one stream"
+        self.stream_id = stream_id
+
+    def printed(self, clients: list["Client"]) -> str:
+        """Its log, and what its readers have got."""
+        lines = [f"{self.prompt}: {self.conversation.allowed} characters allowed"]
+        lines += [f"  {_line(record)}" for record in self.stored]
+        for reader in clients:
+            if reader.stream is self:
+                where = reader.sandbox.name if reader.sandbox else "no sandbox"
+                lines += [f"  a client behind {reader.after} in {where}"]
+                lines[-1] += ", complete" if reader.complete else ", waiting"
+                lines += [f"    {_line(record)}" for record in reader.records]
+        return "\n".join(lines)
+
 
 @dataclass(eq=False)
 class Client:
@@ -99,6 +90,7 @@ class Client:
     records: list[Record] = field(default_factory=list)
     complete: bool = False
     task: asyncio.Task[None] | None = None
+    sandbox: "Sandbox | None" = None
 
     @property
     def cursor(self) -> int | None:
@@ -126,6 +118,11 @@ class Sandbox:
     streams: Streams
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
+    @property
+    def name(self) -> str:
+        """As its records tell who wrote them."""
+        return self.streams._name
+
     def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self.tasks.add(task)
@@ -146,24 +143,31 @@ class Sandbox:
 class Cluster:
     """The table and the ways to it, for all examples; one event loop turns only during a step.
 
-    `puts` counts what was written to each position, `reservations` what of each owner's stands.
+    `puts` counts what was written to each position, `said` all of it that is more than a sign of
+    life, `reservations` what of each owner's stands. `broken_rules` are of all examples.
     """
 
-    def __init__(self, loop: asyncio.Runner, url: str, table: str, ways: list[Way]) -> None:
+    def __init__(
+        self, loop: asyncio.Runner, url: str, table: str, ways: list[Way], mistakes: Mistakes
+    ) -> None:
         self.ways = ways
+        self.mistakes = mistakes
+        self.broken_rules: list[str] = []
         self.puts: Counter[tuple[str, int]] = Counter()
+        self.said = 0
         self.reservations: Counter[str] = Counter()
         self._loop = loop
         self._table = table
         self._dynamodb: DynamoDBClient = client(url)
         self._prompts = 0
         for way in ways:
-            way.store.choose = way.choose
             way.store.watch = self._watch
 
-    def run(self, step: Coroutine[Any, Any, T]) -> T:
+    def run(self, step: Coroutine[Any, Any, T], *, within: float | None = _STEP_SECONDS) -> T:
+        """Turn the loop until the step is done; raises TimeoutError after so many seconds."""
+
         async def limited() -> T:
-            async with asyncio.timeout(_STEP_SECONDS):
+            async with asyncio.timeout(within):
                 return await step
 
         return self._loop.run(limited())
@@ -197,6 +201,7 @@ class Cluster:
 
     def forget(self) -> None:
         """Begin another example."""
+        self.mistakes.found.clear()
         self.puts.clear()
         self.reservations.clear()
 
@@ -206,7 +211,8 @@ class Cluster:
         if call.operation == "PutItem":
             item = call.parameters["Item"]
             self.puts[item["stream_id"]["S"], int(item["seq"]["N"])] += 1
-        elif call.operation == _COUNTING:
+            self.said += item["kind"]["S"] != Heartbeat.kind
+        elif call.operation == COUNTING:
             _, what, _, owner, _ = call.parameters["Key"]["stream_id"]["S"].split(":")
             if what == "tokens":
                 taken = "SET" in call.parameters["UpdateExpression"]
@@ -219,18 +225,11 @@ def cluster(url: str) -> Iterator[Cluster]:
     table = create_table(url)
     with ExitStack() as stack:
         loop = stack.enter_context(asyncio.Runner())
-        ways = [_open(loop, stack, url, table) for _ in range(SANDBOXES)]
-        yield Cluster(loop, url, table, ways)
+        ways = [open_way(loop, stack, url, table) for _ in range(SANDBOXES)]
+        mistakes = stack.enter_context(heard())
+        loop.get_loop().set_exception_handler(mistakes.report)
+        yield Cluster(loop, url, table, ways, mistakes)
 
 
-def _open(loop: asyncio.Runner, stack: ExitStack, url: str, table_name: str) -> Way:
-    proxy = faulty(url)
-    store = loop.run(proxy.__aenter__())
-    stack.callback(lambda: loop.run(proxy.__aexit__(None, None, None)))
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ENDPOINT_URL_DYNAMODB", store.url)
-        for name, value in CREDENTIALS.items():
-            environment.setenv(name, value)
-        table = Table(table_name)
-    stack.callback(table.close)
-    return Way(store, DynamoDBLog(table), table)
+def _line(record: Record) -> str:
+    return f"{record.seq} {record.payload} by {record.writer or 'nobody'} ({record.nonce})"

@@ -10,7 +10,9 @@ from app.providers.base import AnswerDelta, Continuation, Delta, Finish, Message
 
 TEXT = "".join(f"{number} " for number in range(1, 5000))
 
+# In characters, and the seconds between two: long enough that each can be a record of its own.
 _PIECE = 7
+_PAUSE = 0.004
 
 
 @dataclass
@@ -62,7 +64,7 @@ class CountingProvider:
                     piece = TEXT[at : min(at + _PIECE, conversation.allowed)]
                     at += len(piece)
                     yield AnswerDelta(piece)
-                    await asyncio.sleep(0)
+                    await asyncio.sleep(_PAUSE)
                 elif conversation.finishes:
                     yield Finish("stop", 1, at)
                     return

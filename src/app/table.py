@@ -50,6 +50,7 @@ class Table:
     def __init__(self, name: str, *, connections: int = 16) -> None:
         self.name = name
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="dynamodb")
+        self._closed = False
         with _translated():
             self._client = _connect(connections, attempts=_ATTEMPTS)
             self._single_client = _connect(connections, attempts=1)
@@ -66,7 +67,8 @@ class Table:
         return await self._in_thread(operation, self._single_client)
 
     def close(self) -> None:
-        """Let the threads go; calls under way are not waited for."""
+        """Let the threads go; calls under way are not waited for, later ones are not made."""
+        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _in_thread(
@@ -76,6 +78,8 @@ class Table:
             with _translated():
                 return operation(client)
 
+        if self._closed:
+            raise LogUnavailable("this process is about to end")
         return await asyncio.get_running_loop().run_in_executor(self._threads, run)
 
 

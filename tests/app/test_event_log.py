@@ -141,6 +141,16 @@ async def test_a_missing_table_is_a_refusal_that_names_it(store: FaultyStore) ->
     table.close()
 
 
+async def test_a_process_that_ends_says_so_to_whoever_still_asks(store: FaultyStore) -> None:
+    """Its requests may come back elsewhere; they are not this application's mistakes."""
+    assert store.url
+    table = Table("streams")
+    table.close()
+
+    with pytest.raises(LogUnavailable, match="about to end"):
+        await DynamoDBLog(table).newest("s" * 32)
+
+
 async def test_reading_starts_where_it_is_asked_to(log: DynamoDBLog) -> None:
     records = await filled(log, 5)
 

@@ -867,10 +867,55 @@ async def test_one_key_makes_one_generation_also_when_creating_and_reading_in_on
     assert sum(len(provider.asked_to_continue) for provider in providers) == 1
 
 
-async def test_a_start_acknowledged_late_does_not_compete_with_who_has_taken_over(
+async def test_nobody_in_one_process_takes_over_what_is_about_to_begin(
     log: DynamoDBLog, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The key comes again to the same process, and its reader's patience ends before the log's."""
+    """The key comes again, and its reader's lease ends before the start is acknowledged."""
+    is_stored, acknowledged = _acknowledge_start_late(log, monkeypatch)
+    provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()], answer("b")])
+    streams = sandbox(provider, lease=0.3, create_patience=10)
+    creating = asyncio.create_task(streams.create_and_read(REQUEST, KEY, NOW))
+    async with asyncio.timeout(10):
+        await is_stored.wait()
+    repeated = await streams.create_and_read(REQUEST, KEY, NOW)
+    reading = asyncio.create_task(read_until(repeated, Answer))
+    _, waiting = await asyncio.wait({reading}, timeout=0.6)
+    assert waiting, "it waits for who is about to write"
+
+    acknowledged.set()
+    first = await creating
+    await reading
+    await streams.close()
+
+    kinds = [type(record.payload) for record in await read(first)]
+    assert kinds == [Start, Answer, Handoff]
+    assert provider.asked_to_continue == [Partial()]
+    assert provider.running == 0
+
+
+async def test_a_process_that_ends_hands_over_what_is_about_to_begin(
+    log: DynamoDBLog, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_stored, acknowledged = _acknowledge_start_late(log, monkeypatch)
+    streams = sandbox(ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]]))
+    creating = asyncio.create_task(streams.create_and_read(REQUEST, None, NOW))
+    async with asyncio.timeout(10):
+        await is_stored.wait()
+    closing = asyncio.create_task(streams.close())
+    _, waiting = await asyncio.wait({closing}, timeout=0.2)
+    assert waiting, "its table must not be closed yet"
+
+    acknowledged.set()
+    await closing
+
+    stream_id = (await creating).stream_id
+    assert isinstance((await streams.transcript(stream_id)).newest.payload, Handoff)
+
+
+def _acknowledge_start_late(
+    log: DynamoDBLog, monkeypatch: pytest.MonkeyPatch
+) -> tuple[asyncio.Event, asyncio.Event]:
+    """When a start is in the log, and what lets its append return."""
     is_stored, acknowledged, append = asyncio.Event(), asyncio.Event(), log.append
 
     async def append_late(record: Record) -> Record | None:
@@ -881,22 +926,7 @@ async def test_a_start_acknowledged_late_does_not_compete_with_who_has_taken_ove
         return present
 
     monkeypatch.setattr(log, "append", append_late)
-    provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()], answer("b")])
-    streams = sandbox(provider, lease=0.3, create_patience=10)
-    creating = asyncio.create_task(streams.create_and_read(REQUEST, KEY, NOW))
-    async with asyncio.timeout(10):
-        await is_stored.wait()
-    repeated = await streams.create_and_read(REQUEST, KEY, NOW)
-    await read_until(repeated, Answer)
-
-    acknowledged.set()
-    first = await creating
-    await streams.close()
-
-    kinds = [type(record.payload) for record in await read(first)]
-    assert kinds == [Start, Claim, Answer, Handoff]
-    assert len(provider.asked_to_continue) == 1
-    assert provider.running == 0
+    return is_stored, acknowledged
 
 
 async def test_a_key_is_for_one_request(sandbox: Sandbox) -> None:

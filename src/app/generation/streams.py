@@ -112,23 +112,20 @@ class Streams:
         if key and (present := await self._repeated(start)):
             tail.feed(present)
             return self._reading(tail, 0, window)
-        await self._accounts.reserve(start)
-        generation = None if key else self._generation(tail, request, window)
-        try:
-            present = await self._put_start(start)
-        except BaseException:
-            if generation is not None:
-                await generation.abandon()
-            raise
-        if present is not None:
-            tail.feed(present)
-            return self._reading(tail, 0, window)
-        tail.feed(start)
+        # Held from before the start is in the log: nobody here takes over what is about to begin.
         async with tail.claiming:
-            if tail.newest is not None and tail.newest.seq > start.seq:
-                # The log acknowledged the start so late that somebody has taken over already, to
-                # whom the same key has come.
+            await self._accounts.reserve(start)
+            generation = None if key else self._generation(tail, request, window)
+            try:
+                present = await self._put_start(start)
+            except BaseException:
+                if generation is not None:
+                    await generation.abandon()
+                raise
+            if present is not None:
+                tail.feed(present)
                 return self._reading(tail, 0, window)
+            tail.feed(start)
             generation = generation or self._generation(tail, request, window)
             self._let_write(tail, generation, self._writer(start, seq=1), Transcript.of([start]))
         return self._reading(tail, 0, window, generation=generation)
@@ -381,13 +378,19 @@ class Streams:
     async def close(self) -> None:
         """Hand over whatever is being written here, so that others go on at once."""
         self._closed = True
-        for tail in list(self._tails.values()):
+        tails = list(self._tails.values())
+        for tail in tails:
             tail.close()
-        generations = [tail.generation for tail in self._written if tail.generation is not None]
-        for generation in generations:
+        for generation in self._generations():
             generation.hand_over()
-        for generation in generations:
+        for tail in tails:
+            async with tail.claiming:
+                pass  # Who was about to write does so now, and hands over at once.
+        for generation in self._generations():
             await generation.over()
+
+    def _generations(self) -> list[Generation]:
+        return [tail.generation for tail in self._written if tail.generation is not None]
 
     def _tail(self, stream_id: str) -> Tail:
         tail = self._tails.get(stream_id)

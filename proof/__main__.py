@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,9 @@ _TAIL = 400
 
 _SAFETY = ("-DSAFETY", "-DNOCLAIM")
 _RULE = re.compile(r"/\* (.+) \*/")
+_CLAIM = re.compile(r"^ltl (\w+) .*/\* (.+) \*/", re.MULTILINE)
+_CONDITION = re.compile(r"^#(?:el)?if.*", re.MULTILINE)
+_SWITCH = re.compile(r"[A-Z_]{2,}")
 _STATES = re.compile(r"^ *(\S+) states, stored", re.MULTILINE)
 _VIOLATION = re.compile(r"^pan:1: (.+?) \(at depth", re.MULTILINE)
 _FAILED_LINE = re.compile(r"log\.pml:(\d+), Error: assertion violated")
@@ -42,20 +44,28 @@ _INCOMPLETE = (
 class Check:
     """One search: the model with these definitions, for a claim or else for all its assertions.
 
-    `lacks` is the rule that is taken away; the search must then find a fault.
+    `lacks` takes a rule of the protocol away: the search must then find that `breaks` does not
+    hold, which is what the model says beside an assertion or a claim.
     """
 
     name: str
-    definitions: str
+    sizes: str
     claim: str = ""
     lacks: str = ""
+    breaks: str = ""
+
+    @property
+    def definitions(self) -> tuple[str, ...]:
+        """The options of spin's preprocessor."""
+        return tuple(f"-D{each}" for each in (*self.sizes.split(), *self.lacks.split()))
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
     """What a search came to. `broken` is the rule it found broken, "" if none was.
 
-    XX
+    It is `complete` if it saw every state; `states` counts them. `lines` are the model's lines with
+    something to do in this search, and `reached` those of them where it did it.
     """
 
     check: Check
@@ -68,70 +78,100 @@ class Result:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the rules hold, and are missed where one is lacking."""
-        return bool(self.broken) if self.check.lacks else not self.broken and self.complete
+        """Whether all holds, or where a rule is lacking, what needs it has broken."""
+        return self.broken == self.check.breaks and (self.complete or bool(self.broken))
 
 
 _FAILOVER = "FAULTS=1 TOKENS=2 FRUITLESS=1 HANDOFFS=1"
-_PATIENT = "FAULTS=1 TOKENS=2 FRUITLESS=3 HANDOFFS=1"
 _ENDING = "FAULTS=1 TOKENS=1 FRUITLESS=1 HANDOFFS=1"
+_LEASED = "FAULTS=1 TOKENS=2 FRUITLESS=3 HANDOFFS=1 LEASE"
+_ANSWERED = "FAULTS=2 TOKENS=2 FRUITLESS=0 HANDOFFS=0 LEASE PATIENT"
 
 PROPERTIES = (
-    Check(name="ends, reader", definitions=f"{_ENDING} READER", claim="ends"),
+    Check(name="ends, reader", sizes=f"{_ENDING} READER", claim="ends"),
     Check(
         name="ends, canceller",
-        definitions="FAULTS=1 TOKENS=1 FRUITLESS=1 HANDOFFS=0 CANCELLER",
+        sizes="FAULTS=1 TOKENS=1 FRUITLESS=1 HANDOFFS=0 CANCELLER",
         claim="ends",
     ),
     Check(
         name="safe, canceller, two faults",
-        definitions="FAULTS=2 TOKENS=1 FRUITLESS=1 HANDOFFS=0 CANCELLER",
+        sizes="FAULTS=2 TOKENS=1 FRUITLESS=1 HANDOFFS=0 CANCELLER",
     ),
-    Check(name="safe, reader", definitions=f"{_FAILOVER} READER"),
+    Check(name="safe, reader", sizes=f"{_FAILOVER} READER"),
     Check(
         name="safe, many claims",
-        definitions="FAULTS=1 TOKENS=2 FRUITLESS=2 HANDOFFS=1",
+        sizes="FAULTS=1 TOKENS=2 FRUITLESS=2 HANDOFFS=1",
     ),
-    Check(name="safe, canceller and handover", definitions=f"{_ENDING} CANCELLER"),
+    Check(name="safe, canceller and handover", sizes=f"{_ENDING} CANCELLER"),
     Check(
         name="safe, canceller, two texts",
-        definitions="FAULTS=1 TOKENS=2 FRUITLESS=1 HANDOFFS=0 CANCELLER",
+        sizes="FAULTS=1 TOKENS=2 FRUITLESS=1 HANDOFFS=0 CANCELLER",
     ),
-    Check(name="completes, lease kept", definitions=f"{_PATIENT} LEASE", claim="completes"),
+    Check(name="completes, lease kept", sizes=_LEASED, claim="completes"),
+    Check(name="completes, no answer fails", sizes=_ANSWERED, claim="completes"),
 )
 
 
-def _without(rule: str, definitions: str, claim: str = "") -> Check:
-    return Check(name=f"without {rule}", definitions=definitions, claim=claim, lacks=rule)
+def _without(rule: str, lacks: str, sizes: str, *, breaks: str, claim: str = "") -> Check:
+    return Check(name=f"without {rule}", sizes=sizes, claim=claim, lacks=lacks, breaks=breaks)
 
+
+_WRITTEN_ONCE = "a position is written once"
+_NO_GAP = "positions have no gap"
+_END_IS_LAST = "nothing follows a terminal record"
+_EXACT = "no token is repeated or left out"
+_SENT_IS_KEPT = "what a client is sent is in the log"
+_PREFIX = "a reader gets a prefix of the log"
+_BOUNDED = "attempts without a word end"
+_ENDS = "every stream ends"
+_COMPLETES = "every answer is completed"
 
 MUTATIONS = (
-    _without("NO_CONDITION", _FAILOVER),
-    _without("NO_NONCE", _FAILOVER),
-    _without("RETRY_IS_LOSS", _FAILOVER),
-    _without("RETRY_ELSEWHERE", _FAILOVER),
-    _without("DELIVER_BEFORE_DURABLE", _FAILOVER),
-    _without("CONTINUE_FROM_MEMORY", _FAILOVER),
-    _without("CLAIM_WITHOUT_READING", _FAILOVER),
-    _without("IGNORE_LOSS", _FAILOVER),
-    _without("IGNORE_SILENCE", _FAILOVER),
-    _without("CLAIM_AFTER_END", _FAILOVER),
-    _without("CANCEL_AFTER_END", f"{_FAILOVER} CANCELLER"),
-    _without("GAP_DELIVERED", f"{_FAILOVER} READER"),
-    _without("HANDOFF_IS_END", f"{_FAILOVER} READER"),
-    _without("HANDOFF_IS_END", _FAILOVER, claim="ends"),
-    _without("NO_LIMIT", _FAILOVER),
-    _without("NO_TAKEOVER", _FAILOVER, claim="ends"),
-    _without("NO_LEASE", f"{_PATIENT} LEASE", claim="completes"),
+    _without("condition", "NO_CONDITION", _FAILOVER, breaks=_WRITTEN_ONCE),
+    _without("nonce", "NO_NONCE", _FAILOVER, breaks=_SENT_IS_KEPT),
+    _without(
+        "knowing one's own put",
+        "RETRY_IS_LOSS",
+        _ANSWERED,
+        claim="completes",
+        breaks=_COMPLETES,
+    ),
+    _without("retry at the same position", "RETRY_ELSEWHERE", _FAILOVER, breaks=_END_IS_LAST),
+    _without(
+        "durable before delivered",
+        "DELIVER_BEFORE_DURABLE",
+        _FAILOVER,
+        breaks=_SENT_IS_KEPT,
+    ),
+    _without("reading what was said", "CONTINUE_FROM_MEMORY", _FAILOVER, breaks=_EXACT),
+    _without("reading after a lost claim", "CLAIM_WITHOUT_READING", _FAILOVER, breaks=_EXACT),
+    _without("stop of the superseded", "IGNORE_LOSS", _FAILOVER, breaks=_EXACT),
+    _without("stop of the unacknowledged", "IGNORE_SILENCE", _FAILOVER, breaks=_NO_GAP),
+    _without("end to claims", "CLAIM_AFTER_END", _FAILOVER, breaks=_END_IS_LAST),
+    _without(
+        "end to cancelling", "CANCEL_AFTER_END", f"{_FAILOVER} CANCELLER", breaks=_END_IS_LAST
+    ),
+    _without("pages without gaps", "GAP_DELIVERED", f"{_FAILOVER} READER", breaks=_PREFIX),
+    _without(
+        "reading on at a handoff",
+        "HANDOFF_IS_END",
+        f"{_FAILOVER} READER",
+        breaks="a reader ends with the stream",
+    ),
+    _without(
+        "claim of a handed-over stream", "HANDOFF_IS_END", _FAILOVER, claim="ends", breaks=_ENDS
+    ),
+    _without("giving up", "NO_LIMIT", _FAILOVER, breaks=_BOUNDED),
+    _without("take-over", "NO_TAKEOVER", _FAILOVER, claim="ends", breaks=_ENDS),
+    _without("lease", "NO_LEASE", _LEASED, claim="completes", breaks=_COMPLETES),
 )
 
 
 def search(check: Check, folder: Path) -> Result:
     """Run one search in a folder of its own; raises CalledProcessError if a tool fails."""
     shutil.copy(_MODEL, folder / "log.pml")
-    definitions = [f"-D{each}" for each in check.definitions.split()]
-    definitions += [f"-D{check.lacks}"] if check.lacks else []
-    _run(folder, "spin", *definitions, "-a", "log.pml")
+    _run(folder, "spin", *check.definitions, "-a", "log.pml")
     # What is short to search is long to optimise.
     level = "-O0" if check.lacks else "-O1"
     _run(folder, "gcc", level, "-w", *(() if check.claim else _SAFETY), "-o", "pan", "pan.c")
@@ -149,7 +189,7 @@ def search(check: Check, folder: Path) -> Result:
         check=check,
         states=int(float(states[1])),
         seconds=seconds,
-        broken=_broken(check, folder, definitions, violation[1]) if violation else "",
+        broken=_broken(check, folder, violation[1]) if violation else "",
         complete="errors: 0" in found and not any(each in found for each in _INCOMPLETE),
         lines=frozenset(lines.values()),
         reached=frozenset(line for place, line in lines.items() if place not in unreached),
@@ -158,15 +198,20 @@ def search(check: Check, folder: Path) -> Result:
 
 def trail(check: Check, folder: Path) -> str:
     """The steps to the fault that a search has left in its folder."""
-    definitions = [f"-D{each}" for each in (*check.definitions.split(), check.lacks) if each]
-    return _run(folder, "spin", *definitions, "-t", "-p", "log.pml")
+    return _run(folder, "spin", *check.definitions, "-t", "-p", "log.pml")
 
 
-def _broken(check: Check, folder: Path, definitions: Sequence[str], violation: str) -> str:
-    """The rule in the model's own words: the comment beside the assertion that failed."""
+def _broken(check: Check, folder: Path, violation: str) -> str:
+    """The rule in the model's own words, beside the assertion or the claim that failed.
+
+    Else what pan says, of a deadlock for example.
+    """
+    if check.claim and violation == "acceptance cycle":
+        rules: dict[str, str] = dict(_CLAIM.findall(_MODEL.read_text()))
+        return rules[check.claim]
     if not violation.startswith("assertion violated"):
-        return f"some stream never {check.claim}" if check.claim else violation
-    failed = _FAILED_LINE.search(_run(folder, "spin", *definitions, "-t", "log.pml"))
+        return violation
+    failed = _FAILED_LINE.search(_run(folder, "spin", *check.definitions, "-t", "log.pml"))
     if failed is None:
         raise ValueError(f"{check.name}: {violation}, which no assertion of the model says")
     rule = _RULE.search(_MODEL.read_text().splitlines()[int(failed[1]) - 1])
@@ -203,6 +248,7 @@ def _row(result: Result) -> str:
     verdict = "ok" if result.as_expected else "FAULT"
     if result.check.lacks:
         what = f"breaks: {result.broken}" if result.broken else "NOT MISSED"
+        what += "" if result.as_expected else f", but should break: {result.check.breaks}"
     else:
         what = f"BROKEN: {result.broken}" if result.broken else "holds"
         what += "" if result.complete or result.broken else ", but the search is INCOMPLETE"
@@ -217,13 +263,20 @@ def _search_in_new_folder(check: Check) -> Result:
     return result
 
 
-def _show_trail(rule: str) -> int:
-    check = next(each for each in MUTATIONS if each.lacks == rule)
-    with tempfile.TemporaryDirectory(prefix="proof-") as folder:
-        result = search(check, Path(folder))
-        print(trail(check, Path(folder)))
-    print(_row(result))
+def _show_trails(lacks: str) -> int:
+    for check in (each for each in MUTATIONS if each.lacks == lacks):
+        with tempfile.TemporaryDirectory(prefix="proof-") as folder:
+            result = search(check, Path(folder))
+            print(trail(check, Path(folder)))
+        print(_row(result))
     return 0
+
+
+def _unknown() -> set[str]:
+    """What a check defines and the model never asks for: it would be a check of something else."""
+    asked = set(_SWITCH.findall("".join(_CONDITION.findall(_MODEL.read_text()))))
+    defined = " ".join(f"{each.sizes} {each.lacks}" for each in (*PROPERTIES, *MUTATIONS))
+    return {each.partition("=")[0] for each in defined.split()} - asked
 
 
 def main() -> int:
@@ -234,13 +287,16 @@ def main() -> int:
         choices=sorted({each.lacks for each in MUTATIONS}),
         help="show step by step what happens without this rule",
     )
-    rule: str | None = parser.parse_args().trail
+    lacks: str | None = parser.parse_args().trail
     for tool in ("spin", "gcc"):
         if shutil.which(tool) is None:
             print(f"{tool} is not installed (Debian: apt-get install spin gcc)", file=sys.stderr)
             return 2
-    if rule is not None:
-        return _show_trail(rule)
+    if unknown := _unknown():
+        print(f"log.pml never asks for {sorted(unknown)}", file=sys.stderr)
+        return 2
+    if lacks is not None:
+        return _show_trails(lacks)
     begun = time.monotonic()
     with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
         results = list(pool.map(_search_in_new_folder, (*PROPERTIES, *MUTATIONS)))

@@ -89,6 +89,15 @@ Record late[2];  /* puts under way whose callers no longer wait */
 #define ours(present, r) same_attempt(present, r)
 #endif
 
+#ifdef DELIVER_BEFORE_DURABLE
+/* What was sent of a position that was still free. */
+Record sent[2];
+#define is_as(r, s) (s.kind == FREE || s.seq != r.seq || same(r, s))
+#define is_as_sent(r) (is_as(r, sent[0]) && is_as(r, sent[1]))
+#else
+#define is_as_sent(r) true
+#endif
+
 /* PutItem on the condition that there is no such item. It happens at one instant, or never. */
 inline put(r, answer) {
 	if
@@ -99,6 +108,7 @@ inline put(r, answer) {
 		assert(end == 0 || !terminal(newest));         /* nothing follows a terminal record */
 		assert(r.kind != TEXT || r.first == said + 1); /* no token is repeated or left out */
 		assert(r.kind != DONE || said == TOKENS);      /* an answer that was cut is not done */
+		assert(is_as_sent(r));                         /* what a client is sent is in the log */
 		copy(r, log[r.seq]);
 		end = r.seq + 1;
 		if
@@ -118,7 +128,9 @@ inline put(r, answer) {
 inline postpone(r) {
 	if
 	:: late[0].kind == FREE -> copy(r, late[0])
-	:: late[0].kind != FREE -> copy(r, late[1])
+	:: late[0].kind != FREE ->
+		assert(late[1].kind == FREE);  /* no more puts are late than there is room for */
+		copy(r, late[1])
 	fi
 }
 
@@ -130,7 +142,10 @@ inline arrive(r, answer) {
 	answer = 0
 }
 
-/* Try to append a record; UNAVAILABLE is no answer and no patience for another try. */
+/*
+ * Try to append a record; UNAVAILABLE is no answer and no patience for another try. With PATIENT
+ * nobody's patience is ever over, and nobody dies.
+ */
 inline try(r, answer) {
 	if
 	:: put(r, answer)
@@ -143,13 +158,11 @@ inline try(r, answer) {
 		fi;
 		if
 		:: answer = UNANSWERED
+#ifndef PATIENT
 		:: answer = UNAVAILABLE; r.nonce++
+#endif
 		fi
 	fi
-}
-
-inline look_who_won(r, answer) {
-	assert(answer != SUPERSEDED || !same_attempt(log[r.seq], r))  /* nobody gives way to himself */
 }
 
 /* The processes */
@@ -179,8 +192,9 @@ bool writing[2];
 #define is_end(r) terminal(r)
 #endif
 
-inline send_own(r) {
-	assert(same(r, log[r.seq]))  /* what a writer's own client is sent is in the log */
+/* Send a record to the writer's own client. */
+inline publish(r) {
+	assert(same(r, log[r.seq]))  /* what a client is sent is in the log */
 }
 
 /*
@@ -230,7 +244,9 @@ generate:
 			known = r.last
 		:: known == TOKENS -> r.kind = DONE
 		:: handoffs > 0 -> handoffs--; r.kind = HANDOFF
+#ifndef PATIENT
 		:: faults > 0 -> faults--; r.nonce++; goto stop  /* dies */
+#endif
 		fi;
 		goto append
 	}
@@ -239,10 +255,12 @@ append:
 	pause;
 	atomic {
 #ifdef DELIVER_BEFORE_DURABLE
-		send_own(r);
+		if
+		:: log[r.seq].kind == FREE -> copy(r, sent[_pid])
+		:: else -> publish(r); forget(sent[_pid])
+		fi;
 #endif
 		try(r, heard);
-		look_who_won(r, heard);
 		if
 		:: heard == UNANSWERED ->
 			heard = 0;
@@ -252,7 +270,7 @@ append:
 			goto append
 		:: heard == UNAVAILABLE && r.kind == START -> heard = 0; goto append  /* asked anew */
 		:: heard == DURABLE ->
-			send_own(r);
+			publish(r);
 			if
 			:: is_end(r) -> goto over
 			:: !is_end(r) && r.kind == HANDOFF -> goto stop
@@ -301,7 +319,6 @@ append:
 	pause;
 	atomic {
 		try(r, heard);
-		look_who_won(r, heard);
 		if
 		:: heard == DURABLE -> goto over
 		:: heard == SUPERSEDED -> heard = 0; r.seq++
@@ -368,5 +385,5 @@ end_waiting:
 	od
 }
 
-ltl ends { <> (end > 0 && terminal(newest) && read_to_the_end) }
-ltl completes { <> (end > 0 && newest.kind == DONE) }
+ltl ends { <> (end > 0 && terminal(newest) && read_to_the_end) }  /* every stream ends */
+ltl completes { <> (end > 0 && newest.kind == DONE) }  /* every answer is completed */

@@ -42,7 +42,7 @@ PROPERTIES = (
     ),
     Check(
         name="safe, reader, two texts",
-        sizes="FAULTS=0 TOKENS=2 FRUITLESS=1 HANDOFFS=1 READER",
+        sizes="FAULTS=1 TOKENS=2 FRUITLESS=1 HANDOFFS=0 READER",
     ),
     Check(name="safe, many claims", sizes=_LONG),
     Check(name="safe, canceller, handover", sizes=f"{_ENDING} CANCELLER"),

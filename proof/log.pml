@@ -1,9 +1,9 @@
 /*
  * The protocol of the event log, for Spin. README.md says what is modelled and how to run it.
  *
- * Two sandboxes, both of which may write the stream, somebody who cancels it, a reader of an
- * eventually consistent replica, and a store whose puts or answers get lost or come late. Between
- * two atomic steps any time may pass: every process may be frozen anywhere and wake up later.
+ * Two sandboxes, both of which may write the stream, somebody who cancels it, a reader whom either
+ * of them serves, and a store whose puts or answers get lost or come late. Between two atomic
+ * steps any time may pass: every process may be frozen anywhere and wake up later.
  *
  * Each name in capitals behind #ifdef removes one rule of the protocol: the check must then fail.
  */
@@ -89,7 +89,19 @@ Record late[2];  /* puts under way whose callers no longer wait */
 #define ours(present, r) same_attempt(present, r)
 #endif
 
-/* PutItem on the condition that there is no such item. It happens at one instant, or never. */
+#ifdef DELIVER_BEFORE_DURABLE
+/* What was sent of a position that was still free. */
+Record sent[2];
+#define is_as(r, s) (s.kind == FREE || s.seq != r.seq || same(r, s))
+#define is_as_sent(r) (is_as(r, sent[0]) && is_as(r, sent[1]))
+#else
+#define is_as_sent(r) true
+#endif
+
+/*
+ * PutItem on the condition that there is no such item. It happens at one instant, or never. (An
+ * `else` would mean "if nothing else is possible either" where this is one of several options.)
+ */
 inline put(r, answer) {
 	if
 	:: is_free(r.seq) ->
@@ -99,6 +111,7 @@ inline put(r, answer) {
 		assert(end == 0 || !terminal(newest));         /* nothing follows a terminal record */
 		assert(r.kind != TEXT || r.first == said + 1); /* no token is repeated or left out */
 		assert(r.kind != DONE || said == TOKENS);      /* an answer that was cut is not done */
+		assert(is_as_sent(r));                         /* what a client is sent is in the log */
 		copy(r, log[r.seq]);
 		end = r.seq + 1;
 		if
@@ -107,7 +120,7 @@ inline put(r, answer) {
 		:: else
 		fi;
 		answer = DURABLE
-	:: else ->
+	:: !is_free(r.seq) ->
 		if
 		:: ours(log[r.seq], r) -> answer = DURABLE
 		:: else -> answer = SUPERSEDED
@@ -118,7 +131,9 @@ inline put(r, answer) {
 inline postpone(r) {
 	if
 	:: late[0].kind == FREE -> copy(r, late[0])
-	:: late[0].kind != FREE -> copy(r, late[1])
+	:: late[0].kind != FREE ->
+		assert(late[1].kind == FREE);  /* no more puts are late than there is room for */
+		copy(r, late[1])
 	fi
 }
 
@@ -130,7 +145,10 @@ inline arrive(r, answer) {
 	answer = 0
 }
 
-/* Try to append a record; UNAVAILABLE is no answer and no patience for another try. */
+/*
+ * Try to append a record; UNAVAILABLE is no answer and no patience for another try. With PATIENT
+ * nobody's patience is ever over, and nobody dies.
+ */
 inline try(r, answer) {
 	if
 	:: put(r, answer)
@@ -143,13 +161,11 @@ inline try(r, answer) {
 		fi;
 		if
 		:: answer = UNANSWERED
+#ifndef PATIENT
 		:: answer = UNAVAILABLE; r.nonce++
+#endif
 		fi
 	fi
-}
-
-inline look_who_won(r, answer) {
-	assert(answer != SUPERSEDED || !same_attempt(log[r.seq], r))  /* nobody gives way to himself */
 }
 
 /* The processes */
@@ -179,8 +195,168 @@ bool writing[2];
 #define is_end(r) terminal(r)
 #endif
 
-inline send_own(r) {
-	assert(same(r, log[r.seq]))  /* what a writer's own client is sent is in the log */
+/*
+ * The reader: a client, the reading that serves it in one of the sandboxes, and that one's tail.
+ *
+ * A record in the log never changes. So a page is known by its first and its last position, and to
+ * have read it long ago is to read now one that ends earlier. The connection may be lost anywhere
+ * in a page: the client has then got so much as if the page had ended there.
+ */
+
+#ifdef READER
+#define WINDOW 2  /* so many records a tail holds */
+
+byte host;             /* the sandbox */
+byte window[WINDOW];   /* the positions of the records that its tail holds */
+byte held;             /* how many these are; 0 as long as the tail knows nothing */
+bool generating[2];    /* a sandbox whose tail is fed by its own writer does not poll */
+
+byte position;  /* the reading: the next to be sent */
+
+byte cursor;  /* the client: one behind its last event's id */
+byte shown;   /* the last token that it was shown */
+bool ended;   /* it has got a terminal record, and does not come back */
+
+/* Within one step: where a page begins, its records, those of them that the tail takes. */
+hidden byte from;
+hidden byte at;
+hidden byte fed;
+hidden byte unsent;  /* what `position` was before */
+
+#define newest_known window[held - 1]
+#define has_news (end > (held > 0 -> newest_known + 1 : 0))
+#define is_known (held > 0 && position >= window[0])
+
+/* Take note of a record that is in the log, unless it is known. */
+inline feed(place) {
+	if
+	:: held > 0 && place <= newest_known
+	:: else ->
+#ifndef FEED_ACROSS_GAP
+		if
+		:: held > 0 && place > newest_known + 1 -> held = 0; window[0] = 0; window[1] = 0
+		:: else
+		fi;
+#endif
+		if
+		:: held == WINDOW -> window[0] = window[1]; held--
+		:: else
+		fi;
+		window[held] = place;
+		held++
+	fi
+}
+
+inline feed_page(start, behind) {
+	fed = start;
+	do
+	:: fed < behind -> feed(fed); fed++
+	:: else -> break
+	od
+}
+
+inline feed_own(place) {
+	if
+	:: host == _pid -> feed(place)
+	:: else
+	fi
+}
+
+/* Before a claim all of the log is read. */
+inline feed_history() {
+	if
+	:: host == _pid -> feed_page(0, end)
+	:: else
+	fi
+}
+
+#define generates(flag) generating[_pid] = flag
+
+inline deliver(record) {
+	assert(!ended);                             /* a reader gets nothing behind the end */
+	assert(record.seq == cursor);               /* a reader gets a prefix of the log */
+	if
+	:: record.kind == TEXT ->
+		assert(record.first == shown + 1);  /* a reader's text goes on where it was */
+		shown = record.last
+	:: else
+	fi;
+	ended = is_end(record);
+	assert(!ended || terminal(record));         /* a reader ends with the stream */
+	cursor = record.seq + 1
+}
+
+inline send(place) {
+	deliver(log[place]);
+	position = place + 1
+}
+
+/*
+ * Send what a consistent read gives from `from` on: one new record, or all there are, which the
+ * tail takes then. What lies between is several such pages.
+ */
+inline catch_up() {
+	at = from;
+	unsent = position;
+	do
+	:: at < end ->
+		if
+		:: at >= position -> send(at)
+		:: else
+		fi;
+		at++
+	:: at == end || at == unsent + 1 -> break
+	od;
+	if
+	:: at == end -> feed_page(from, end)
+	:: else
+	fi
+}
+
+inline come_back() {
+	if
+	:: true
+	:: host = 1 - host; held = 0; window[0] = 0; window[1] = 0  /* to the other sandbox */
+	fi;
+	from = (cursor > 0 -> cursor - 1 : 0);  /* its last event's id */
+#ifdef RESUME_AT
+	position = from;
+#else
+	position = cursor;
+#endif
+	catch_up()
+}
+
+inline poll() {
+	at = newest_known + 1;
+#ifdef WITH_GAPS
+	do
+	:: at + 1 < end -> at++
+	:: break
+	od;
+#endif
+	feed(at)
+}
+
+/* A canceller in this sandbox, or another reader there who comes back, feeds the tail as well. */
+inline feed_any() {
+	at = (held > 0 -> newest_known + 1 : 0);
+	do
+	:: at + 1 < end -> at++
+	:: break
+	od;
+	feed(at)
+}
+#else
+#define feed_own(seq) skip
+#define feed_history() skip
+#define generates(flag) skip
+#endif
+
+/* Send a record to the writer's own client. */
+inline publish(r) {
+	assert(same(r, log[r.seq]));  /* what a client is sent is in the log */
+	feed_own(r.seq)
 }
 
 /*
@@ -199,13 +375,14 @@ watch:
 	pause;
 	atomic {
 		if
-		:: is_end(newest) -> goto over
+		:: is_end(newest) -> r.nonce = 0; goto over
 		:: may_claim ->
 			writes(true);
 			r.seq = end;
 #ifndef CONTINUE_FROM_MEMORY
 			known = said;
 #endif
+			feed_history();
 			if
 #ifndef NO_LIMIT
 			:: claims >= FRUITLESS -> r.kind = FAILED
@@ -230,7 +407,9 @@ generate:
 			known = r.last
 		:: known == TOKENS -> r.kind = DONE
 		:: handoffs > 0 -> handoffs--; r.kind = HANDOFF
+#ifndef PATIENT
 		:: faults > 0 -> faults--; r.nonce++; goto stop  /* dies */
+#endif
 		fi;
 		goto append
 	}
@@ -239,10 +418,12 @@ append:
 	pause;
 	atomic {
 #ifdef DELIVER_BEFORE_DURABLE
-		send_own(r);
+		if
+		:: log[r.seq].kind == FREE -> copy(r, sent[_pid])
+		:: else -> publish(r); forget(sent[_pid])
+		fi;
 #endif
 		try(r, heard);
-		look_who_won(r, heard);
 		if
 		:: heard == UNANSWERED ->
 			heard = 0;
@@ -252,10 +433,11 @@ append:
 			goto append
 		:: heard == UNAVAILABLE && r.kind == START -> heard = 0; goto append  /* asked anew */
 		:: heard == DURABLE ->
-			send_own(r);
+			publish(r);
 			if
-			:: is_end(r) -> goto over
-			:: !is_end(r) && r.kind == HANDOFF -> goto stop
+			:: is_end(r) -> heard = 0; goto over
+			:: !is_end(r) && r.kind == HANDOFF -> heard = 0; goto stop
+			:: r.kind == START || r.kind == CLAIM -> generates(true)
 			:: else
 			fi
 #ifdef CLAIM_WITHOUT_READING
@@ -263,12 +445,12 @@ append:
 			heard = 0; r.seq++; goto append
 #endif
 #ifdef IGNORE_LOSS
-		:: heard == SUPERSEDED && terminal(log[r.seq]) -> goto stop
+		:: heard == SUPERSEDED && terminal(log[r.seq]) -> heard = 0; goto stop
 #else
-		:: heard == SUPERSEDED -> goto stop
+		:: heard == SUPERSEDED -> feed_own(r.seq); heard = 0; goto stop
 #endif
 #ifndef IGNORE_SILENCE
-		:: heard == UNAVAILABLE && r.kind != START -> goto stop
+		:: heard == UNAVAILABLE && r.kind != START -> heard = 0; goto stop
 #endif
 		:: else
 		fi;
@@ -281,10 +463,10 @@ append:
 	}
 
 stop:
-	atomic { writes(false); forget(r); known = 0; heard = 0; goto watch }
+	atomic { writes(false); generates(false); forget(r); known = 0; goto watch }
 
 over:
-	atomic { writes(false); forget(r); known = 0; heard = 0; r.nonce = 0 }
+	atomic { writes(false); generates(false); forget(r); known = 0; r.nonce = 0 }
 }
 
 #ifdef CANCELLER
@@ -301,7 +483,6 @@ append:
 	pause;
 	atomic {
 		try(r, heard);
-		look_who_won(r, heard);
 		if
 		:: heard == DURABLE -> goto over
 		:: heard == SUPERSEDED -> heard = 0; r.seq++
@@ -324,37 +505,35 @@ over:
 #endif
 
 #ifdef READER
-byte cursor;  /* the next position */
-byte shown;   /* the last token seen */
-bool ended;
-
-inline deliver(record) {
-	assert(!ended);                             /* a reader gets nothing behind the end */
-	assert(record.seq == cursor);               /* a reader gets a prefix of the log */
-	if
-	:: record.kind == TEXT ->
-		assert(record.first == shown + 1);  /* a reader's text goes on where it was */
-		shown = record.last
-	:: else
-	fi;
-	ended = is_end(record);
-	assert(!ended || terminal(record));         /* a reader ends with the stream */
-	cursor++
-}
-
-/* A client of a sandbox that only reads, from a replica that may lack any of the last records. */
+/*
+ * The reading, and the polling of its tail. A page that is read a record at a time may end
+ * anywhere, so it may lack any of the records: what is behind the first that it lacks is dropped.
+ */
 active proctype Reader() {
 	do
-	:: atomic { cursor < end -> deliver(log[cursor]) }
-#ifdef GAP_DELIVERED  /* otherwise a page ends at its first gap, and the rest is read again */
-	:: atomic { cursor + 1 < end -> deliver(log[cursor + 1]) }
+	:: atomic { is_known && position - window[0] < held -> send(window[position - window[0]]) }
+#ifndef WAIT_BEHIND_WINDOW
+	:: atomic {
+		end > 0 && !is_known ->
+			assert(position < end);  /* a reader is not sent away before the end */
+			from = position;
+			catch_up()
+	}
 #endif
+	:: atomic { held > 0 && !generating[host] && !terminal(log[newest_known]) && has_news -> poll() }
 	:: ended -> break
 	od
 }
-#define read_to_the_end ended
-#else
-#define read_to_the_end true
+
+/* What may happen to the reader, and need not. */
+active proctype World() {
+end_turning:
+	do
+	:: atomic { !ended && end > 0 -> come_back() }
+	:: atomic { !ended && has_news -> feed_any() }
+	:: at = 0  /* Nothing happens. */
+	od
+}
 #endif
 
 /* What was under way when its caller gave up arrives now, or never. */
@@ -368,5 +547,8 @@ end_waiting:
 	od
 }
 
-ltl ends { <> (end > 0 && terminal(newest) && read_to_the_end) }
-ltl completes { <> (end > 0 && newest.kind == DONE) }
+ltl ends { <> (end > 0 && terminal(newest)) }  /* every stream ends */
+ltl completes { <> (end > 0 && newest.kind == DONE) }  /* every answer is completed */
+#ifdef READER
+ltl arrives { <> ended }  /* a reader comes to the end */
+#endif

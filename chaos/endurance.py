@@ -9,12 +9,12 @@ from urllib.parse import quote
 
 import httpx
 
-from chaos.dynamodb import dynamodb_local
 from chaos.event_source import Event, EventSource
 from chaos.figures import Sample
 from chaos.functions import SOURCE, function_of
 from chaos.generations import Generations
 from local import Running
+from local.dynamodb_local import dynamodb_local
 
 _AT_ONCE = 24
 _MARKS = (100, 500, 1000)
@@ -31,7 +31,7 @@ async def rows() -> list[tuple[str, str]]:
         http = await stack.enter_async_context(
             httpx.AsyncClient(limits=httpx.Limits(max_connections=None), trust_env=False)
         )
-        dynamodb = await stack.enter_async_context(dynamodb_local())
+        dynamodb = stack.enter_context(dynamodb_local())
         await stack.enter_async_context(generations.listening())
         function = await stack.enter_async_context(
             function_of(SOURCE, dynamodb, generations, concurrency=max(_READERS) + 1)

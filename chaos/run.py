@@ -9,11 +9,11 @@ from pathlib import Path
 import httpx
 
 from app.event_log.records import Record
-from chaos.dynamodb import dynamodb_local, log
 from chaos.faults import Fault
 from chaos.functions import CLOCK_OFFSETS, SOURCE, TIMEOUT, functions_of
 from chaos.generations import Generations
 from chaos.history import History
+from chaos.log import log
 from chaos.plan import Plan
 from chaos.sandbox_log import Complaint, SandboxLog
 from chaos.sandboxes import Sandboxes
@@ -21,6 +21,7 @@ from chaos.store import Store
 from chaos.story import PATIENCE, Outcome, Story
 from chaos.traffic import Ledger
 from chaos.verdict import Verdict, judge
+from local.dynamodb_local import dynamodb_local
 
 RECYCLE_EVERY = 3
 # What may still be at work when the last reader has left is the writer of a stream whose reader
@@ -81,7 +82,7 @@ async def run(
     history, ledger, generations = History(), Ledger(), Generations()
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(_client())
-        upstream = await stack.enter_async_context(dynamodb_local())
+        upstream = stack.enter_context(dynamodb_local())
         await stack.enter_async_context(generations.listening())
         sandboxes = Sandboxes(http)
         store = Store(upstream, by_number, ledger=ledger, history=history, sandboxes=sandboxes)

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from local.ports import free_port
 from tests.conftest import ROOT
 from tests.peers import wait_for
-from tests.ports import free_port
 from tests.store import CREDENTIALS
 
 PYTHON = ROOT / ".venv-peers/bin/python"

@@ -1,7 +1,7 @@
-"""DynamoDB for tests: moto's and Amazon's own, tables, and a proxy that makes it fail.
+"""DynamoDB for tests: moto's, tables, and a proxy that makes DynamoDB fail.
 
-moto is in a process of its own and always there. DynamoDB Local needs Java (`make dynamodb`); of
-the two, it is the one whose conditions and counters can be trusted when many call at once.
+moto is in a process of its own and always there. `local.dynamodb_local` needs Java; of the two, it
+is the one whose conditions and counters can be trusted when many call at once.
 """
 
 import asyncio
@@ -9,23 +9,17 @@ import contextlib
 import enum
 import json
 import secrets
-import shutil
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from botocore.exceptions import BotoCoreError
 
 from app.event_log.records import Record
-from local.watchdog import Watchdog
-from tests.ports import free_port
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -35,9 +29,6 @@ CREDENTIALS = {
     "AWS_SECRET_ACCESS_KEY": "testing",
     "AWS_DEFAULT_REGION": "us-east-1",
 }
-
-_DYNAMODB_LOCAL = Path(__file__).parents[1] / ".dynamodb-local"
-_DYNAMODB_LOCAL_STARTS_IN = 60
 
 # moto.server prints where it listens only in a log line of its web server.
 _SERVE = """
@@ -59,50 +50,6 @@ def moto() -> Iterator[str]:
             yield process.stdout.readline().strip()
         finally:
             process.terminate()
-
-
-@contextmanager
-def dynamodb_local() -> Iterator[str]:
-    """The URL of Amazon's own DynamoDB for one machine, in memory, as long as the block lives.
-
-    It has one set of tables, whatever credentials and region it is asked with.
-    """
-    java, port = shutil.which("java"), free_port()
-    assert java is not None
-    command = [java, "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-    command += ["-jar", "DynamoDBLocal.jar", "-inMemory", "-sharedDb", "-disableTelemetry"]
-    # The watchdog ends it also where this process is killed.
-    with (
-        Watchdog() as watchdog,
-        subprocess.Popen(
-            [*command, "-port", str(port)],
-            cwd=_DYNAMODB_LOCAL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        ) as process,
-    ):
-        watchdog.watch(process.pid)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_for_tables(url, process)
-            yield url
-        finally:
-            process.kill()
-            process.wait()
-            watchdog.forget(process.pid)
-
-
-def _wait_for_tables(url: str, process: subprocess.Popen[bytes]) -> None:
-    dynamodb, give_up = client(url), time.monotonic() + _DYNAMODB_LOCAL_STARTS_IN
-    while time.monotonic() < give_up and process.poll() is None:
-        try:
-            dynamodb.list_tables()
-        except BotoCoreError:
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError(f"DynamoDB Local did not start; exit status {process.poll()}")
 
 
 @contextmanager

@@ -7,11 +7,11 @@ import pytest
 
 from app.event_log.dynamodb import DynamoDBLog
 from app.table import Table
+from local.dynamodb_local import dynamodb_local
 from tests.store import (
     CREDENTIALS,
     FaultyStore,
     create_table,
-    dynamodb_local,
     faulty,
     moto,
     moto_of_everything,

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from chaos.sandboxes import Sandboxes
-from tests.ports import free_port
+from local.ports import free_port
 
 pytestmark = pytest.mark.anyio
 

@@ -18,10 +18,10 @@ from playwright.async_api import Page
 
 from app.providers.base import Message, Request
 from app.providers.demo import DemoProvider
+from local.ports import free_port
 from tests.conftest import ROOT
 from tests.flows.chat_page import Profile, profile, reads, shows, until
 from tests.flows.conftest import Function
-from tests.ports import free_port
 
 # Building takes half a minute, and the first container needs an image of its own.
 pytestmark = [

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from chaos.event_source import assert_each_once, text
+from local.dynamodb_local import dynamodb_local
 from tests.flows.conftest import Gate, Start
-from tests.store import Fault, FaultyStore, dynamodb_local, faulty, moto
+from tests.store import Fault, FaultyStore, faulty, moto
 
 pytestmark = pytest.mark.anyio
 

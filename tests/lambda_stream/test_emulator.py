@@ -25,7 +25,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.ports import free_port
+from local.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 BOOTSTRAP = ROOT / "src/bootstrap"

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from app.providers.base import AnswerDelta, Finish, Partial, Provider
+from local.ports import free_port
 from tests.app.providers.wires import ANTHROPIC, KEY, OPENAI, REQUEST, Wire, asked
 from tests.conftest import ROOT
 from tests.peers import wait_for
-from tests.ports import free_port
 
 # It imports the clients of some hundred services first.
 _START_SECONDS = 300

@@ -33,9 +33,13 @@ _ANSWERED = "FAULTS=2 TOKENS=2 FRUITLESS=1 HANDOFFS=0 LEASE PATIENT"
 
 # The long ones first: two are searched at a time.
 PROPERTIES = (
+    Check(name="safe, reader, canceller, fault", sizes=f"{_BRIEF} READER CANCELLER"),
     Check(name="arrives", sizes=f"{_BRIEF} READER", claim="arrives"),
     Check(name="safe, reader, handover", sizes=f"{_ENDING} READER"),
-    Check(name="safe, reader, canceller", sizes=f"{_CALM} HANDOFFS=1 READER CANCELLER"),
+    Check(
+        name="safe, reader, canceller, handover",
+        sizes=f"{_CALM} HANDOFFS=1 READER CANCELLER",
+    ),
     Check(
         name="safe, canceller, two faults",
         sizes="FAULTS=2 TOKENS=1 FRUITLESS=1 HANDOFFS=0 CANCELLER",

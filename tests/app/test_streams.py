@@ -912,6 +912,22 @@ async def test_a_process_that_ends_hands_over_what_is_about_to_begin(
     assert isinstance((await streams.transcript(stream_id)).newest.payload, Handoff)
 
 
+async def test_a_process_that_ends_begins_nothing_more(
+    sandbox: Sandbox, store: FaultyStore
+) -> None:
+    """Its table is about to be closed; who asks is told to come back before anything is stored."""
+    provider = ScriptedProvider([])
+    streams = sandbox(provider)
+    await streams.close()
+
+    for key in (KEY, None):
+        with pytest.raises(LogUnavailable):
+            await streams.create_and_read(REQUEST, key, NOW)
+
+    assert store.calls["PutItem"] == 0
+    assert provider.asked_to_continue == []
+
+
 def _acknowledge_start_late(
     log: DynamoDBLog, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[asyncio.Event, asyncio.Event]:

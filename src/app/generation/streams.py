@@ -19,7 +19,7 @@ from app.event_log.records import (
     Start,
     encode_payload,
 )
-from app.exceptions import BadCursor, KeyReused, RequestTooLarge, StreamNotFound
+from app.exceptions import BadCursor, KeyReused, LogUnavailable, RequestTooLarge, StreamNotFound
 from app.generation import metrics
 from app.generation.accounts import Accounts, cost
 from app.generation.attempts import Endurance, ask
@@ -38,6 +38,7 @@ from app.settings import Settings
 
 NOTHING_SAID = Partial()
 
+_ENDING = "this process is about to end"
 _EXPIRED_KEY = "this Idempotency-Key made a stream that has expired: use a new key"
 
 # DynamoDB's limit is 400 KB for the whole item.
@@ -114,6 +115,8 @@ class Streams:
             return self._reading(tail, 0, window)
         # Held from before the start is in the log: nobody here takes over what is about to begin.
         async with tail.claiming:
+            if self._closed:
+                raise LogUnavailable(_ENDING)
             await self._accounts.reserve(start)
             generation = None if key else self._generation(tail, request, window)
             try:

@@ -61,6 +61,22 @@ async def test_a_reader_that_stops_reading_holds_no_invocation_beyond_its_deadli
     assert provider.running == 0
 
 
+async def test_a_reader_that_is_late_is_sent_away_in_order(log: DynamoDBLog) -> None:
+    """Else a busy moment at the end of an invocation would count as its failure."""
+    sent: list[Message] = []
+
+    async def late(message: Message) -> None:
+        if b"answer" in message.get("body", b""):
+            await asyncio.Event().wait()
+        sent.append(message)
+
+    provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]])
+
+    await serve(log, provider, Window(deadline=time.time() + 3), late)
+
+    assert sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
+
+
 async def test_the_generation_is_waited_for_when_its_reader_has_gone(log: DynamoDBLog) -> None:
     """Lambda would freeze the sandbox in mid-sentence; and nobody polls for the reader's sake."""
     gone = asyncio.Event()

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 from fastapi.sse import EventSourceResponse
@@ -49,12 +49,25 @@ class ReadingResponse(EventSourceResponse):
             # A reader that stops reading blocks the sending, and nothing else would end it.
             async with asyncio.timeout_at(self._reading.until + _LAST_WORDS_SECONDS):
                 await super().__call__(scope, receive, send)
-        except (ClientDisconnect, TimeoutError):
-            logger.info("the reader left", extra={"stream": shortened(self._reading.stream_id)})
+        except ClientDisconnect:
+            self._left()
+        except TimeoutError:
+            self._left()
+            await _end(send)
         finally:
             await self._body.aclose()
             if self._holds or self._reading.complete:
                 await self._reading.settled()
+
+    def _left(self) -> None:
+        logger.info("the reader left", extra={"stream": shortened(self._reading.stream_id)})
+
+
+async def _end(send: Send) -> None:
+    """End a response that was late, unless its reader does not read at all."""
+    with suppress(TimeoutError, OSError):
+        async with asyncio.timeout(_LAST_WORDS_SECONDS):
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _frames(reading: Reading, window: Window, settings: Settings) -> AsyncGenerator[bytes]:

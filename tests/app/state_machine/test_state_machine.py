@@ -113,6 +113,7 @@ def writers_break(patch: pytest.MonkeyPatch) -> None:
             {
                 "a reader gets the log, from where it asked",
                 "each number once, in order",
+                "nothing follows the end",
                 "nothing is given back twice",
             },
         ),

@@ -142,11 +142,10 @@ class ResponseStream:
 
     def close(self) -> None:
         """Close the connection, whatever state the response is in."""
-        if self._reply is not None and not self._reply.cancel() and not self._reply.cancelled():
-            self._reply.exception()  # Seen, so that asyncio does not report it as forgotten.
+        acknowledged = self._reply is not None and _succeeded(self._reply)
         if self._writer is None:
             return
-        if self.state is StreamState.DONE:
+        if acknowledged:
             self._writer.close()
         else:
             # Closing would first send what is still buffered, to whoever does not read it.
@@ -168,7 +167,8 @@ class ResponseStream:
     async def _acknowledged(self) -> None:
         assert self._reply is not None
         try:
-            await self._reply
+            # Who gives up waiting does not undo what has been sent.
+            await asyncio.shield(self._reply)
         except OSError as error:
             raise ResponseBroken(f"the response was not acknowledged: {error}") from error
 
@@ -218,6 +218,16 @@ class _Connection:
 
 class _NothingReceived(ConnectionError):
     """The connection ended before the first byte of a response."""
+
+
+def _succeeded(task: asyncio.Task[None]) -> bool:
+    """Whether a task is over and well; one that is not over is cancelled.
+
+    Its exception counts as seen, so that asyncio does not report it as forgotten.
+    """
+    if task.cancel() or task.cancelled():
+        return False
+    return task.exception() is None
 
 
 async def _open(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

@@ -502,3 +502,33 @@ async def test_closing_a_response_half_way_leaves_it_without_an_end(
 
         with pytest.raises(h11.RemoteProtocolError, match="without sending complete message body"):
             await request.piece()
+
+
+async def test_closing_lets_nothing_wait_for_a_reader_that_does_not_read(
+    api: RuntimeApi, client: RuntimeClient
+) -> None:
+    """Also behind an end: else the connection and all that it holds would stay."""
+    async with begun(api, client) as (stream, request):
+        request.pause()
+        for blocked in (stream.write(MORE_THAN_SOCKETS_HOLD), stream.finish()):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(blocked, 0.1)
+        assert stream.state is StreamState.DONE
+
+        stream.close()
+        request.resume()
+
+        with pytest.raises((ConnectionError, h11.RemoteProtocolError)):
+            await request.body()
+
+
+async def test_who_gives_up_waiting_for_an_acknowledgement_may_still_get_it(
+    api: RuntimeApi, client: RuntimeClient
+) -> None:
+    async with begun(api, client) as (stream, request):
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(stream.finish(), 0.1)
+
+        request.answer(202)
+
+        await asyncio.wait_for(stream._acknowledged(), DEADLINE)

@@ -77,6 +77,22 @@ async def test_a_reader_that_is_late_is_sent_away_in_order(log: DynamoDBLog) -> 
     assert sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
 
 
+async def test_an_end_that_is_late_to_be_acknowledged_is_sent_once(log: DynamoDBLog) -> None:
+    """The time of the reading is over when it is, but everything has been sent."""
+    ends: list[float] = []
+
+    async def acknowledge_late(message: Message) -> None:
+        if message["type"] == "http.response.body" and not message.get("more_body"):
+            ends.append(time.monotonic())
+            await asyncio.sleep(0.3)  # Longer than the last words may take.
+
+    provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]])
+
+    await serve(log, provider, Window(deadline=time.time() + 3), acknowledge_late)
+
+    assert len(ends) == 1
+
+
 async def test_the_generation_is_waited_for_when_its_reader_has_gone(log: DynamoDBLog) -> None:
     """Lambda would freeze the sandbox in mid-sentence; and nobody polls for the reader's sake."""
     gone = asyncio.Event()

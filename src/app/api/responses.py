@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any
 
 from fastapi.sse import EventSourceResponse
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from app.api.frames import KEEP_ALIVE, frame, padded, refusal, retry
 from app.event_log.records import Record
@@ -26,6 +26,8 @@ HEADERS = {
 }
 
 _LAST_WORDS_SECONDS = 0.1
+# For the end of a response that is late, until the platform has acknowledged it.
+_END_SECONDS = 0.5
 
 
 def window(scope: Scope) -> Window:
@@ -46,28 +48,39 @@ class ReadingResponse(EventSourceResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the frames; a client that leaves ends the sending, not the generating."""
         try:
-            # A reader that stops reading blocks the sending, and nothing else would end it.
-            async with asyncio.timeout_at(self._reading.until + _LAST_WORDS_SECONDS):
-                await super().__call__(scope, receive, send)
-        except ClientDisconnect:
-            self._left()
-        except TimeoutError:
-            self._left()
-            await _end(send)
+            await self._send_in_time(scope, receive, send)
+        except (ClientDisconnect, TimeoutError):
+            logger.info("the reader left", extra={"stream": shortened(self._reading.stream_id)})
         finally:
             await self._body.aclose()
             if self._holds or self._reading.complete:
                 await self._reading.settled()
 
-    def _left(self) -> None:
-        logger.info("the reader left", extra={"stream": shortened(self._reading.stream_id)})
+    async def _send_in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send until the reading's time is over; then end, once, what has not ended itself.
 
+        Raises TimeoutError if the reader does not even let it end.
+        """
+        clock = asyncio.get_running_loop().time
+        # A reader that stops reading blocks the sending, and nothing else would end it.
+        limit = asyncio.timeout_at(self._reading.until + _LAST_WORDS_SECONDS)
+        ended = False
 
-async def _end(send: Send) -> None:
-    """End a response that was late, unless its reader does not read at all."""
-    with suppress(TimeoutError, OSError):
-        async with asyncio.timeout(_LAST_WORDS_SECONDS):
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        async def tell(message: Message) -> None:
+            nonlocal ended
+            if message["type"] == "http.response.body" and not message.get("more_body"):
+                ended = True
+                limit.reschedule(max(limit.when() or 0.0, clock() + _END_SECONDS))
+            await send(message)
+
+        try:
+            async with limit:
+                await super().__call__(scope, receive, tell)
+        except TimeoutError:
+            if ended:
+                raise
+            async with asyncio.timeout(_END_SECONDS):
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 async def _frames(reading: Reading, window: Window, settings: Settings) -> AsyncGenerator[bytes]:

@@ -30,6 +30,8 @@ _CONNECT_SECONDS = 1
 _READ_SECONDS = 1.5
 _ATTEMPTS = 2
 
+_ENDING = "this process is about to end"
+
 _SERVER_ERROR = 500
 _TRANSIENT = frozenset(
     {
@@ -79,13 +81,25 @@ class Table:
                 return operation(client)
 
         if self._closed:
-            raise LogUnavailable("this process is about to end")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+            raise LogUnavailable(_ENDING)
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, run)
+        except asyncio.CancelledError:
+            if _is_cancelled():
+                raise
+            # `close` has cancelled what had no thread yet, and not the task that waits for it.
+            raise LogUnavailable(_ENDING) from None
 
 
 def key(partition: str, seq: int) -> "Key":
     """The primary key of an item."""
     return {"stream_id": {"S": partition}, "seq": {"N": str(seq)}}
+
+
+def _is_cancelled() -> bool:
+    """Whether somebody has cancelled the very task that runs."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _connect(connections: int, *, attempts: int) -> "DynamoDBClient":

@@ -3,7 +3,10 @@
 import asyncio
 import dataclasses
 import secrets
+import threading
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -149,6 +152,44 @@ async def test_a_process_that_ends_says_so_to_whoever_still_asks(store: FaultySt
 
     with pytest.raises(LogUnavailable, match="about to end"):
         await DynamoDBLog(table).newest("s" * 32)
+
+
+async def test_a_process_that_ends_says_so_to_whoever_waits_for_a_thread(
+    store: FaultyStore,
+) -> None:
+    """Nobody has cancelled them: a cancellation would count as a failure of their invocation."""
+    assert store.url
+    table = Table("streams", connections=1)
+    async with busy(table):
+        waiting, cancelled = (asyncio.create_task(table.call(lambda _: None)) for _ in range(2))
+        await asyncio.wait({waiting, cancelled}, timeout=0)
+        cancelled.cancel()
+
+        table.close()
+
+        _, pending = await asyncio.wait({waiting, cancelled}, timeout=10)
+        assert not pending
+        assert isinstance(waiting.exception(), LogUnavailable)
+        assert cancelled.cancelled()
+
+
+@asynccontextmanager
+async def busy(table: Table) -> AsyncIterator[None]:
+    """A call is under way in a table's only thread."""
+    under_way, over, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
+
+    def keep_busy(_: object) -> None:
+        loop.call_soon_threadsafe(under_way.set)
+        over.wait(10)
+
+    calling = asyncio.create_task(table.call(keep_busy))
+    try:
+        async with asyncio.timeout(10):
+            await under_way.wait()
+        yield
+    finally:
+        over.set()
+        await calling
 
 
 async def test_reading_starts_where_it_is_asked_to(log: DynamoDBLog) -> None:

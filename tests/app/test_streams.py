@@ -32,7 +32,7 @@ from app.exceptions import (
     StreamNotFound,
 )
 from app.generation.reading import Reading
-from app.generation.streams import Streams, Window
+from app.generation.streams import Streams, Window, _derived_id
 from app.limits.budget import Budget
 from app.limits.counters import Counters
 from app.providers.base import AnswerDelta, Finish, Message, Partial, Request, ThinkingDelta
@@ -891,6 +891,51 @@ async def test_nobody_in_one_process_takes_over_what_is_about_to_begin(
     assert kinds == [Start, Answer, Handoff]
     assert provider.asked_to_continue == [Partial()]
     assert provider.running == 0
+
+
+async def test_one_key_is_stored_once_by_those_of_one_process_who_wait_for_each_other(
+    log: DynamoDBLog, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has waited reads what is there by now: it reserves nothing, and puts nothing."""
+    both_have_asked, newest = asyncio.Barrier(2), log.newest
+    starts, append = list[Record](), log.append
+
+    async def newest_for_both(stream_id: str) -> Record | None:
+        present = await newest(stream_id)
+        if present is None:
+            await both_have_asked.wait()
+        return present
+
+    async def count_and_append(record: Record) -> Record | None:
+        if record.seq == 0:
+            starts.append(record)
+        return await append(record)
+
+    monkeypatch.setattr(log, "newest", newest_for_both)
+    monkeypatch.setattr(log, "append", count_and_append)
+    streams = sandbox(ScriptedProvider([answer("a")]))
+
+    async with asyncio.timeout(10):
+        readings = await asyncio.gather(
+            *(streams.create_and_read(REQUEST, KEY, NOW) for _ in range(2))
+        )
+
+    for records in await asyncio.gather(*map(read, readings)):
+        assert_exact(records, "a")
+    assert len(starts) == 1
+
+
+async def test_who_waits_too_long_for_another_of_the_same_key_is_told_to_come_back(
+    sandbox: Sandbox, store: FaultyStore
+) -> None:
+    streams = sandbox(ScriptedProvider([]), create_patience=0.3)
+    tail = streams._tail(_derived_id("", KEY))
+
+    async with tail.claiming, asyncio.timeout(10):
+        with pytest.raises(LogUnavailable):
+            await streams.create_and_read(REQUEST, KEY, NOW)
+
+    assert store.calls["PutItem"] == 0
 
 
 async def test_a_process_that_ends_hands_over_what_is_about_to_begin(

@@ -113,25 +113,37 @@ class Streams:
         if key and (present := await self._repeated(start)):
             tail.feed(present)
             return self._reading(tail, 0, window)
+        generation = None
         # Held from before the start is in the log: nobody here takes over what is about to begin.
-        async with tail.claiming:
+        async with tail.beginning(self._settings.create_patience):
             if self._closed:
                 raise LogUnavailable(_ENDING)
-            await self._accounts.reserve(start)
-            generation = None if key else self._generation(tail, request, window)
-            try:
-                present = await self._put_start(start)
-            except BaseException:
-                if generation is not None:
-                    await generation.abandon()
-                raise
-            if present is not None:
-                tail.feed(present)
-                return self._reading(tail, 0, window)
-            tail.feed(start)
-            generation = generation or self._generation(tail, request, window)
-            self._let_write(tail, generation, self._writer(start, seq=1), Transcript.of([start]))
+            # It is known if somebody here, with the same key, has begun it while we waited.
+            if tail.newest is None or await self._repeated(start) is None:
+                generation = await self._begin(tail, start, request, window, at_once=not key)
         return self._reading(tail, 0, window, generation=generation)
+
+    async def _begin(
+        self, tail: Tail, start: Record, request: Request, window: Window, *, at_once: bool
+    ) -> Generation | None:
+        """Begin a stream and write it; None if somebody else was first to put its start.
+
+        `at_once` asks the provider before the start is in the log.
+        """
+        await self._accounts.reserve(start)
+        generation = self._generation(tail, request, window) if at_once else None
+        try:
+            present = await self._put_start(start)
+        except BaseException:
+            if generation is not None:
+                await generation.abandon()
+            raise
+        tail.feed(present or start)
+        if present is not None:
+            return None
+        generation = generation or self._generation(tail, request, window)
+        self._let_write(tail, generation, self._writer(start, seq=1), Transcript.of([start]))
+        return generation
 
     def _start(self, request: Request, key: str | None, owner: str, *, writer: str) -> Record:
         now = time.time()

@@ -9,8 +9,8 @@ is further behind reads from the log until the window begins where they are.
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -106,6 +106,21 @@ class Tail:
         """Send the readers away: this process ends, and must not take the stream over again."""
         self.closed = True
         self._announce()
+
+    # Who begins
+
+    @asynccontextmanager
+    async def beginning(self, patience: float) -> AsyncIterator[None]:
+        """Hold `claiming`; raises LogUnavailable if others hold it for `patience` seconds."""
+        try:
+            async with asyncio.timeout(patience):
+                await self.claiming.acquire()
+        except TimeoutError as error:
+            raise LogUnavailable(f"the stream has not begun within {patience:.1f} s") from error
+        try:
+            yield
+        finally:
+            self.claiming.release()
 
     # Who listens
 

@@ -893,6 +893,25 @@ async def test_nobody_in_one_process_takes_over_what_is_about_to_begin(
     assert provider.running == 0
 
 
+async def test_a_reader_takes_over_at_once_what_has_failed_to_begin(
+    log: DynamoDBLog, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has waited for who was about to write, and not for the next keep-alive."""
+    is_stored, _ = _acknowledge_start_late(log, monkeypatch)
+    provider = ScriptedProvider([answer("a")])
+    streams = sandbox(provider, lease=0.3, create_patience=10, keep_alive=60)
+    creating = asyncio.create_task(streams.create_and_read(REQUEST, KEY, NOW))
+    async with asyncio.timeout(10):
+        await is_stored.wait()
+    reading = asyncio.create_task(read(await streams.create_and_read(REQUEST, KEY, NOW)))
+    _, waiting = await asyncio.wait({reading}, timeout=0.6)
+    assert waiting
+
+    creating.cancel()
+
+    assert_exact(await reading, "a")
+
+
 async def test_one_key_is_stored_once_by_those_of_one_process_who_wait_for_each_other(
     log: DynamoDBLog, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -111,7 +111,11 @@ class Tail:
 
     @asynccontextmanager
     async def beginning(self, patience: float) -> AsyncIterator[None]:
-        """Hold `claiming`; raises LogUnavailable if others hold it for `patience` seconds."""
+        """Hold `claiming`; raises LogUnavailable if others hold it for `patience` seconds.
+
+        Readers leave the stream to who holds it, so they are told when it is let go: what was to
+        begin may have failed.
+        """
         try:
             async with asyncio.timeout(patience):
                 await self.claiming.acquire()
@@ -121,6 +125,7 @@ class Tail:
             yield
         finally:
             self.claiming.release()
+            self._announce()
 
     # Who listens
 

@@ -148,6 +148,10 @@ def _judged(outcome: Outcome, records: Mapping[str, Sequence[Record]], report: R
         default=0.0,
     )
     verdict = judge(outcome, records, overlap=overlap, overrun=overrun)
+    verdict.wrong += [
+        f"log of {stream_id[:6]}: position {seq} was written twice"
+        for stream_id, seq in report.ledger.traffic(number).twice
+    ]
     return Played(outcome=outcome, verdict=verdict, overlap=overlap, overrun=overrun)
 
 

@@ -80,7 +80,8 @@ class Traffic:
     `writers` has the process that put each record, `stood_at` when the table had acknowledged it.
     `killed` has each SIGKILL to a writer: the stream, the process, and when. `ended_at` has when
     the table had a stream's last record. `zombies` counts the frozen writers that woke after
-    another had taken their place.
+    another had taken their place. `twice` has the positions that
+    the table has taken two records for.
     """
 
     puts: int = 0
@@ -93,6 +94,7 @@ class Traffic:
     stood_at: dict[tuple[str, int], float] = field(default_factory=dict)
     ended_at: dict[str, float] = field(default_factory=dict)
     killed: list[tuple[str, int, float]] = field(default_factory=list)
+    twice: list[tuple[str, int]] = field(default_factory=list)
     zombies: int = 0
     cancel_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -105,6 +107,8 @@ class Traffic:
         now = time.monotonic()
         if call.kind in TERMINAL:
             self.ended_at.setdefault(call.stream_id, now)
+        if call.place in self.writers:
+            self.twice.append(call.place)
         async with self._changed:
             self.writers[call.place] = call.pid
             self.stood_at[call.place] = now

@@ -60,6 +60,8 @@ def judge(
         verdict.wrong.append("the readers read different streams")
     missing = plan.readers - len(outcome.readers)
     verdict.undelivered += missing * (len(plan.thinking) + len(plan.answer))
+    if missing:
+        verdict.wrong.append(f"{missing} of {plan.readers} readers have never read")
     _judge_stop(outcome, logs, verdict)
     if overlap > LEASE + LATENESS:
         verdict.wrong.append(f"two providers worked on it for {overlap:.1f} s")
@@ -74,6 +76,8 @@ def _judge_log(plan: Plan, stream_id: str, records: Sequence[Record], verdict: V
         verdict.wrong.append(f"{named}: positions are not dense")
     if any(record.terminal for record in records[:-1]):
         verdict.wrong.append(f"{named}: something follows a terminal record")
+    if _answers_too_early(plan, records):
+        verdict.wrong.append(f"{named}: the answer begins before the thinking has ended")
     complete = bool(records) and isinstance(records[-1].payload, Done)
     for what, kind, tokens in (
         ("thinking", Thinking, plan.thinking),
@@ -84,6 +88,11 @@ def _judge_log(plan: Plan, stream_id: str, records: Sequence[Record], verdict: V
             verdict.wrong.append(f"{named}: the {what} is not what was to be said")
         elif complete and said != expected:
             verdict.wrong.append(f"{named}: the {what} ends early, and the log says done")
+
+
+def _answers_too_early(plan: Plan, records: Sequence[Record]) -> bool:
+    first = next((n for n, each in enumerate(records) if isinstance(each.payload, Answer)), None)
+    return first is not None and _text(records[:first], Thinking) != "".join(plan.thinking)
 
 
 def _text(records: Sequence[Record], kind: type[Thinking] | type[Answer]) -> str:

@@ -193,7 +193,18 @@ def test_a_failed_answer_is_found() -> None:
 
 def test_what_a_reader_without_an_end_has_not_heard_is_undelivered() -> None:
     assert verdict(log(WHOLE[:1])).undelivered == TOKENS
-    assert judge(Outcome(PLAN), {}, overlap=0.0, overrun=0.0).undelivered == TOKENS
+    unread = judge(Outcome(PLAN), {}, overlap=0.0, overrun=0.0)
+    assert unread.undelivered == TOKENS
+    assert unread.wrong == ["1 of 1 readers have never read"]
+
+
+def test_an_answer_that_begins_before_its_thinking_has_ended_is_found() -> None:
+    early = (WHOLE[0], Thinking(THINKING[:5]), Answer(ANSWER[:30]), Cancelled())
+    asked = dataclasses.replace(PLAN, cancel=Fault.CANCEL)
+
+    found = verdict(log(early), plan=asked, status="cancelled")
+
+    assert any("before the thinking has ended" in each for each in found.wrong)
 
 
 def test_a_stopped_answer_may_end_early_and_must_be_asked_for() -> None:

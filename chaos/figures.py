@@ -1,5 +1,6 @@
 """How long it took and what it cost, measured on the streams of a run. Seconds unless named."""
 
+import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,15 +38,18 @@ class Sample:
 def resume_latencies(told: Told, traffic: Traffic) -> Iterator[float]:
     """From a reconnect to the first event missed: one that the log had when we came back.
 
-    Of several reconnects at one position only the last brought something.
+    Of several reconnects at one position, the first of those: what it takes until one succeeds is
+    what its reader waits for.
     """
-    last = {position: at for at, position in told.connected_at}
-    for position, at in last.items():
+    for position in sorted({position for _, position in told.connected_at}):
         if 0 < position < len(told.events):
             event = told.events[position]
-            stood_at = traffic.stood_at.get((told.stream_id, event.seq))
-            if stood_at is not None and stood_at < at:
-                yield event.at - at
+            stood_at = traffic.stood_at.get((told.stream_id, event.seq), math.inf)
+            yield from _first(
+                event.at - at
+                for at, came_to in told.connected_at
+                if came_to == position and at > stood_at
+            )
 
 
 def take_over_times(told: Told, traffic: Traffic) -> Iterator[float]:

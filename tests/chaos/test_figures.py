@@ -59,10 +59,11 @@ def test_a_99th_hundredth_is_shown_of_a_hundred_measurements_or_more(
     assert str(Sample([float(value) for value in range(1, number + 1)])) == shown
 
 
-def test_a_resume_is_measured_once_from_the_last_connect_before_the_event() -> None:
+def test_a_resume_is_measured_once_from_the_first_connect_behind_the_missed_event() -> None:
     reader = told([("start", 1.0), ("answer", 9.5)], [(0.5, 0), (3.0, 1), (6.0, 1), (9.0, 1)])
 
-    assert list(resume_latencies(reader, traffic([0.9, 2.0]))) == [0.5]
+    assert list(resume_latencies(reader, traffic([0.9, 2.0]))) == [6.5]
+    assert list(resume_latencies(reader, traffic([0.9, 7.0]))) == [0.5]
 
 
 def test_an_event_that_was_not_there_yet_when_the_reader_came_back_is_no_resume() -> None:

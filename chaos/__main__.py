@@ -119,13 +119,20 @@ async def measure(chosen: argparse.Namespace, seed: int) -> int:
     return int(bool(wrong))
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("there must be one at least")
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m chaos", description=__doc__)
-    parser.add_argument("--streams", type=int, default=200, help="how many; 200 unless told")
+    parser.add_argument("--streams", type=_count, default=200, help="how many; 200 unless told")
     parser.add_argument("--seed", type=int, help="replay this run's schedule")
     parser.add_argument("--stream", type=int, help="play this one of the run's streams alone")
     parser.add_argument("--histories", type=Path, help="a folder for all that happened to each")
-    parser.add_argument("--at-once", type=int, default=8, help="how many are played at once")
+    parser.add_argument("--at-once", type=_count, default=8, help="how many are played at once")
     parser.add_argument(
         "--mutants", action="store_true", help="take rules out of the code: all must be found"
     )

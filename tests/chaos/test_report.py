@@ -80,6 +80,16 @@ async def test_what_plans_had_and_nobody_did_is_named(report: Report) -> None:
     assert "drawn, but not done: stale query, hostile cursors" in render(report)
 
 
+async def test_a_fault_that_many_were_to_have_and_none_had_is_a_failure(report: Report) -> None:
+    slow = replace(QUIET, puts={1: Fault.SLOW})
+    report.played += [played(slow)] * 11
+    assert failures(report) == []
+
+    report.played.append(played(slow))
+    (failure,) = failures(report)
+    assert failure.what == "never done, though many streams were to have it: slow put"
+
+
 async def test_streams_without_an_end_in_time_are_counted(report: Report) -> None:
     report.played += [played(QUIET), played(DISTURBED, ended=False)]
 

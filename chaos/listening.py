@@ -11,8 +11,13 @@ _BACKLOG = 1024
 
 @asynccontextmanager
 async def listening(converse: Converse) -> AsyncIterator[str]:
-    """`host:port`, where each connection is conversed with; none is left behind the block."""
+    """`host:port`, where each connection is conversed with; none is left behind the block.
+
+    Raises ExceptionGroup behind the block if a conversation has broken by more than its connection:
+    whoever talks to us takes such a mistake of ours for one more fault, and bears it.
+    """
     conversations: set[asyncio.Task[None]] = set()
+    broken: list[Exception] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -20,6 +25,10 @@ async def listening(converse: Converse) -> AsyncIterator[str]:
         conversations.add(task)
         try:
             await converse(reader, writer)
+        except (ConnectionError, EOFError):
+            pass
+        except Exception as error:  # noqa: BLE001 - all that went wrong is told behind the block
+            broken.append(error)
         finally:
             conversations.discard(task)
 
@@ -31,3 +40,5 @@ async def listening(converse: Converse) -> AsyncIterator[str]:
         for task in conversations:
             task.cancel()
         await asyncio.gather(*conversations, return_exceptions=True)
+    if broken:
+        raise ExceptionGroup("conversations of the harness have broken", broken)

@@ -38,7 +38,7 @@ class Sandboxes:
 
     def meet(self, pid: int) -> None:
         """Take note of a sandbox that has shown a sign of life."""
-        if pid not in self.seen:
+        if not self._lives(pid):
             self.seen[pid] = _began(pid)
 
     def kill(self, pid: int) -> bool:

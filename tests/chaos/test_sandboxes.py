@@ -74,6 +74,9 @@ async def test_a_number_that_has_come_to_be_another_process_s_is_left_alone(
     assert not sandboxes.kill(os.getpid())
     assert await sandboxes.survivors(0) == []
 
+    sandboxes.meet(os.getpid())
+    assert await sandboxes.survivors(0) == [os.getpid()], "and that is one of ours"
+
 
 async def test_an_emulator_that_does_not_answer_has_nothing_to_recycle_and_nothing_at_work(
     sandboxes: Sandboxes,

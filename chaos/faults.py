@@ -73,7 +73,7 @@ WHAT = {
     Fault.CUT: "the connection is reset at this very byte",
     Fault.CUT_IN_CHARACTER: "reset within the \\uXXXX of a character that is not ASCII",
     Fault.CUT_BEFORE_ID: "reset between an event's data line and its id line",
-    Fault.CUT_IN_ID: "reset within the digits of an event's id",
+    Fault.CUT_IN_ID: "reset behind the first digit of the position in an event's id",
     Fault.CUT_BEFORE_END: "reset between an event's id line and the empty line",
     Fault.HALF_OPEN: "behind the head of an answer nothing passes any more, and nobody is "
     "told that the other has gone",

@@ -143,9 +143,12 @@ def draw(seed: int, number: int) -> Plan:
     way = Way.POST if crowded else chance.choice(list(Way))
     cancel = chance.choice(sorted(CANCELS)) if not quiet and chance.random() < _CANCELLED else None
     puts = {} if quiet else _draw_puts(chance)
-    if cancel is Fault.CANCEL_AT_TAKE_OVER:
-        puts[2 + _count(chance, _PUTS)] = Fault.KILL_BEFORE_PUT
     fatal = sum(fault in FATAL for fault in puts.values())
+    if cancel is Fault.CANCEL_AT_TAKE_OVER:
+        nth = 2 + _count(chance, _PUTS)
+        if fatal < MOST_FATAL:
+            puts[nth] = Fault.KILL_BEFORE_PUT
+            fatal = sum(fault in FATAL for fault in puts.values())
     after_send = (
         frozenset({_count(chance, _EVENTS)})
         if not quiet and fatal < MOST_FATAL and chance.random() < _KILLED_AFTER_SEND

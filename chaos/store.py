@@ -194,14 +194,15 @@ class Exchange:
         sandboxes, call, traffic = self.store.sandboxes, passing.call, passing.traffic
         if traffic.lost(call) or not await sandboxes.freeze(call.pid):
             return answer or await self._settled(passing)
-        self._note(fault, passing)
         happened = False
         try:
             happened = await traffic.taken_over(call, TAKE_OVER_SECONDS)
             return answer or await self._settled(passing)
         finally:
             lives = await sandboxes.thaw(call.pid)
-            traffic.zombies += happened and lives
+            if happened and lives:
+                traffic.zombies += 1
+                self._note(fault, passing)
             what = f"{'' if happened else 'not '}taken over{'' if lives else ', and dead by then'}"
             self.store.history.note(passing.number, f"process {call.pid} thawed, {what}")
 

@@ -28,9 +28,9 @@ _HEAD_END = b"\r\n\r\n"
 # wire, so the inside of a character is the inside of an escape, or between two surrogates.
 _PLACES = {
     Fault.CUT: re.compile(rb"", re.DOTALL),
-    Fault.CUT_IN_CHARACTER: re.compile(rb"[\xc2-\xf4]|\\ud8[0-9a-f]{2}|\\u[0-9a-f]{2}"),
+    Fault.CUT_IN_CHARACTER: re.compile(rb"\\ud8[0-9a-f]{2}|\\u[0-9a-f]{2}"),
     Fault.CUT_BEFORE_ID: re.compile(rb"\ndata: [^\n]*\n"),
-    Fault.CUT_IN_ID: re.compile(rb"\nid: [\w-]+:"),
+    Fault.CUT_IN_ID: re.compile(rb"\nid: [\w-]+:\d"),
     Fault.CUT_BEFORE_END: re.compile(rb"\nid: [\w-]+:\d+\n"),
     Fault.HALF_OPEN: re.compile(rb"", re.DOTALL),
     Fault.SLOW_READER: re.compile(rb"", re.DOTALL),

@@ -119,7 +119,7 @@ async def test_a_cut_is_made_at_the_byte(function: str, byte: int) -> None:
     ("fault", "tail", "following"),
     [
         (Fault.CUT_BEFORE_ID, b"\n", b"id: "),
-        (Fault.CUT_IN_ID, b":", b"2"),
+        (Fault.CUT_IN_ID, b":2", b"0"),
         (Fault.CUT_BEFORE_END, b"\n", b"\n"),
     ],
 )

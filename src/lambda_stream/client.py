@@ -110,6 +110,14 @@ class ResponseStream:
         """How far this response has come."""
         return self._encoder.state
 
+    @property
+    def acknowledged(self) -> bool:
+        """Whether the API has accepted this response."""
+        reply = self._reply
+        if reply is None or not reply.done() or reply.cancelled():
+            return False
+        return reply.exception() is None
+
     async def start(self, prelude: Prelude, first: bytes) -> None:
         """Send the prelude together with the first bytes of the body.
 
@@ -142,10 +150,11 @@ class ResponseStream:
 
     def close(self) -> None:
         """Close the connection, whatever state the response is in."""
-        acknowledged = self._reply is not None and _succeeded(self._reply)
+        if self._reply is not None:
+            self._reply.cancel()
         if self._writer is None:
             return
-        if acknowledged:
+        if self.acknowledged:
             self._writer.close()
         else:
             # Closing would first send what is still buffered, to whoever does not read it.
@@ -218,16 +227,6 @@ class _Connection:
 
 class _NothingReceived(ConnectionError):
     """The connection ended before the first byte of a response."""
-
-
-def _succeeded(task: asyncio.Task[None]) -> bool:
-    """Whether a task is over and well; one that is not over is cancelled.
-
-    Its exception counts as seen, so that asyncio does not report it as forgotten.
-    """
-    if task.cancel() or task.cancelled():
-        return False
-    return task.exception() is None
 
 
 async def _open(address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

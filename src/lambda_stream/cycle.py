@@ -48,13 +48,18 @@ class CycleState(enum.Enum):
     * **REQUEST** - nothing is sent; expects `http.response.start`.
     * **HEAD** - status and headers are held back until there is a body byte to send with them.
     * **BODY** - the prelude has left; body messages leave as they come.
+    * **ENDING** - the last message has come; whether the response has arrived is yet to be said.
     * **COMPLETE** - the response is whole.
     """
 
     REQUEST = enum.auto()
     HEAD = enum.auto()
     BODY = enum.auto()
+    ENDING = enum.auto()
     COMPLETE = enum.auto()
+
+
+_ENDED = frozenset({CycleState.ENDING, CycleState.COMPLETE})
 
 
 class ResponseCycle:
@@ -81,7 +86,8 @@ class ResponseCycle:
 
         An error handler that has answered 500 raises all the same (Starlette does, so that
         servers can log it): then the client has its answer, and only the log is owed. Where the
-        response was lost, that is what is raised, and not what the application made of it.
+        response was lost, that is what is raised, and not what the application made of it. An
+        application may give up waiting for its last message to be taken; the response knows more.
         """
         try:
             await app(scope, self.receive, self.send)
@@ -92,7 +98,7 @@ class ResponseCycle:
                 raise
         if self._lost is not None:
             raise self._lost
-        if self.state is not CycleState.COMPLETE:
+        if self.state not in _ENDED:
             raise UnexpectedMessage(f"the application returned in state {self.state.name}")
 
     async def receive(self) -> "Message":
@@ -111,7 +117,7 @@ class ResponseCycle:
         if self.state is CycleState.REQUEST:
             _expect("http.response.start", kind)
             self._start(message["status"], message.get("headers", ()))
-        elif self.state is CycleState.COMPLETE:
+        elif self.state in _ENDED:
             raise UnexpectedMessage(f"got {kind!r} after the response was complete")
         else:
             _expect("http.response.body", kind)
@@ -137,6 +143,7 @@ class ResponseCycle:
             await self._response.start(self._prelude, body or guard)
             self.state = CycleState.BODY
         if last:
+            self.state = CycleState.ENDING
             await self._response.finish()
             self.state = CycleState.COMPLETE
             self._over.set()

@@ -196,6 +196,8 @@ class Sandbox:
             await handler.stream(event, context, response)
             if response.state is not StreamState.DONE:
                 raise UnexpectedMessage("the handler returned before its response was complete")
+            if not response.acknowledged:
+                raise ResponseBroken("the handler returned before its response was acknowledged")
         else:
             body, content_type = marshal(await handler.respond(event, context))
             await client.respond(invocation, body, content_type)

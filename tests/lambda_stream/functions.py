@@ -1,6 +1,7 @@
 """The handlers that the tests have run, by our runtime and by the stock one."""
 
 import asyncio
+import contextlib
 import decimal
 import logging
 import os
@@ -188,6 +189,13 @@ async def write_for_ever(http: Exchange) -> None:
         await asyncio.sleep(0)
 
 
+async def give_up_waiting(http: Exchange) -> None:
+    await http.begin()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await http.body(", ended")
+
+
 async def leave_a_task(http: Exchange) -> None:
     async def outlive() -> None:
         await asyncio.sleep(0.05)
@@ -207,6 +215,7 @@ PATHS = {
     "/until-shutdown": stay_until_shutdown,
     "/for-ever": stay_for_ever,
     "/writes-for-ever": write_for_ever,
+    "/gives-up-waiting": give_up_waiting,
     "/leaves-a-task": leave_a_task,
 }
 

@@ -50,6 +50,14 @@ class Sink:
         self.sent.append(sent)
 
 
+class Unacknowledged(Sink):
+    """Takes everything, and never says that it has the end."""
+
+    async def finish(self) -> None:
+        await super().finish()
+        await asyncio.Event().wait()
+
+
 def start(status: int = 200, *headers: tuple[bytes, bytes]) -> Message:
     return {"type": "http.response.start", "status": status, "headers": headers or (TEXT,)}
 
@@ -119,6 +127,20 @@ async def test_nothing_may_follow_the_end(message: Message) -> None:
         await says(start(), body(b"1"))(scope, receive, send)
         with pytest.raises(UnexpectedMessage, match="after the response was complete"):
             await send(message)
+
+    await run(app, sink)
+
+    assert sink.sent == [("start", TEXT_PRELUDE, b"1"), ("finish",)]
+
+
+async def test_who_gives_up_waiting_for_the_end_to_be_taken_has_ended_all_the_same() -> None:
+    sink = Unacknowledged()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(says(start(), body(b"1"))(scope, receive, send), 0.1)
+        with pytest.raises(UnexpectedMessage, match="after the response was complete"):
+            await send(body(b""))
 
     await run(app, sink)
 

@@ -408,6 +408,24 @@ async def test_a_response_that_breaks_ends_its_application_only(
     assert "Traceback" not in output
 
 
+async def test_a_response_is_lost_whose_application_gives_up_before_it_is_acknowledged(
+    api: RuntimeApi, sandbox: Sandbox
+) -> None:
+    """Nobody knows whether it has arrived; and the application has broken no rule."""
+    await api.hand_out(read("/gives-up-waiting"))
+    answer = await api.answer_to()
+    assert await answer.body() == PRELUDE + b"begun, ended"
+    assert await answer.closed()
+
+    await api.request(NEXT)
+    sandbox.terminate()
+    _, output = await sandbox.ended()
+    assert "[WARNING]" in output
+    assert "request-1\tthe response was lost: " in output
+    assert "before its response was acknowledged" in output
+    assert "Traceback" not in output
+
+
 def refuse(answer: Request) -> None:
     answer.answer(410, b"InvokeTimeout")
 

@@ -93,6 +93,22 @@ async def test_an_end_that_is_late_to_be_acknowledged_is_sent_once(log: DynamoDB
     assert len(ends) == 1
 
 
+async def test_a_reader_that_is_gone_when_its_late_response_is_ended_is_no_failure(
+    log: DynamoDBLog,
+) -> None:
+    async def block_and_break(message: Message) -> None:
+        if b"answer" in message.get("body", b""):
+            await asyncio.Event().wait()
+        if message["type"] == "http.response.body" and not message["more_body"]:
+            raise OSError("the reader is gone")
+
+    provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]])
+
+    await serve(log, provider, Window(deadline=time.time() + 3), block_and_break)
+
+    assert provider.running == 0
+
+
 async def test_the_generation_is_waited_for_when_its_reader_has_gone(log: DynamoDBLog) -> None:
     """Lambda would freeze the sandbox in mid-sentence; and nobody polls for the reader's sake."""
     gone = asyncio.Event()

@@ -49,7 +49,7 @@ class ReadingResponse(EventSourceResponse):
         """Send the frames; a client that leaves ends the sending, not the generating."""
         try:
             await self._send_in_time(scope, receive, send)
-        except (ClientDisconnect, TimeoutError):
+        except (ClientDisconnect, OSError):
             logger.info("the reader left", extra={"stream": shortened(self._reading.stream_id)})
         finally:
             await self._body.aclose()
@@ -59,7 +59,7 @@ class ReadingResponse(EventSourceResponse):
     async def _send_in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the reading's time is over; then end, once, what has not ended itself.
 
-        Raises TimeoutError if the reader does not even let it end.
+        Raises OSError, as which a TimeoutError counts, if the reader does not even let it end.
         """
         clock = asyncio.get_running_loop().time
         # A reader that stops reading blocks the sending, and nothing else would end it.

@@ -66,6 +66,10 @@ class Generations:
     def of(self, number: int) -> list[Generation]:
         return [each for each in self.all if each.number == number]
 
+    def number_on(self, stream_id: str) -> int:
+        """How many there have been on one stream."""
+        return sum(stream_id.startswith(each.stream) for each in self.all)
+
     def longest_overlap(self, number: int, sandboxes: Sandboxes) -> float:
         """For how many seconds two providers worked on one stream, at most; frozen ones do not."""
         now = time.monotonic()

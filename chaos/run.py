@@ -147,7 +147,8 @@ def _judged(outcome: Outcome, records: Mapping[str, Sequence[Record]], report: R
         ),
         default=0.0,
     )
-    verdict = judge(outcome, records, overlap=overlap, overrun=overrun)
+    numbers = {stream_id: generations.number_on(stream_id) for stream_id in records}
+    verdict = judge(outcome, records, numbers, overlap=overlap, overrun=overrun)
     verdict.wrong += [
         f"log of {stream_id[:6]}: position {seq} was written twice"
         for stream_id, seq in report.ledger.traffic(number).twice

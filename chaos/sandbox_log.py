@@ -5,6 +5,7 @@ but four seconds: so its errors count as such, unless a fault explains them.
 """
 
 import json
+import math
 import re
 import time
 from dataclasses import dataclass
@@ -14,13 +15,16 @@ from chaos.sandboxes import Sandboxes
 
 _ANNOUNCED = re.compile(r"process (\d+)")
 _TIMED_OUT = re.compile(r"(\S+) Task timed out after ([\d.]+) seconds")
+# A sandbox that has ended, or an answer that has no end.
+_BROKEN = re.compile(r"Error: (Runtime exited: .*)\t|RequestId: \S+ Error: (.*Truncated.*)")
 # What Lambda itself writes of processes and invocations; an error in there, the runtime has said.
 _OF_THE_PLATFORM = re.compile(
-    r"(START|END|REPORT) RequestId: |INIT_REPORT |Error: Runtime exited: |"
+    r"(START|END|REPORT) RequestId: |INIT_REPORT |"
     r"Error: a client was too slow|RequestId: \S+ Error: "
 )
-# The log is told to fail, and is out of reach while a sandbox is frozen: what comes of that is said
-# by a writer who leaves its stream to another, and by two kinds of answers that say "come back".
+# The table is told to fail a sandbox, and is out of reach while that is frozen or when it ends:
+# what comes of that is said by a writer who leaves its stream to another, and by two kinds of
+# answers that say "come back".
 _LOG_FAILED = frozenset(
     {
         "the log failed; the stream is left to another writer",
@@ -66,6 +70,8 @@ class SandboxLog:
             self._sandboxes.meet(self._pids[name])
         elif timed_out := _TIMED_OUT.fullmatch(text):
             self._timed_out(pid, seconds=float(timed_out[2]))
+        elif broken := _BROKEN.match(text):
+            self._broke(pid, broken[1] or broken[2])
         elif text and not _OF_THE_PLATFORM.match(text):
             self._said(pid, text)
 
@@ -73,6 +79,11 @@ class SandboxLog:
         """An invocation was ended at its deadline; nobody but a frozen sandbox gets so far."""
         if not self._frozen(pid, seconds):
             what = f"an invocation did not end within {seconds:.0f} s"
+            self.complaints.append(Complaint(pid, what))
+
+    def _broke(self, pid: int, what: str) -> None:
+        """A sandbox that nobody ends or freezes keeps running, and finishes what it says."""
+        if pid not in self._sandboxes.ended and not self._frozen(pid, _LATELY):
             self.complaints.append(Complaint(pid, what))
 
     def _said(self, pid: int, text: str) -> None:
@@ -87,8 +98,17 @@ class SandboxLog:
 
     def _explained(self, pid: int, entry: "_Entry") -> bool:
         if entry.error == _LOG_UNAVAILABLE:
-            return entry.message in _LOG_FAILED
+            return entry.message in _LOG_FAILED and self._denied(pid)
         return entry.error == _UNFINISHED and self._frozen(pid, _LATELY)
+
+    def _denied(self, pid: int) -> bool:
+        """Whether a sandbox was kept from the table lately."""
+        disturbed_at = self._sandboxes.disturbed.get(pid, -math.inf)
+        return (
+            time.monotonic() - disturbed_at < _LATELY
+            or pid in self._sandboxes.ended
+            or self._frozen(pid, _LATELY)
+        )
 
     def _frozen(self, pid: int, seconds: float) -> bool:
         """Whether a sandbox was without processor lately."""

@@ -28,13 +28,16 @@ class Sandboxes:
 
     `controls` are the emulators' control URLs. A signal goes out at once, for the moment counts;
     an emulator is told behind it, so that it gives nothing to what is frozen. `seen` has when
-    each process began, in the kernel's words: its number may come to be another's.
+    each process began, in the kernel's words: its number may come to be another's. `ended` has
+    those that were killed or told to end, `disturbed` when the table last failed one on purpose.
     """
 
     http: httpx.AsyncClient
     controls: list[str] = field(default_factory=list)
     seen: dict[int, str] = field(default_factory=dict)
     frozen: defaultdict[int, list[Frozen]] = field(default_factory=lambda: defaultdict(list))
+    ended: set[int] = field(default_factory=set)
+    disturbed: dict[int, float] = field(default_factory=dict)
 
     def meet(self, pid: int) -> None:
         """Take note of a sandbox that has shown a sign of life."""
@@ -43,11 +46,15 @@ class Sandboxes:
 
     def kill(self, pid: int) -> bool:
         """Whether it was a sandbox that lived until now."""
-        return self._signal(pid, signal.SIGKILL)
+        return self._end(pid, signal.SIGKILL)
 
     def terminate(self, pid: int) -> bool:
         """Whether it was a sandbox that lived until now; it may take its time."""
-        return self._signal(pid, signal.SIGTERM)
+        return self._end(pid, signal.SIGTERM)
+
+    def disturb(self, pid: int) -> None:
+        """Take note that a sandbox is denied what it asks of the table."""
+        self.disturbed[pid] = time.monotonic()
 
     async def freeze(self, pid: int) -> bool:
         """Take a sandbox's processor away; False if it is frozen already, or does not live."""
@@ -84,13 +91,18 @@ class Sandboxes:
 
     async def recycle(self) -> bool:
         """Kill an idle sandbox, if there is one."""
-        async for control, sandbox in self._listed():
-            if sandbox["state"] == "idle":
-                return await self._order(control, sandbox["name"], "kill")
+        with suppress(httpx.HTTPError):
+            async for control, sandbox in self._listed():
+                if sandbox["state"] == "idle":
+                    return await self._order(control, sandbox["name"], "kill")
         return False
 
     async def at_work(self, seconds: float) -> list[str]:
-        """The invocations that are still in hand after so much patience."""
+        """The invocations that are still in hand after so much patience.
+
+        Raises:
+            httpx.HTTPError: an emulator does not answer.
+        """
         give_up_at = time.monotonic() + seconds
         while busy := [each async for each in self._invocations()]:
             if time.monotonic() > give_up_at:
@@ -114,23 +126,27 @@ class Sandboxes:
                     yield f"{each['method']} {each['path']} in process {sandbox['pid']}"
 
     async def _listed(self) -> AsyncIterator[tuple[str, dict[str, Any]]]:
-        """Every sandbox with its control URL; an emulator that does not answer lists none."""
+        """Every sandbox with its control URL; raises httpx.HTTPError if an emulator is silent."""
         for control in self.controls:
-            with suppress(httpx.HTTPError):
-                for sandbox in (await self.http.get(f"{control}/sandboxes")).json():
-                    yield control, sandbox
+            for sandbox in (await self.http.get(f"{control}/sandboxes")).json():
+                yield control, sandbox
 
     async def _tell(self, pid: int, verb: str) -> None:
-        async for control, sandbox in self._listed():
-            if sandbox["pid"] == pid:
-                await self._order(control, sandbox["name"], verb)
+        """Have a sandbox's emulator do something, if it answers."""
+        with suppress(httpx.HTTPError):
+            async for control, sandbox in self._listed():
+                if sandbox["pid"] == pid:
+                    await self._order(control, sandbox["name"], verb)
 
     async def _order(self, control: str, name: str, verb: str) -> bool:
         """Whether the emulator has done it; it refuses if the sandbox has died meanwhile."""
-        with suppress(httpx.HTTPError):
-            answer = await self.http.post(f"{control}/sandboxes/{name}/{verb}")
-            return answer.is_success
-        return False
+        return (await self.http.post(f"{control}/sandboxes/{name}/{verb}")).is_success
+
+    def _end(self, pid: int, number: signal.Signals) -> bool:
+        lived = self._signal(pid, number)
+        if lived:
+            self.ended.add(pid)
+        return lived
 
     def _signal(self, pid: int, number: signal.Signals) -> bool:
         if not self._lives(pid):

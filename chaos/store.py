@@ -133,6 +133,7 @@ class Exchange:
 
     async def _do(self, fault: Fault, passing: Passing) -> bool:
         traffic = passing.traffic
+        self.store.sandboxes.disturb(passing.call.pid)
         # Those are counted where they are done, and a long outage once.
         if fault not in CANCELS | _BEHIND | TO_THE_PROCESS and not traffic.outage:
             self._note(fault, passing)

@@ -42,18 +42,25 @@ class Verdict:
 
 
 def judge(
-    outcome: Outcome, logs: Mapping[str, Sequence[Record]], *, overlap: float, overrun: float
+    outcome: Outcome,
+    logs: Mapping[str, Sequence[Record]],
+    generations: Mapping[str, int],
+    *,
+    overlap: float,
+    overrun: float,
 ) -> Verdict:
     """Judge a plan that has been played; `logs` are those of all its streams.
 
     One of the streams is the one that was read to its end. Others were left by an EventSource
-    that never learnt their id. `overlap` is for how long two providers worked on one stream,
-    `overrun` for how long one did behind the stream's end, both in seconds.
+    that never learnt their id. `generations` has how many there have been on each. `overlap` is
+    for how long two providers worked on one stream, `overrun` for how long one did behind the
+    stream's end, both in seconds.
     """
     verdict = Verdict(wrong=list(outcome.wrong))
     plan = outcome.plan
     for stream_id, records in logs.items():
         _judge_log(plan, stream_id, records, verdict)
+        _judge_generations(stream_id, records, generations.get(stream_id, 0), verdict)
     for nth, told in enumerate(outcome.readers):
         _judge_reader(nth, told, logs, plan, verdict)
     if len({told.stream_id for told in outcome.readers if told.events}) > 1:
@@ -88,6 +95,17 @@ def _judge_log(plan: Plan, stream_id: str, records: Sequence[Record], verdict: V
             verdict.wrong.append(f"{named}: the {what} is not what was to be said")
         elif complete and said != expected:
             verdict.wrong.append(f"{named}: the {what} ends early, and the log says done")
+
+
+def _judge_generations(
+    stream_id: str, records: Sequence[Record], number: int, verdict: Verdict
+) -> None:
+    """Only who has put a start or a claim may ask a provider, and may once."""
+    allowed = sum(isinstance(record.payload, Start | Claim) for record in records)
+    if number > allowed:
+        verdict.wrong.append(
+            f"log of {stream_id[:6]}: {number} providers were asked, by {allowed} who might"
+        )
 
 
 def _answers_too_early(plan: Plan, records: Sequence[Record]) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -16,9 +17,15 @@ LOST = "the log failed; the stream is left to another writer"
 
 
 @pytest.fixture
-async def log() -> SandboxLog:
+async def sandboxes() -> AsyncIterator[Sandboxes]:
+    async with httpx.AsyncClient() as http:
+        yield Sandboxes(http)
+
+
+@pytest.fixture
+async def log(sandboxes: Sandboxes) -> SandboxLog:
     """The log of a function with one sandbox, process 42."""
-    heard = SandboxLog(Sandboxes(httpx.AsyncClient()))
+    heard = SandboxLog(sandboxes)
     heard(f"{NAMED}process 42")
     return heard
 
@@ -39,14 +46,51 @@ async def test_a_broken_writer_is_heard_with_its_stream(log: SandboxLog) -> None
 
 
 async def test_a_log_out_of_reach_explains_who_gives_up_and_nothing_else_does(
-    log: SandboxLog,
+    log: SandboxLog, sandboxes: Sandboxes
 ) -> None:
+    sandboxes.disturb(42)
     log(entry(LOST, exception_name="LogUnavailable"))
     assert log.complaints == []
 
     log(entry(LOST, exception_name="LogRefused"))
     log(entry("the writer broke", error="LogUnavailable"))
     assert len(log.complaints) == 2
+
+
+async def test_a_log_that_fails_who_was_not_disturbed_is_heard(
+    log: SandboxLog, sandboxes: Sandboxes
+) -> None:
+    sandboxes.disturb(43)
+    sandboxes.disturbed[42] = time.monotonic() - 60
+    log(entry(LOST, exception_name="LogUnavailable"))
+
+    assert len(log.complaints) == 1
+
+
+BROKEN = [
+    "Error: Runtime exited: exit status 1\tRuntime.ExitError",
+    "RequestId: 4f-1 Error: Runtime.TruncatedResponse: the answer broke off",
+]
+
+
+@pytest.mark.parametrize("line", BROKEN)
+async def test_who_ends_or_breaks_off_by_himself_is_heard(log: SandboxLog, line: str) -> None:
+    log(NAMED + line)
+
+    assert len(log.complaints) == 1
+
+
+@pytest.mark.parametrize("line", BROKEN)
+async def test_who_is_killed_or_frozen_ends_and_breaks_off(
+    log: SandboxLog, sandboxes: Sandboxes, line: str
+) -> None:
+    sandboxes.ended.add(42)
+    log(NAMED + line)
+    sandboxes.ended.clear()
+    sandboxes.frozen[42].append(Frozen(since=time.monotonic() - 5))
+    log(NAMED + line)
+
+    assert log.complaints == []
 
 
 async def test_of_a_traceback_the_first_line_and_the_last_are_heard(log: SandboxLog) -> None:
@@ -72,11 +116,10 @@ async def test_an_invocation_that_hangs_until_its_deadline_is_heard(log: Sandbox
         entry("UnexpectedMessage: …", errorType="UnexpectedMessage"),
     ],
 )
-async def test_who_was_frozen_may_miss_a_deadline(line: str) -> None:
-    sandboxes = Sandboxes(httpx.AsyncClient())
+async def test_who_was_frozen_may_miss_a_deadline(
+    log: SandboxLog, sandboxes: Sandboxes, line: str
+) -> None:
     sandboxes.frozen[42].append(Frozen(since=time.monotonic() - 5))
-    log = SandboxLog(sandboxes)
-    log(f"{NAMED}process 42")
     log(line)
 
     assert log.complaints == []
@@ -88,8 +131,7 @@ async def test_who_was_frozen_may_miss_a_deadline(line: str) -> None:
         "START RequestId: 4f-1 Version: $LATEST",
         "END RequestId: 4f-1",
         "REPORT RequestId: 4f-1\tDuration: 5.00 ms",
-        "Error: Runtime exited: signal: killed\tRuntime.ExitError",
-        "RequestId: 4f-1 Error: Runtime.TruncatedResponse: the answer broke off",
+        "RequestId: 4f-1 Error: KeyError",
     ],
 )
 async def test_what_lambda_itself_writes_is_no_complaint(log: SandboxLog, line: str) -> None:

@@ -62,6 +62,7 @@ async def test_only_a_living_sandbox_is_killed(
     assert not sandboxes.kill(process.pid), "it is no sandbox's number"
     sandboxes.meet(process.pid)
     assert sandboxes.kill(process.pid)
+    assert sandboxes.ended == {process.pid}
     await asyncio.to_thread(process.wait, 5)
     assert not sandboxes.kill(process.pid)
 
@@ -78,8 +79,9 @@ async def test_a_number_that_has_come_to_be_another_process_s_is_left_alone(
     assert await sandboxes.survivors(0) == [os.getpid()], "and that is one of ours"
 
 
-async def test_an_emulator_that_does_not_answer_has_nothing_to_recycle_and_nothing_at_work(
+async def test_an_emulator_that_does_not_answer_has_nothing_to_recycle_and_is_not_taken_for_idle(
     sandboxes: Sandboxes,
 ) -> None:
     assert not await sandboxes.recycle()
-    assert await sandboxes.at_work(0) == []
+    with pytest.raises(httpx.HTTPError):
+        await sandboxes.at_work(0)

@@ -72,12 +72,19 @@ def verdict(
     overrun: float = 0.0,
     status: str = "",
     others: Mapping[str, Sequence[Record]] = NONE,
+    generations: int = 0,
 ) -> Verdict:
     """The verdict on one reader; `status` is what a stop of the stream was answered."""
     outcome = Outcome(plan, readers=[told(records if heard is None else heard)])
     if status:
         outcome.snapshot, outcome.stopped = {"status": status}, STREAM
-    return judge(outcome, {STREAM: records, **others}, overlap=overlap, overrun=overrun)
+    return judge(
+        outcome,
+        {STREAM: records, **others},
+        {STREAM: generations},
+        overlap=overlap,
+        overrun=overrun,
+    )
 
 
 def test_an_exact_stream_is_right() -> None:
@@ -91,6 +98,13 @@ def test_a_lost_event_is_found() -> None:
     assert any("each once" in each for each in found.wrong)
     assert found.lost > 0
     assert found.repeated == 0
+
+
+def test_a_provider_that_nobody_might_ask_is_found() -> None:
+    assert verdict(log(WHOLE), generations=2) == Verdict(), "by the start, and by the claim"
+    (wrong,) = verdict(log(WHOLE), generations=3).wrong
+
+    assert "3 providers were asked, by 2 who might" in wrong
 
 
 def test_a_repeated_event_is_found() -> None:
@@ -193,7 +207,7 @@ def test_a_failed_answer_is_found() -> None:
 
 def test_what_a_reader_without_an_end_has_not_heard_is_undelivered() -> None:
     assert verdict(log(WHOLE[:1])).undelivered == TOKENS
-    unread = judge(Outcome(PLAN), {}, overlap=0.0, overrun=0.0)
+    unread = judge(Outcome(PLAN), {}, {}, overlap=0.0, overrun=0.0)
     assert unread.undelivered == TOKENS
     assert unread.wrong == ["1 of 1 readers have never read"]
 

@@ -12,7 +12,7 @@ from chaos.event_stream import Decoder
 # What a function URL answers for a sandbox that ended before its answer had begun.
 PLATFORM_STATUS, PLATFORM_BODY = httpx.codes.BAD_GATEWAY, "Internal Server Error"
 # What the application answers while its log does not; to an EventSource, an answer without events.
-_LOG_IS_OUT = "log_unavailable"
+_LOG_IS_OUT = '{"error":{"code":"log_unavailable"'
 _PAUSE = 0.5
 # Longer than a freeze lasts, behind which the other function answers, and than a long outage.
 _PATIENCE = 90.0
@@ -83,6 +83,12 @@ def is_the_platforms(status: int, body: str) -> bool:
     return status == PLATFORM_STATUS and PLATFORM_BODY.startswith(body)
 
 
+def is_of_the_log(status: int, body: str) -> bool:
+    """Whether the application has answered that its log is out; a cut may have shortened it."""
+    says_so = body.startswith(_LOG_IS_OUT) or _LOG_IS_OUT.startswith(body)
+    return status == httpx.codes.SERVICE_UNAVAILABLE and says_so
+
+
 def _pause_behind(answer: httpx.Response) -> float | None:
     """In how many seconds to ask again, if the answer is to trouble that passes; else None."""
     if is_the_platforms(answer.status_code, answer.text):
@@ -96,7 +102,6 @@ def _pause_behind(answer: httpx.Response) -> float | None:
 
 def _retry_after(answer: httpx.Response) -> float | None:
     """What a 503 says that is the application's own, and about its log."""
-    if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-        return None
     retry_after = answer.headers.get("Retry-After", "")
-    return float(retry_after) if _LOG_IS_OUT in answer.text and retry_after.isdigit() else None
+    of_the_log = is_of_the_log(answer.status_code, answer.text)
+    return float(retry_after) if of_the_log and retry_after.isdigit() else None

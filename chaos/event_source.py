@@ -7,7 +7,7 @@ knows nothing of our events: not even a terminal one stops it.
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,8 @@ import httpx
 
 from chaos.event_stream import DEFAULT_RETRY_MS, Decoder
 
+# The events, and kinds of records, behind which a stream has nothing more.
+TERMINAL = frozenset({"done", "error", "cancelled"})
 # How long an answer may take to begin: a cold start on a busy machine.
 BEGIN_SECONDS = 30
 
@@ -47,7 +49,8 @@ class PermanentFailure(Exception):
 class EventSource:
     """Follows one URL until the server says 204. `on_event` sees each event as it comes.
 
-    `on_connect` is told before each connection. An answer that has begun and then says nothing for
+    `on_connect` is told before each connection. With a `body` it is no EventSource but a fetch that
+    POSTs that. An answer that has begun and then says nothing for
     `silence` seconds is taken for dead, as TCP or a watchdog would sooner or later.
     """
 
@@ -56,6 +59,8 @@ class EventSource:
     on_event: Callable[[Event], None] = lambda _: None
     on_connect: Callable[[], None] = lambda: None
     silence: float = 30
+    body: object = None
+    headers: Mapping[str, str] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
     last_event_id: str = ""
     connections: int = 0
@@ -63,19 +68,24 @@ class EventSource:
 
     async def follow(self) -> list[Event]:
         """All events; raises PermanentFailure."""
-        while await self._connect():  # noqa: ASYNC110 - EventSource waits before it reconnects
+        while await self.connect():  # noqa: ASYNC110 - EventSource waits before it reconnects
             await asyncio.sleep(self.retry_ms / 1000)
         return self.events
 
-    async def _connect(self) -> bool:
+    async def connect(self) -> bool:
+        """Connect once and read to the end; False for 204. Raises PermanentFailure."""
         self.connections += 1
         self.on_connect()
-        headers = {"Accept": "text/event-stream"}
+        headers = {"Accept": "text/event-stream", **self.headers}
         if self.last_event_id:
             headers["Last-Event-ID"] = self.last_event_id
         try:
             async with self.http.stream(
-                "GET", self.url, headers=headers, timeout=BEGIN_SECONDS
+                "GET" if self.body is None else "POST",
+                self.url,
+                json=self.body,
+                headers=headers,
+                timeout=BEGIN_SECONDS,
             ) as response:
                 if response.status_code == httpx.codes.NO_CONTENT:
                     return False
@@ -119,15 +129,3 @@ class EventSource:
 def _is_event_stream(response: httpx.Response) -> bool:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     return response.status_code == httpx.codes.OK and kind == "text/event-stream"
-
-
-def text(events: list[Event], name: str = "answer") -> str:
-    """What the events of one name say together."""
-    return "".join(event.data["text"] for event in events if event.name == name)
-
-
-def assert_each_once(events: list[Event]) -> None:
-    """Ids are 0, 1, 2 … each exactly once, of one stream, and end with a terminal event."""
-    assert [event.seq for event in events] == list(range(len(events)))
-    assert len({event.id.rpartition(":")[0] for event in events}) == 1
-    assert events[-1].name in {"done", "error", "cancelled"}

@@ -58,14 +58,15 @@ WHAT = {
     Fault.FREEZE_AFTER_PUT: "SIGSTOP once the table has the record; its answer and SIGCONT come "
     "after another sandbox has taken over",
     Fault.LOSE_ANSWER: "the table has the record; the connection closes without an answer",
-    Fault.REFUSE: "the connection closes; the table never saw the record",
-    Fault.THROTTLE: "ProvisionedThroughputExceededException",
-    Fault.FAIL: "InternalServerError, status 500",
+    Fault.REFUSE: "the connection closes before the table has seen the record, and at the next 3 "
+    "calls for this stream",
+    Fault.THROTTLE: "ProvisionedThroughputExceededException, and at the next 3 calls",
+    Fault.FAIL: "InternalServerError, status 500, and at the next 3 calls",
     Fault.SLOW: "0.6 s before the put is carried out",
     Fault.LATE_ANSWER: "carried out at once, answered 2 s later; the client waits for 1.5 s",
     Fault.LATE_PUT: "held for 2 s and carried out then, when its retry has been",
-    Fault.OUTAGE: "the next 12 calls for this stream, puts and queries, fail with status 500",
-    Fault.QUERY_FAILS: "InternalServerError, status 500",
+    Fault.OUTAGE: "12 calls for this stream, puts and queries, fail with status 500",
+    Fault.QUERY_FAILS: "InternalServerError, status 500, and at the next 3 calls",
     Fault.QUERY_UNANSWERED: "the connection closes without an answer",
     Fault.STALE_QUERY: "the next eventually consistent read with news lacks the newest record",
     Fault.GAPPED_QUERY: "the next one with two records or more lacks one before the last",
@@ -83,7 +84,8 @@ WHAT = {
     Fault.CANCEL: "POST …/cancel when the nth put passes",
     Fault.CANCEL_AT_FINISH: "POST …/cancel; `done` waits until `cancelled` is on its way as well",
     Fault.CANCEL_AT_TAKE_OVER: "POST …/cancel; the `claim` waits for `cancelled` likewise",
-    Fault.HOSTILE_CURSORS: "Last-Event-IDs that are malformed, of another stream, beyond the end",
+    Fault.HOSTILE_CURSORS: "Last-Event-IDs, in the header and in the query, that are malformed, of "
+    "another stream, of none, beyond the end; and, behind the end, the last one and its successor",
     Fault.CROWD: "fifty EventSources, over several sandboxes of sixteen invocations each",
     Fault.RECYCLE: "SIGKILL to a sandbox that has nothing in hand",
 }
@@ -105,8 +107,13 @@ AT_PUT = (
     Fault.OUTAGE,
 )
 # Of those, what happens to the process rather than to its call.
-TO_THE_PROCESS = frozenset(AT_PUT[:6])
 FREEZES = frozenset({Fault.FREEZE_BEFORE_PUT, Fault.FREEZE_AFTER_PUT})
+TO_THE_PROCESS = FREEZES | {
+    Fault.KILL_BEFORE_PUT,
+    Fault.KILL_AFTER_PUT,
+    Fault.KILL_ACKNOWLEDGED,
+    Fault.TERMINATE,
+}
 AT_QUERY = (
     Fault.QUERY_FAILS,
     Fault.QUERY_UNANSWERED,

@@ -163,5 +163,5 @@ def found(mutant: Mutant, report: Report) -> list[str]:
 
 def _shows(plan: Plan, mutant: Mutant) -> bool:
     early = {nth: fault for nth, fault in plan.puts.items() if nth < _EARLY}
-    reached = replace(plan, puts=early, connections=plan.connections[:1])
+    reached = replace(plan, puts=early, connections=tuple(each[:1] for each in plan.connections))
     return not plan.crowded and not mutant.shown_by.isdisjoint(drawn(reached))

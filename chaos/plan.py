@@ -46,10 +46,13 @@ class Way(StrEnum):
     """How a stream is made.
 
     * **post** - POST with an Idempotency-Key, then an EventSource on `events_url`.
+    * **stream** - POST with an Idempotency-Key that is answered with the stream itself, again and
+      again until an event has come, then an EventSource behind that.
     * **sse** - One EventSource on `/sse?prompt=…`.
     """
 
     POST = "post"
+    STREAM = "stream"
     SSE = "sse"
 
 
@@ -66,8 +69,9 @@ class Plan:
     """One stream's trouble.
 
     `puts` and `queries` name faults by how many calls of the stream have passed before;
-    `connections` has those of the first reader's first, second … connection. At the events of
-    `kill_after_send`, counted as the first reader receives them, their writer is killed.
+    `connections` has, of each reader, those of its first, second … connection. At the events of
+    `kill_after_send`, counted as the first reader receives them, their writer is killed. A
+    `cancel` that races with nothing comes at the put `cancel_at`.
     `shared` says that the stream begins in the function whose sandboxes take many invocations.
     """
 
@@ -78,9 +82,10 @@ class Plan:
     shared: bool
     puts: Mapping[int, Fault]
     queries: Mapping[int, Fault]
-    connections: tuple[AtByte | None, ...]
+    connections: tuple[tuple[AtByte | None, ...], ...]
     kill_after_send: frozenset[int]
     cancel: Fault | None
+    cancel_at: int
     duplicates: int
     readers: int
     hostile: bool
@@ -91,7 +96,7 @@ class Plan:
         return not (
             self.puts
             or self.queries
-            or any(self.connections)
+            or any(map(any, self.connections))
             or self.kill_after_send
             or self.cancel
             or self.duplicates
@@ -157,6 +162,9 @@ def draw(seed: int, number: int) -> Plan:
     shortest, longest = (
         _LASTING if is_long else _STOPPABLE if _to_be_stopped(puts, cancel) else _SHORT
     )
+    readers = _CROWD if crowded else 1 if quiet else chance.choice((1, 1, 1, 2, 3))
+    # A crowd is left alone: all of it is to be there at once.
+    others = [] if crowded else [_draw_connections(chance) for _ in range(readers - 1)]
     return Plan(
         number=number,
         prompt=f"{named(number)}naïve café Ελληνικά 日本語 🚀 {chance.randbytes(4).hex()}",
@@ -170,11 +178,12 @@ def draw(seed: int, number: int) -> Plan:
             _count(chance, _QUERIES): chance.choice(AT_QUERY)
             for _ in range(chance.choice((0, 0, 1, 2)))
         },
-        connections=() if quiet else _draw_connections(chance),
+        connections=() if quiet else (_draw_connections(chance), *others),
         kill_after_send=after_send,
         cancel=cancel,
-        duplicates=4 if not quiet and way is Way.POST and chance.random() < _DUPLICATED else 0,
-        readers=_CROWD if crowded else 1 if quiet else chance.choice((1, 1, 1, 2, 3)),
+        cancel_at=_count(chance, _PUTS[1:]),
+        duplicates=4 if not quiet and way is not Way.SSE and chance.random() < _DUPLICATED else 0,
+        readers=readers,
         hostile=not quiet and chance.random() < _HOSTILE,
     )
 

@@ -64,7 +64,7 @@ def drawn(plan: Plan) -> frozenset[Fault]:
         {
             *plan.puts.values(),
             *plan.queries.values(),
-            *(trouble.fault for trouble in plan.connections if trouble),
+            *(trouble.fault for each in plan.connections for trouble in each if trouble),
             *({plan.cancel} if plan.cancel else ()),
             *({Fault.KILL_AFTER_SEND} if plan.kill_after_send else ()),
             *({Fault.DUPLICATE_CREATE} if plan.duplicates else ()),
@@ -111,7 +111,7 @@ def _results(report: Report) -> Iterator[tuple[str, str]]:
     yield "generations", f"{len(report.generations.all):,}"
     for name in ENDS:
         yield f"readers told {name}", f"{ends.count(name):,}"
-    yield "EventSources ended by the platform's 502", f"{sum(len(t.gave_up) for t in readers):,}"
+    yield "readers ended by the platform's 502", f"{sum(len(t.gave_up) for t in readers):,}"
     yield "zombies that woke", f"{report.zombies:,}"
     yield "longest overlap of two providers", f"{overlap:.1f} s"
     yield "longest work of a provider behind the end", f"{overrun:.1f} s"

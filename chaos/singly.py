@@ -27,7 +27,7 @@ def plans() -> list[Plan]:
         max_tokens=_SHORT,
     )
     killed = replace(nothing, kill_after_send=frozenset({6}))
-    cut = replace(nothing, connections=(AtByte(Fault.CUT, 1500),))
+    cut = replace(nothing, connections=((AtByte(Fault.CUT, 1500),),))
     handed_over = replace(nothing, max_tokens=_LONG)
     # The long ones first: the last to be played is a short one.
     kinds = [handed_over] * _HAND_OVERS + [killed, cut] * _OF_EACH

@@ -16,13 +16,14 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from chaos.event_source import TERMINAL
 from chaos.faults import CANCELS, FREEZES, TO_THE_PROCESS, Fault
 from chaos.history import History
 from chaos.listening import listening
 from chaos.message import Message, answer_of, read, refusal
 from chaos.plan import Plan
 from chaos.sandboxes import Sandboxes
-from chaos.traffic import TERMINAL, Call, Ledger, Traffic, parse
+from chaos.traffic import Call, Ledger, Traffic, parse
 
 # A client misses the frozen sandbox after seven seconds and comes back; if the clock of the one
 # that it comes to is behind, that listens for a lease of four. And it may have to start.
@@ -32,7 +33,15 @@ CANCEL_SECONDS = 3.5
 SLOW_SECONDS = 0.6
 # Longer than the client waits for an answer (app.table).
 LATE_SECONDS = 2.0
-OUTAGE_CALLS = 12
+# More than the two tries that botocore makes of a call, so that the application must bear some;
+# and more than it bears.
+LASTING = {
+    Fault.REFUSE: 4,
+    Fault.THROTTLE: 4,
+    Fault.FAIL: 4,
+    Fault.QUERY_FAILS: 4,
+    Fault.OUTAGE: 12,
+}
 
 _THROTTLED = "ProvisionedThroughputExceededException"
 _FAILED = "InternalServerError"
@@ -134,9 +143,11 @@ class Exchange:
     async def _do(self, fault: Fault, passing: Passing) -> bool:
         traffic = passing.traffic
         self.store.sandboxes.disturb(passing.call.pid)
-        # Those are counted where they are done, and a long outage once.
-        if fault not in CANCELS | _BEHIND | TO_THE_PROCESS and not traffic.outage:
+        # Those are counted where they are done, and what lasts for many calls once.
+        if fault not in CANCELS | _BEHIND | TO_THE_PROCESS and not traffic.lasting:
             self._note(fault, passing)
+        if calls := LASTING.get(fault):
+            traffic.suffer(fault, calls)
         if fault in TO_THE_PROCESS:
             return await self._shake(fault, passing)
         match fault:
@@ -147,10 +158,7 @@ class Exchange:
                 return False
             case Fault.THROTTLE:
                 self._answer(refusal(HTTPStatus.BAD_REQUEST, _THROTTLED))
-            case Fault.FAIL | Fault.QUERY_FAILS:
-                self._answer(refusal(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED))
-            case Fault.OUTAGE:
-                traffic.outage = (traffic.outage or OUTAGE_CALLS) - 1
+            case Fault.FAIL | Fault.QUERY_FAILS | Fault.OUTAGE:
                 self._answer(refusal(HTTPStatus.INTERNAL_SERVER_ERROR, _FAILED))
             case Fault.STALE_QUERY | Fault.GAPPED_QUERY:
                 await self._fall_behind(fault, passing)
@@ -259,8 +267,8 @@ class Exchange:
 
 def _fault(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
     """What is to be done to a call; counts it."""
-    if traffic.outage > 0:
-        return Fault.OUTAGE
+    if traffic.lasting:
+        return traffic.lasting
     match call.operation:
         case "PutItem":
             fault = plan.cancel if traffic.racing(call) else plan.puts.get(traffic.puts)
@@ -288,7 +296,7 @@ def _cancels(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
     if traffic.cancel_wanted.is_set():
         return None
     match plan.cancel:
-        case Fault.CANCEL if traffic.puts >= plan.number % 20 + 2:
+        case Fault.CANCEL if traffic.puts >= plan.cancel_at:
             return Fault.CANCEL
         case Fault.CANCEL_AT_FINISH if call.kind == "done":
             return Fault.CANCEL_AT_FINISH

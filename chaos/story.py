@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 import httpx
 
-from chaos.client import Client, is_the_platforms
-from chaos.event_source import Event, EventSource, PermanentFailure
+from chaos.client import Client, is_of_the_log, is_the_platforms
+from chaos.event_source import TERMINAL, Event, EventSource, PermanentFailure
 from chaos.faults import Fault
 from chaos.history import History
-from chaos.hostile import be_hostile
+from chaos.hostile import be_hostile, be_late
 from chaos.plan import AtByte, Plan, Way
 from chaos.sandboxes import Sandboxes
 from chaos.traffic import Traffic
@@ -106,13 +106,12 @@ class Story:
 
     async def _play(self) -> None:
         plan = self._plan
+        path = f"/sse?prompt={quote(plan.prompt)}&max_tokens={plan.max_tokens}"
         if plan.way is Way.POST:
             stream_id = await self._create()
             if not stream_id:
                 return
             path = f"/streams/{stream_id}/events"
-        else:
-            path = f"/sse?prompt={quote(plan.prompt)}&max_tokens={plan.max_tokens}"
         async with asyncio.TaskGroup() as tasks:
             first = Told()
             self.outcome.readers.append(first)
@@ -123,18 +122,35 @@ class Story:
                 attending.append(tasks.create_task(self._cancel(first, plan.cancel)))
             if plan.hostile:
                 attending.append(tasks.create_task(self._be_hostile(first)))
+            if plan.way is Way.STREAM and plan.duplicates:
+                attending.append(tasks.create_task(self._create_too(first)))
             await reading
             await asyncio.gather(*others)
             self._traffic.over.set()
             await asyncio.gather(*attending)
+            if plan.hostile and _ended(first):
+                self.outcome.wrong += await be_late(self._client, first.events[-1].id)
 
     # Making it
 
+    @property
+    def _body(self) -> dict[str, Any]:
+        return {"prompt": self._plan.prompt, "max_tokens": self._plan.max_tokens}
+
+    @property
+    def _key(self) -> str:
+        return f"chaos-{self._plan.prompt.encode().hex()[-24:]}-{self._plan.number:08d}"
+
+    async def _create_too(self, first: Told) -> None:
+        """Create it while another request with the same key creates and reads it."""
+        stream_id = await self._create()
+        if await self._heard(first, 0) and stream_id and stream_id != first.stream_id:
+            both = sorted({stream_id, first.stream_id})
+            self.outcome.wrong.append(f"one Idempotency-Key made several streams: {both}")
+
     async def _create(self) -> str:
         """Create as a careful client does: again with the same key until there is an answer."""
-        body = {"prompt": self._plan.prompt, "max_tokens": self._plan.max_tokens}
-        key = f"chaos-{self._plan.prompt.encode().hex()[-24:]}-{self._plan.number:08d}"
-        twice = self._plan.duplicates
+        body, key, twice = self._body, self._key, self._plan.duplicates
         if twice:
             self._history.inject(self._plan.number, Fault.DUPLICATE_CREATE, key)
         answers = await asyncio.gather(
@@ -183,7 +199,7 @@ class Story:
         crowd, functions = self._plan.crowded, self._functions
         if nth == 1 and crowd:
             self._history.inject(self._plan.number, Fault.CROWD, f"{self._plan.readers} readers")
-        troubles = self._plan.connections if nth == 0 else ()
+        troubles = (*self._plan.connections[nth : nth + 1], ())[0]
 
         def done(trouble: AtByte, byte: int) -> None:
             where = f"byte {byte} of reader {nth}"
@@ -206,29 +222,57 @@ class Story:
         self, http: httpx.AsyncClient, url: str, wire_url: str, told: Told, nth: int
     ) -> None:
         """Be an EventSource; where one gives up, do what a page does: make another."""
+        if (
+            nth == 0
+            and self._plan.way is Way.STREAM
+            and not await self._post_and_read(http, wire_url, told)
+        ):
+            return
         while True:
-            source = EventSource(
-                http,
-                url,
-                on_event=lambda event: self._received(event, told, nth),
-                on_connect=lambda: self._connected(told, nth),
-                silence=SILENCE,
-            )
+            if told.events:
+                cursor = told.events[-1].id
+                url = f"{wire_url}/streams/{told.stream_id}/events?last_event_id={cursor}"
             try:
-                await source.follow()
+                await self._source(http, url, told, nth).follow()
             except PermanentFailure as failure:
-                self._history.note(self._plan.number, f"reader {nth} gave up: {failure}")
-                told.gave_up.append(failure.status)
-                if not is_the_platforms(failure.status, failure.text):
-                    self.outcome.wrong.append(f"a reader was refused: {failure}")
+                if not self._may_go_on(failure, told, nth):
                     return
             else:
                 self._history.note(self._plan.number, f"reader {nth} was told 204")
                 return
             await asyncio.sleep(_PAUSE)
-            if told.events:
-                cursor = told.events[-1].id
-                url = f"{wire_url}/streams/{told.stream_id}/events?last_event_id={cursor}"
+
+    async def _post_and_read(self, http: httpx.AsyncClient, wire_url: str, told: Told) -> bool:
+        """Create and read in one, with the same key until an event has come; False if none may."""
+        while not told.events:
+            source = self._source(http, f"{wire_url}/streams?stream=true", told, 0)
+            source.body, source.headers = self._body, {"Idempotency-Key": self._key}
+            try:
+                await source.connect()
+            except PermanentFailure as failure:
+                out = is_of_the_log(failure.status, failure.text)
+                if not out and not self._may_go_on(failure, told, 0):
+                    return False
+            await asyncio.sleep(_PAUSE)
+        return True
+
+    def _source(self, http: httpx.AsyncClient, url: str, told: Told, nth: int) -> EventSource:
+        return EventSource(
+            http,
+            url,
+            on_event=lambda event: self._received(event, told, nth),
+            on_connect=lambda: self._connected(told, nth),
+            silence=SILENCE,
+        )
+
+    def _may_go_on(self, failure: PermanentFailure, told: Told, nth: int) -> bool:
+        """Whether it was the platform that ended an EventSource; anything else is wrong."""
+        self._history.note(self._plan.number, f"reader {nth} gave up: {failure}")
+        told.gave_up.append(failure.status)
+        if is_the_platforms(failure.status, failure.text):
+            return True
+        self.outcome.wrong.append(f"a reader was refused: {failure}")
+        return False
 
     def _connected(self, told: Told, nth: int) -> None:
         told.connected_at.append((time.monotonic(), len(told.events)))
@@ -292,7 +336,7 @@ class Story:
 
 
 def _ended(told: Told) -> bool:
-    return bool(told.events) and told.events[-1].name in {"done", "error", "cancelled"}
+    return bool(told.events) and told.events[-1].name in TERMINAL
 
 
 def _leaves(error: Exception) -> Iterator[Exception]:

@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from chaos.event_source import TERMINAL
 from chaos.faults import Fault
 from chaos.plan import number_of
 
-TERMINAL = frozenset({"done", "error", "cancelled"})
 _PID = re.compile(r"app/pid-(\d+)")
 
 
@@ -77,6 +77,7 @@ def parse(operation: str, user_agent: str, body: bytes) -> Call:
 class Traffic:
     """Of one plan, which may have several streams: an EventSource that never got an id asks anew.
 
+    `lasting` is what the next `lasts` calls suffer, `armed` what waits for a suitable read.
     `writers` has the process that put each record, `stood_at` when the table had acknowledged it.
     `killed` has each SIGKILL to a writer: the stream, the process, and when. `ended_at` has when
     the table had a stream's last record. `zombies` counts the frozen writers that woke after
@@ -86,7 +87,8 @@ class Traffic:
 
     puts: int = 0
     queries: int = 0
-    outage: int = 0
+    lasting: Fault | None = None
+    lasts: int = 0
     armed: Fault | None = None
     calls: dict[str, int] = field(default_factory=dict)
     streams: set[str] = field(default_factory=set)
@@ -101,6 +103,11 @@ class Traffic:
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
     _cancelling: set[str] = field(default_factory=set)
     _races: dict[tuple[str, int], float] = field(default_factory=dict)
+
+    def suffer(self, fault: Fault, calls: int) -> None:
+        """Take note that a call suffers a fault which so many in a row do, this one included."""
+        self.lasts = (self.lasts or calls) - 1
+        self.lasting = fault if self.lasts else None
 
     async def acknowledged(self, call: Call) -> None:
         """Note that the table has taken a record."""

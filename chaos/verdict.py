@@ -16,15 +16,13 @@ from app.event_log.records import (
     Start,
     Thinking,
 )
-from chaos.event_source import Event
+from chaos.event_source import TERMINAL, Event
 from chaos.plan import Plan
 from chaos.story import Outcome, Told
 
 # A writer that must assume it has lost stops within a lease; a busy machine is late to notice.
 LEASE = 4.0
 LATENESS = 1.0
-
-_TERMINAL = frozenset({"done", "error", "cancelled"})
 
 
 @dataclass
@@ -100,8 +98,13 @@ def _judge_log(plan: Plan, stream_id: str, records: Sequence[Record], verdict: V
 def _judge_generations(
     stream_id: str, records: Sequence[Record], number: int, verdict: Verdict
 ) -> None:
-    """Only who has put a start or a claim may ask a provider, and may once."""
-    allowed = sum(isinstance(record.payload, Start | Claim) for record in records)
+    """Only who puts a claim may ask a provider, and may once; or who begins the stream.
+
+    Nobody does where it begins with being created. Elsewhere the provider is asked while the start
+    is on its way, which may be lost.
+    """
+    begun = not records or bool(records[0].writer)
+    allowed = begun + sum(isinstance(record.payload, Claim) for record in records)
     if number > allowed:
         verdict.wrong.append(
             f"log of {stream_id[:6]}: {number} providers were asked, by {allowed} who might"
@@ -142,7 +145,7 @@ def _judge_ids(named: str, events: Sequence[Event], verdict: Verdict) -> None:
 
 
 def _judge_end(named: str, last: Event, verdict: Verdict) -> None:
-    if last.name not in _TERMINAL:
+    if last.name not in TERMINAL:
         verdict.wrong.append(f"{named}: no terminal event")
     if last.name == "error":
         verdict.wrong.append(f"{named}: the answer failed: {last.data}")

@@ -63,7 +63,7 @@ async def test_trouble_that_passes_is_asked_about_again_elsewhere(
         ("POST", httpx.Response(500, json={"error": {"code": "internal_error"}})),
         ("POST", httpx.Response(502, text="Bad Gateway")),
         ("POST", httpx.Response(503, headers={"Retry-After": "2"}, text="no")),
-        ("POST", httpx.Response(503, text="log_unavailable")),
+        ("POST", httpx.Response(503, json={"error": {"code": "log_unavailable"}})),
         ("POST", httpx.Response(429, headers={"Retry-After": "2"})),
         ("GET", LOG_IS_OUT),
         ("GET", httpx.Response(200, text="data: {}\n\n")),

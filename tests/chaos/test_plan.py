@@ -21,7 +21,7 @@ def test_every_fault_is_drawn() -> None:
     drawn = {Fault.RECYCLE}  # done to everybody, by the run
     for plan in PLANS:
         drawn |= {*plan.puts.values(), *plan.queries.values()}
-        drawn |= {trouble.fault for trouble in plan.connections if trouble}
+        drawn |= {trouble.fault for each in plan.connections for trouble in each if trouble}
         drawn |= {plan.cancel} if plan.cancel else set()
         drawn |= {Fault.KILL_AFTER_SEND} if plan.kill_after_send else set()
         drawn |= {Fault.DUPLICATE_CREATE} if plan.duplicates else set()

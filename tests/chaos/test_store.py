@@ -21,7 +21,7 @@ from chaos.faults import Fault
 from chaos.history import History
 from chaos.plan import Plan, draw
 from chaos.sandboxes import Sandboxes
-from chaos.store import OUTAGE_CALLS, Store
+from chaos.store import LASTING, Store
 from chaos.traffic import Ledger, Traffic
 from tests.store import CREDENTIALS, client, create_table, moto
 
@@ -171,10 +171,7 @@ async def test_without_a_fault_a_call_passes(play: Play) -> None:
 @pytest.mark.parametrize(
     ("fault", "answer", "stands"),
     [
-        (Fault.REFUSE, "ConnectionClosedError", False),
         (Fault.LOSE_ANSWER, "ConnectionClosedError", True),
-        (Fault.THROTTLE, "ProvisionedThroughputExceededException", False),
-        (Fault.FAIL, "InternalServerError", False),
         (Fault.SLOW, "", True),
         (Fault.LATE_ANSWER, "ReadTimeoutError", True),
     ],
@@ -324,13 +321,33 @@ async def test_the_end_of_a_stream_is_when_its_last_record_stands(play: Play) ->
     assert store.traffic.ended_at == {STREAM: store.traffic.stood_at[STREAM, 1]}
 
 
-async def test_an_outage_ends_after_so_many_calls(play: Play) -> None:
-    store = await play(at(1, Fault.OUTAGE))
+@pytest.mark.parametrize(
+    ("fault", "answer"),
+    [
+        (Fault.REFUSE, "ConnectionClosedError"),
+        (Fault.THROTTLE, "ProvisionedThroughputExceededException"),
+        (Fault.FAIL, "InternalServerError"),
+        (Fault.OUTAGE, "InternalServerError"),
+    ],
+)
+async def test_what_lasts_ends_after_so_many_calls(play: Play, fault: Fault, answer: str) -> None:
+    store = await play(at(1, fault))
     await store.put(0)
-    answers = [await store.put(1) for _ in range(OUTAGE_CALLS + 1)]
+    answers = [await store.put(1) for _ in range(LASTING[fault])]
+    assert store.stands() == [0]
 
-    assert answers == ["InternalServerError"] * OUTAGE_CALLS + [""]
-    assert store.history.injected == {Fault.OUTAGE: 1}
+    assert [*answers, await store.put(1)] == [answer] * LASTING[fault] + [""]
+    assert store.history.injected == {fault: 1}
+
+
+async def test_a_query_that_fails_does_so_for_several_calls(play: Play) -> None:
+    store = await play(dataclasses.replace(QUIET, queries={0: Fault.QUERY_FAILS}))
+    await store.put(0)
+    with pytest.raises(ClientError):
+        await store.query()
+    answers = [await store.put(1) for _ in range(LASTING[Fault.QUERY_FAILS])]
+
+    assert answers == ["InternalServerError"] * (LASTING[Fault.QUERY_FAILS] - 1) + [""]
 
 
 @pytest.mark.parametrize(

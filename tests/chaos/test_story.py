@@ -44,12 +44,14 @@ NOTHING_MORE = b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n"
 
 
 @asynccontextmanager
-async def function(*answers: bytes) -> AsyncIterator[str]:
-    """The URL of a function that gives one of these after another."""
+async def function(*answers: bytes, asked: list[str] | None = None) -> AsyncIterator[str]:
+    """The URL of a function that gives one of these after another; `asked` takes the requests."""
     given = iter(answers)
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        if asked is not None:
+            asked.append(head.partition(b" HTTP/")[0].decode())
         writer.write(next(given))
         writer.close()
 
@@ -102,6 +104,35 @@ async def test_an_answer_of_the_applications_that_ends_an_event_source_is_wrong_
     (wrong,) = outcome.wrong
     assert wrong.startswith(f"a reader was refused: {status}: ")
     assert outcome.ended
+
+
+LOG_IS_OUT = answer(503, b'{"error":{"code":"log_unavailable","mess', "application/json")
+
+
+async def test_who_creates_and_reads_in_one_asks_until_there_is_something_to_resume() -> None:
+    asked: list[str] = []
+    plan = replace(QUIET, way=Way.STREAM)
+    busy = answer(502, b"Internal Server Error")
+    nothing = answer(200, b"retry: 0\n\n", "text/event-stream")
+    async with function(LOG_IS_OUT, busy, nothing, EVENTS, NOTHING_MORE, asked=asked) as url:
+        outcome = await play(plan, url)
+
+    assert outcome.wrong == []
+    assert outcome.ended
+    assert asked == ["POST /streams?stream=true"] * 4 + ["GET /streams/s/events?last_event_id=s:0"]
+
+
+async def test_whoever_has_the_key_must_come_to_one_stream() -> None:
+    plan = replace(QUIET, way=Way.STREAM, duplicates=2)
+
+    def other(request: httpx.Request) -> httpx.Response:
+        again = b"another question" not in request.content
+        return httpx.Response(201 if again else 422, json={"id": "another"})
+
+    async with function(EVENTS, NOTHING_MORE) as url:
+        outcome = await play(plan, url, transport=httpx.MockTransport(other))
+
+    assert outcome.wrong == ["one Idempotency-Key made several streams: ['another', 's']"]
 
 
 async def test_a_create_that_fails_is_wrong_and_ends_the_story() -> None:

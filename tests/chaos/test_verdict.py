@@ -107,6 +107,19 @@ def test_a_provider_that_nobody_might_ask_is_found() -> None:
     assert "3 providers were asked, by 2 who might" in wrong
 
 
+def test_nobody_asks_a_provider_by_creating_a_stream() -> None:
+    start, *rest = log(WHOLE)
+    (wrong,) = verdict([dataclasses.replace(start, writer=""), *rest], generations=2).wrong
+
+    assert "2 providers were asked, by 1 who might" in wrong
+
+
+def test_a_start_that_was_lost_may_have_asked_a_provider() -> None:
+    assert judge(Outcome(PLAN), {"lost": []}, {"lost": 1}, overlap=0.0, overrun=0.0).wrong == [
+        "1 of 1 readers have never read"
+    ]
+
+
 def test_a_repeated_event_is_found() -> None:
     records = log(WHOLE)
     found = verdict(records, [*records[:3], *records[2:]])

@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import Callable
 
-from chaos.event_source import Event, EventSource, text
+from chaos.event_source import Event, EventSource
 from tests.flows.conftest import Function
+from tests.flows.heard import text
 
 PATIENCE = 30
 

@@ -10,8 +10,9 @@ import pytest
 
 from app.providers.base import Message, Request
 from app.providers.demo import DemoProvider
-from chaos.event_source import Event, EventSource, assert_each_once, text
+from chaos.event_source import Event, EventSource
 from tests.flows.deployment import Cloud, Stack, cloud, docker
+from tests.flows.heard import assert_each_once, text
 
 # Building and deploying take a minute on an idle machine, a cold container five seconds.
 pytestmark = [

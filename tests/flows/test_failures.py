@@ -10,8 +10,9 @@ import pytest
 
 from app.providers.base import Message, Request
 from app.providers.demo import DemoProvider
-from chaos.event_source import Event, assert_each_once, text
+from chaos.event_source import Event
 from tests.flows.conftest import Conversation, Function, Gate, Start, log_entries
+from tests.flows.heard import assert_each_once, text
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from chaos.event_source import assert_each_once, text
 from tests.flows.conftest import Function, Gate, Start
+from tests.flows.heard import assert_each_once, text
 from tests.store import client, moto
 
 pytestmark = pytest.mark.anyio

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from chaos.event_source import text
 from tests.flows.chat import TEXT, Chat, chat
 from tests.flows.conftest import Function, Start, log_entries
+from tests.flows.heard import text
 from tests.flows.reader import Reader
 from tests.store import client
 

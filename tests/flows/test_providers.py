@@ -7,10 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from chaos.event_source import Event, assert_each_once, text
+from chaos.event_source import Event
 from tests.flows.chat import TEXT, Chat, chat
 from tests.flows.chat_page import Profile, events_path, profile, reads, shows
 from tests.flows.conftest import Function, Start
+from tests.flows.heard import assert_each_once, text
 from tests.flows.reader import Reader
 
 pytestmark = pytest.mark.anyio

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from chaos.event_source import assert_each_once, text
 from local.dynamodb_local import dynamodb_local
 from tests.flows.conftest import Gate, Start
+from tests.flows.heard import assert_each_once, text
 from tests.store import Fault, FaultyStore, faulty, moto
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,8 @@ import httpx
 import pytest
 from httpx_sse import EventSource as Decoder
 
-from chaos.event_source import assert_each_once, text
 from tests.flows.conftest import Gate, Start, log_entries
+from tests.flows.heard import assert_each_once, text
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from chaos.event_source import Event
-from chaos.story import Told
+from chaos.reader import Told
 from chaos.traffic import Traffic
 
 _TOKENS = frozenset({"thinking", "answer"})

@@ -110,6 +110,16 @@ class Plan:
         return self.readers == _CROWD
 
     @property
+    def body(self) -> dict[str, object]:
+        """What a POST creates it with."""
+        return {"prompt": self.prompt, "max_tokens": self.max_tokens}
+
+    @property
+    def key(self) -> str:
+        """The Idempotency-Key of that, which no other plan's stream has."""
+        return f"chaos-{self.prompt.encode().hex()[-24:]}-{self.number:08d}"
+
+    @property
     def request(self) -> Request:
         """What the model will be asked."""
         return Request(

@@ -18,7 +18,8 @@ from app.event_log.records import (
 )
 from chaos.event_source import TERMINAL, Event
 from chaos.plan import Plan
-from chaos.story import Outcome, Told
+from chaos.reader import Told
+from chaos.story import Outcome
 
 # A writer that must assume it has lost stops within a lease; a busy machine is late to notice.
 LEASE = 4.0

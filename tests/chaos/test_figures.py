@@ -13,7 +13,7 @@ from chaos.figures import (
     take_over_times,
     tokens,
 )
-from chaos.story import Told
+from chaos.reader import Told
 from chaos.traffic import Traffic
 
 STREAM = "s" * 32

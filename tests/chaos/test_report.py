@@ -12,10 +12,11 @@ from chaos.generations import Generation, Generations
 from chaos.history import History
 from chaos.mutants import MUTANTS, found
 from chaos.plan import Plan, draw
+from chaos.reader import Told
 from chaos.report import drawn, failures, not_done, render
 from chaos.run import Played, Report
 from chaos.sandboxes import Sandboxes
-from chaos.story import Outcome, Told
+from chaos.story import Outcome
 from chaos.traffic import Ledger
 from chaos.verdict import Verdict
 

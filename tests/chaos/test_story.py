@@ -151,7 +151,7 @@ async def test_what_breaks_in_a_story_is_told_and_breaks_nothing_else(
         raise KeyError("mislaid")
 
     history = History()
-    monkeypatch.setattr("chaos.story.Wire.open", broken)
+    monkeypatch.setattr("chaos.reader.Wire.open", broken)
     transport = httpx.MockTransport(lambda _: httpx.Response(201, json={"id": "s"}))
     plan = replace(QUIET, way=way)
     outcome = await play(plan, "http://a", history=history, transport=transport)

@@ -23,7 +23,8 @@ from app.event_log.records import (
 from chaos.event_source import Event
 from chaos.faults import Fault
 from chaos.plan import Plan, draw
-from chaos.story import Outcome, Told
+from chaos.reader import Told
+from chaos.story import Outcome
 from chaos.verdict import LATENESS, LEASE, Verdict, judge
 
 STREAM = "s" * 32

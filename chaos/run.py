@@ -93,6 +93,8 @@ async def run(
         )
         sandboxes.controls += [function.control_url for function in functions]
         report = Report(history, ledger, sandboxes, generations)
+        watching = asyncio.create_task(sandboxes.watch_for_stalls())
+        stack.callback(watching.cancel)
         slots = asyncio.Semaphore(at_once)
 
         async def play(plan: Plan) -> Outcome:

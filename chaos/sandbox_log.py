@@ -5,7 +5,6 @@ but four seconds: so its errors count as such, unless a fault explains them.
 """
 
 import json
-import math
 import re
 import time
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ _OF_THE_PLATFORM = re.compile(
     r"(START|END|REPORT) RequestId: |INIT_REPORT |"
     r"Error: a client was too slow|RequestId: \S+ Error: "
 )
-# The table is told to fail a sandbox, and is out of reach while that is frozen or when it ends:
+# The table is told to fail a sandbox, or is slow, and is out of reach while that is frozen or ends:
 # what comes of that is said by a writer who leaves its stream to another, and by two kinds of
 # answers that say "come back".
 _LOG_FAILED = frozenset(
@@ -103,9 +102,8 @@ class SandboxLog:
 
     def _denied(self, pid: int) -> bool:
         """Whether a sandbox was kept from the table lately."""
-        disturbed_at = self._sandboxes.disturbed.get(pid, -math.inf)
         return (
-            time.monotonic() - disturbed_at < _LATELY
+            self._sandboxes.disturbed_since(pid, time.monotonic() - _LATELY)
             or pid in self._sandboxes.ended
             or self._frozen(pid, _LATELY)
         )

@@ -1,6 +1,7 @@
 """The sandboxes' processes, and the hands that kill, freeze and thaw them."""
 
 import asyncio
+import math
 import os
 import signal
 import time
@@ -12,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
+# To wait so long for the table is a good part of what a sandbox waits (app.table).
+LONG_SECONDS = 0.5
+_BEAT = 0.1
 
 
 @dataclass
@@ -29,7 +34,8 @@ class Sandboxes:
     `controls` are the emulators' control URLs. A signal goes out at once, for the moment counts;
     an emulator is told behind it, so that it gives nothing to what is frozen. `seen` has when
     each process began, in the kernel's words: its number may come to be another's. `ended` has
-    those that were killed or told to end, `disturbed` when the table last failed one on purpose.
+    those that were killed or told to end, `disturbed` when one was last kept from the table, and
+    `stalled_at` when all of them were, since the harness itself did not get a processor.
     """
 
     http: httpx.AsyncClient
@@ -38,6 +44,7 @@ class Sandboxes:
     frozen: defaultdict[int, list[Frozen]] = field(default_factory=lambda: defaultdict(list))
     ended: set[int] = field(default_factory=set)
     disturbed: dict[int, float] = field(default_factory=dict)
+    stalled_at: float = -math.inf
 
     def meet(self, pid: int) -> None:
         """Take note of a sandbox that has shown a sign of life."""
@@ -53,8 +60,20 @@ class Sandboxes:
         return self._end(pid, signal.SIGTERM)
 
     def disturb(self, pid: int) -> None:
-        """Take note that a sandbox is denied what it asks of the table."""
+        """Take note that a sandbox is denied what it asks of the table, or waits long for it."""
         self.disturbed[pid] = time.monotonic()
+
+    def disturbed_since(self, pid: int, moment: float) -> bool:
+        """Whether a sandbox was kept from the table, and not by itself."""
+        return max(self.disturbed.get(pid, -math.inf), self.stalled_at) > moment
+
+    async def watch_for_stalls(self) -> None:
+        """Take note of stalls, for ever."""
+        while True:
+            began_at = time.monotonic()
+            await asyncio.sleep(_BEAT)
+            if time.monotonic() - began_at > _BEAT + LONG_SECONDS:
+                self.stalled_at = time.monotonic()
 
     async def freeze(self, pid: int) -> bool:
         """Take a sandbox's processor away; False if it is frozen already, or does not live."""

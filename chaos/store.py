@@ -22,7 +22,7 @@ from chaos.history import History
 from chaos.listening import listening
 from chaos.message import Message, answer_of, read, refusal
 from chaos.plan import Plan
-from chaos.sandboxes import Sandboxes
+from chaos.sandboxes import LONG_SECONDS, Sandboxes
 from chaos.traffic import Call, Ledger, Traffic, parse
 
 # A client misses the frozen sandbox after seven seconds and comes back; if the clock of the one
@@ -245,7 +245,10 @@ class Exchange:
 
     async def _settled(self, passing: Passing) -> Message:
         """Have a call carried out, and note what it came to."""
-        answer, call = await self._carry_out(passing.request), passing.call
+        call, began_at = passing.call, time.monotonic()
+        answer = await self._carry_out(passing.request)
+        if time.monotonic() - began_at > LONG_SECONDS:
+            self.store.sandboxes.disturb(call.pid)
         if call.operation == "PutItem":
             taken = answer.head.startswith(b"HTTP/1.1 200")
             what = "stands" if taken else "refused"

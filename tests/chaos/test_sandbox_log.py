@@ -67,6 +67,15 @@ async def test_a_log_that_fails_who_was_not_disturbed_is_heard(
     assert len(log.complaints) == 1
 
 
+async def test_a_machine_that_stalls_keeps_everybody_from_the_log(
+    log: SandboxLog, sandboxes: Sandboxes
+) -> None:
+    sandboxes.stalled_at = time.monotonic()
+    log(entry(LOST, exception_name="LogUnavailable"))
+
+    assert log.complaints == []
+
+
 BROKEN = [
     "Error: Runtime exited: exit status 1\tRuntime.ExitError",
     "RequestId: 4f-1 Error: Runtime.TruncatedResponse: the answer broke off",

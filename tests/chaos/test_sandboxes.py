@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -54,6 +55,17 @@ async def test_who_was_frozen_is_thawed_though_its_emulator_does_not_answer(
     await stopped(process, wanted=False)
     (spell,) = sandboxes.frozen[process.pid]
     assert spell.until is not None
+
+
+async def test_a_stall_of_the_harness_itself_is_noticed(sandboxes: Sandboxes) -> None:
+    watching = asyncio.create_task(sandboxes.watch_for_stalls())
+    await asyncio.sleep(0)
+    before = time.monotonic()
+    time.sleep(0.8)  # noqa: ASYNC251 - as a machine does that has no processor to give
+    async with asyncio.timeout(5):
+        while not sandboxes.disturbed_since(1, before):  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.01)
+    watching.cancel()
 
 
 async def test_only_a_living_sandbox_is_killed(

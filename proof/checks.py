@@ -75,6 +75,7 @@ _WRITTEN_ONCE = "a position is written once"
 _NO_GAP = "positions have no gap"
 _END_IS_LAST = "nothing follows a terminal record"
 _EXACT = "no token is repeated or left out"
+_CANCELLED = "who has cancelled has ended the stream"
 _SENT_IS_KEPT = "what a client is sent is in the log"
 _PREFIX = "a reader gets a prefix of the log"
 _BOUNDED = "attempts without a word end"
@@ -106,6 +107,7 @@ MUTATIONS = (
     _without(
         "end to cancelling", "CANCEL_AFTER_END", f"{_FAILOVER} CANCELLER", breaks=_END_IS_LAST
     ),
+    _without("chasing the end", "CANCEL_ONCE", f"{_BRIEF} CANCELLER", breaks=_CANCELLED),
     _without("resuming behind the last event", "RESUME_AT", f"{_BRIEF} READER", breaks=_PREFIX),
     _without("clearing the tail at a gap", "FEED_ACROSS_GAP", f"{_BRIEF} READER", breaks=_PREFIX),
     _without(

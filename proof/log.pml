@@ -470,7 +470,10 @@ over:
 }
 
 #ifdef CANCELLER
-/* Whoever cancels chases the end of the log from one lost position to the next. */
+/*
+ * Whoever cancels chases the end of the log from one lost position to the next. Who gets no answer
+ * has cancelled nothing, and asks again or does not.
+ */
 active proctype Canceller() {
 	Record r;
 	mtype:answer heard;
@@ -485,9 +488,14 @@ append:
 		try(r, heard);
 		if
 		:: heard == DURABLE -> goto over
+#ifdef CANCEL_ONCE
+		:: heard == SUPERSEDED -> goto over
+#else
 		:: heard == SUPERSEDED -> heard = 0; r.seq++
+#endif
 		:: heard == UNANSWERED -> heard = 0; goto append
-		:: heard == UNAVAILABLE -> heard = 0; goto look
+		:: heard == UNAVAILABLE -> heard = 0; goto look  /* asks again */
+		:: heard == UNAVAILABLE -> goto gone
 		fi
 	}
 decide:
@@ -500,7 +508,13 @@ decide:
 		fi
 	}
 over:
-	atomic { forget(r); heard = 0; r.nonce = 0 }
+	atomic {
+		assert(terminal(newest));  /* who has cancelled has ended the stream */
+gone:
+		forget(r);
+		heard = 0;
+		r.nonce = 0
+	}
 }
 #endif
 

@@ -316,7 +316,13 @@ inline catch_up() {
 inline come_back() {
 	if
 	:: true
-	:: host = 1 - host; held = 0; window[0] = 0; window[1] = 0  /* to the other sandbox */
+	:: held = 0;
+		window[0] = 0;
+		window[1] = 0;
+		if
+		:: host = 1 - host  /* to the other sandbox, */
+		:: true             /* or to this one, which has let go of its tail or is a new one */
+		fi
 	fi;
 	from = (cursor > 0 -> cursor - 1 : 0);  /* its last event's id */
 #ifdef RESUME_AT

@@ -551,7 +551,11 @@ end_turning:
 	do
 	:: atomic { !ended && end > 0 -> come_back() }
 	:: atomic { !ended && has_news -> feed_any() }
-	:: at = 0  /* Nothing happens. */
+#ifdef FAIR
+	:: at = 0  /* Nothing happens, or what may happen would have to, in the end. */
+#elif defined(STOPS)
+	:: break   /* Nothing more happens, or no reader would ever be in a deadlock. */
+#endif
 	od
 }
 #endif

@@ -74,7 +74,7 @@ probe: .venv/.installed ## Tell what arrives when from a deployment: make probe 
 cost: .venv/.installed ## Compute what an answer, a month and a day at most cost; ARGS=--help
 	@$(PYTHON) -m ops.cost $(ARGS)
 
-proof: .venv/.installed ## Check the model of the log, and that each of its rules is missed (needs spin, gcc)
+proof: .venv/.installed ## Check the model of the log, and what breaks without which rule (needs spin, gcc)
 	@$(PYTHON) -m proof $(ARGS)
 
 clean: ## Remove environments, builds and caches

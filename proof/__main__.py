@@ -1,4 +1,4 @@
-"""`python -m proof`: check the model of the event log, and that each of its rules is needed.
+"""`python -m proof`: check the model of the event log, and what breaks without which rule.
 
 Needs Debian's `spin` and `gcc`. The exit status is 0 if every property holds in a search that was
 complete, no statement of the model was out of reach, and every rule that is taken away is missed.

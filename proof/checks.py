@@ -20,7 +20,8 @@ class Check:
     @property
     def definitions(self) -> tuple[str, ...]:
         """The options of spin's preprocessor."""
-        return tuple(f"-D{each}" for each in (*self.sizes.split(), *self.lacks.split()))
+        fair = ("FAIR",) if self.claim else ()
+        return tuple(f"-D{each}" for each in (*self.sizes.split(), *self.lacks.split(), *fair))
 
 
 _FAILOVER = "FAULTS=1 TOKENS=2 FRUITLESS=1 HANDOFFS=1"
@@ -49,6 +50,12 @@ PROPERTIES = (
         sizes="FAULTS=1 TOKENS=2 FRUITLESS=1 HANDOFFS=0 READER",
     ),
     Check(name="safe, many claims", sizes=_LONG),
+    Check(name="no deadlock, reader, fault", sizes=f"{_BRIEF} READER STOPS"),
+    Check(
+        name="no deadlock, reader, canceller",
+        sizes=f"{_CALM} HANDOFFS=0 READER CANCELLER STOPS",
+    ),
+    Check(name="no deadlock, reader, handover", sizes=f"{_CALM} HANDOFFS=1 READER STOPS"),
     Check(name="safe, canceller, handover", sizes=f"{_ENDING} CANCELLER"),
     Check(
         name="safe, canceller, two texts",
@@ -75,11 +82,13 @@ _WRITTEN_ONCE = "a position is written once"
 _NO_GAP = "positions have no gap"
 _END_IS_LAST = "nothing follows a terminal record"
 _EXACT = "no token is repeated or left out"
+_CANCELLED = "who has cancelled has ended the stream"
 _SENT_IS_KEPT = "what a client is sent is in the log"
 _PREFIX = "a reader gets a prefix of the log"
 _BOUNDED = "attempts without a word end"
 _ENDS = "every stream ends"
 _COMPLETES = "every answer is completed"
+_NO_DEADLOCK = "invalid end state"  # what pan says
 
 MUTATIONS = (
     _without("condition", "NO_CONDITION", _FAILOVER, breaks=_WRITTEN_ONCE),
@@ -106,6 +115,7 @@ MUTATIONS = (
     _without(
         "end to cancelling", "CANCEL_AFTER_END", f"{_FAILOVER} CANCELLER", breaks=_END_IS_LAST
     ),
+    _without("chasing the end", "CANCEL_ONCE", f"{_BRIEF} CANCELLER", breaks=_CANCELLED),
     _without("resuming behind the last event", "RESUME_AT", f"{_BRIEF} READER", breaks=_PREFIX),
     _without("clearing the tail at a gap", "FEED_ACROSS_GAP", f"{_BRIEF} READER", breaks=_PREFIX),
     _without(
@@ -114,6 +124,12 @@ MUTATIONS = (
         f"{_BRIEF} READER",
         claim="arrives",
         breaks="a reader comes to the end",
+    ),
+    _without(
+        "the log for who is behind",
+        "WAIT_BEHIND_WINDOW",
+        f"{_BRIEF} READER STOPS",
+        breaks=_NO_DEADLOCK,
     ),
     _without(
         "reading on at a handoff",

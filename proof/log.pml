@@ -316,7 +316,13 @@ inline catch_up() {
 inline come_back() {
 	if
 	:: true
-	:: host = 1 - host; held = 0; window[0] = 0; window[1] = 0  /* to the other sandbox */
+	:: held = 0;
+		window[0] = 0;
+		window[1] = 0;
+		if
+		:: host = 1 - host  /* to the other sandbox, */
+		:: true             /* or to this one, which has let go of its tail or is a new one */
+		fi
 	fi;
 	from = (cursor > 0 -> cursor - 1 : 0);  /* its last event's id */
 #ifdef RESUME_AT
@@ -470,7 +476,10 @@ over:
 }
 
 #ifdef CANCELLER
-/* Whoever cancels chases the end of the log from one lost position to the next. */
+/*
+ * Whoever cancels chases the end of the log from one lost position to the next. Who gets no answer
+ * has cancelled nothing, and asks again or does not.
+ */
 active proctype Canceller() {
 	Record r;
 	mtype:answer heard;
@@ -485,9 +494,14 @@ append:
 		try(r, heard);
 		if
 		:: heard == DURABLE -> goto over
+#ifdef CANCEL_ONCE
+		:: heard == SUPERSEDED -> goto over
+#else
 		:: heard == SUPERSEDED -> heard = 0; r.seq++
+#endif
 		:: heard == UNANSWERED -> heard = 0; goto append
-		:: heard == UNAVAILABLE -> heard = 0; goto look
+		:: heard == UNAVAILABLE -> heard = 0; goto look  /* asks again */
+		:: heard == UNAVAILABLE -> goto gone
 		fi
 	}
 decide:
@@ -500,7 +514,13 @@ decide:
 		fi
 	}
 over:
-	atomic { forget(r); heard = 0; r.nonce = 0 }
+	atomic {
+		assert(terminal(newest));  /* who has cancelled has ended the stream */
+gone:
+		forget(r);
+		heard = 0;
+		r.nonce = 0
+	}
 }
 #endif
 
@@ -531,7 +551,11 @@ end_turning:
 	do
 	:: atomic { !ended && end > 0 -> come_back() }
 	:: atomic { !ended && has_news -> feed_any() }
-	:: at = 0  /* Nothing happens. */
+#ifdef FAIR
+	:: at = 0  /* Nothing happens, or what may happen would have to, in the end. */
+#elif defined(STOPS)
+	:: break   /* Nothing more happens, or no reader would ever be in a deadlock. */
+#endif
 	od
 }
 #endif

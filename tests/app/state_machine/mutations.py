@@ -9,6 +9,8 @@ import pytest
 from app.event_log import dynamodb
 from app.event_log.records import Heartbeat, Payload, Record
 from app.generation import transcript
+from app.generation.reading import Reading
+from app.generation.streams import Streams, Window
 from app.generation.writer import Writer, append_patiently
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -52,3 +54,18 @@ def writers_break(patch: pytest.MonkeyPatch) -> None:
         return await append(writer, payload, patience)
 
     patch.setattr(Writer, "append", broken)
+
+
+def complete_too_early(patch: pytest.MonkeyPatch) -> None:
+    """A client that comes back is told that it has all, once the end is in the log."""
+    read = Streams.read
+
+    async def hasty(
+        streams: Streams, stream_id: str, after: int | None, window: Window
+    ) -> Reading | None:
+        newest = await streams._log.newest(stream_id)
+        if after is not None and newest is not None and newest.terminal:
+            return None
+        return await read(streams, stream_id, after, window)
+
+    patch.setattr(Streams, "read", hasty)

@@ -7,7 +7,14 @@ from contextlib import contextmanager
 
 from hypothesis import event, note
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from app.event_log.records import Claim
 from app.exceptions import ProviderError
@@ -44,9 +51,17 @@ class Protocol(RuleBasedStateMachine):
 
     # What clients do
 
+    @initialize(target=streams, sandbox=SANDBOX, at_once=st.booleans(), seconds=SECONDS_LEFT)
+    def create_first(self, sandbox: int, *, at_once: bool, seconds: float | None) -> Stream:
+        """Without a stream most steps do nothing."""
+        return self._created(sandbox, seconds, at_once=at_once)
+
     @precondition(lambda self: len(self.example.created) < _MOST_STREAMS)
     @rule(target=streams, sandbox=SANDBOX, at_once=st.booleans(), seconds=SECONDS_LEFT)
     def create(self, sandbox: int, *, at_once: bool, seconds: float | None) -> Stream:
+        return self._created(sandbox, seconds, at_once=at_once)
+
+    def _created(self, sandbox: int, seconds: float | None, *, at_once: bool) -> Stream:
         stream = self.example.new_stream()
         self.example.create(stream, sandbox, seconds, at_once=at_once)
         return stream
@@ -66,7 +81,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(stream=streams, sandbox=SANDBOX, place=st.integers(-1, 30), seconds=SECONDS_LEFT)
     def read(self, stream: Stream, sandbox: int, place: int, seconds: float | None) -> None:
-        """From the beginning, behind a position, or (30) behind the last one that there is."""
+        """From the beginning, behind a position, or (30) behind the last that there is."""
         after = min(place, len(stream.stored) - 1)
         self.example.connect(Client(stream, None if after < 0 else after), sandbox, seconds)
 

@@ -11,6 +11,7 @@ from app.event_log.records import Heartbeat, Payload, Record
 from app.generation import transcript
 from app.generation.reading import Reading
 from app.generation.streams import Streams, Window
+from app.generation.tail import Tail
 from app.generation.writer import Writer, append_patiently
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
@@ -69,3 +70,15 @@ def complete_too_early(patch: pytest.MonkeyPatch) -> None:
         return await read(streams, stream_id, after, window)
 
     patch.setattr(Streams, "read", hasty)
+
+
+def tails_keep_what_is_before_a_gap(patch: pytest.MonkeyPatch) -> None:
+    def feed(tail: Tail, record: Record) -> None:
+        if tail.newest is not None and record.seq <= tail.newest.seq:
+            return
+        tail._window.append(record)
+        tail.newest = record
+        tail._heard_at = tail._clock()
+        tail._announce()
+
+    patch.setattr(Tail, "feed", feed)

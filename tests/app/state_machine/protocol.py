@@ -28,6 +28,12 @@ _MOST_STREAMS = 3
 # In characters: several records.
 _LONG = 40
 
+# In seconds: longer than a step that reads and says something.
+_RARELY = 0.3
+
+# As far as a reader looks for a place to begin.
+_LAST_PLACE = 30
+
 SANDBOX = st.integers(0, SANDBOXES - 1)
 SECONDS_LEFT = st.sampled_from([None, 0.05, 0.2])
 CALLS = ("PutItem", "Query", "GetItem")
@@ -79,7 +85,7 @@ class Protocol(RuleBasedStateMachine):
     ) -> None:
         self.example.create(stream, sandbox, seconds, at_once=at_once)
 
-    @rule(stream=streams, sandbox=SANDBOX, place=st.integers(-1, 30), seconds=SECONDS_LEFT)
+    @rule(stream=streams, sandbox=SANDBOX, place=st.integers(-1, _LAST_PLACE), seconds=SECONDS_LEFT)
     def read(self, stream: Stream, sandbox: int, place: int, seconds: float | None) -> None:
         """From the beginning, behind a position, or (30) behind the last that there is."""
         after = min(place, len(stream.stored) - 1)
@@ -179,6 +185,18 @@ class Protocol(RuleBasedStateMachine):
         self.example.sandboxes[sandbox].way.store.lags += times
         self.example.connect(Client(stream, None), sandbox, None)
         self.say(stream, _LONG)
+
+    @rule(stream=streams, sandbox=SANDBOX)
+    def overtake(self, stream: Stream, sandbox: int) -> None:
+        """A reader comes from further ahead than its sandbox, which polls rarely, has read."""
+        self.read(stream, (sandbox + 1) % SANDBOXES, _LAST_PLACE, None)  # It writes if nobody does.
+        tail = self.example.tail(stream, sandbox)
+        tail._settings = dataclasses.replace(SETTINGS, poll_interval=_RARELY)
+        self.example.connect(Client(stream, None), sandbox, None)
+        self.say(stream, _LONG)
+        self.wait(1)
+        self.the_rules_hold()  # They look how far the log has come.
+        self.read(stream, sandbox, _LAST_PLACE, None)
 
     @rule(sandbox=SANDBOX, seconds=st.sampled_from([0.0, 0.02, 0.1, 0.3]))
     def slow_down(self, sandbox: int, seconds: float) -> None:

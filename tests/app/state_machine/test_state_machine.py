@@ -23,6 +23,7 @@ from tests.app.state_machine.mutations import (
     gaps_are_delivered,
     given_up_too_early,
     superseded_goes_on,
+    tails_keep_what_is_before_a_gap,
     writers_break,
 )
 from tests.app.state_machine.protocol import Protocol
@@ -90,6 +91,7 @@ def first(shared: Cluster) -> Protocol:
         (given_up_too_early, {"nobody gives up too early"}),
         (writers_break, {"nothing breaks unheard"}),
         (complete_too_early, {"a complete client has received all stored records"}),
+        (tails_keep_what_is_before_a_gap, {"a reader gets the log, from where it asked"}),
     ],
 )
 def test_what_breaks_the_protocol_is_found(

@@ -1,5 +1,6 @@
 """Mistakes made in the code on purpose: each breaks a rule, which must find it."""
 
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -82,3 +83,14 @@ def tails_keep_what_is_before_a_gap(patch: pytest.MonkeyPatch) -> None:
         tail._announce()
 
     patch.setattr(Tail, "feed", feed)
+
+
+def silence_is_never_over(patch: pytest.MonkeyPatch) -> None:
+    """A stream whose writer is dead is never taken over."""
+    free_in = Tail.free_in
+
+    def patient(tail: Tail) -> float:
+        waiting = tail.newest is not None and transcript.is_waiting(tail.newest)
+        return free_in(tail) if waiting else math.inf
+
+    patch.setattr(Tail, "free_in", patient)

@@ -22,6 +22,7 @@ from tests.app.state_machine.mutations import (
     complete_too_early,
     gaps_are_delivered,
     given_up_too_early,
+    silence_is_never_over,
     superseded_goes_on,
     tails_keep_what_is_before_a_gap,
     writers_break,
@@ -92,6 +93,7 @@ def first(shared: Cluster) -> Protocol:
         (writers_break, {"nothing breaks unheard"}),
         (complete_too_early, {"a complete client has received all stored records"}),
         (tails_keep_what_is_before_a_gap, {"a reader gets the log, from where it asked"}),
+        (silence_is_never_over, {"somebody waits in vain"}),
     ],
 )
 def test_what_breaks_the_protocol_is_found(

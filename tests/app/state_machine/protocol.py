@@ -7,7 +7,14 @@ from contextlib import contextmanager
 
 from hypothesis import event, note
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+)
 
 from app.event_log.records import Claim
 from app.exceptions import ProviderError
@@ -20,6 +27,12 @@ _MOST_STREAMS = 3
 
 # In characters: several records.
 _LONG = 40
+
+# In seconds: longer than a step that reads and says something.
+_RARELY = 0.3
+
+# As far as a reader looks for a place to begin.
+_LAST_PLACE = 30
 
 SANDBOX = st.integers(0, SANDBOXES - 1)
 SECONDS_LEFT = st.sampled_from([None, 0.05, 0.2])
@@ -44,9 +57,17 @@ class Protocol(RuleBasedStateMachine):
 
     # What clients do
 
+    @initialize(target=streams, sandbox=SANDBOX, at_once=st.booleans(), seconds=SECONDS_LEFT)
+    def create_first(self, sandbox: int, *, at_once: bool, seconds: float | None) -> Stream:
+        """Without a stream most steps do nothing."""
+        return self._created(sandbox, seconds, at_once=at_once)
+
     @precondition(lambda self: len(self.example.created) < _MOST_STREAMS)
     @rule(target=streams, sandbox=SANDBOX, at_once=st.booleans(), seconds=SECONDS_LEFT)
     def create(self, sandbox: int, *, at_once: bool, seconds: float | None) -> Stream:
+        return self._created(sandbox, seconds, at_once=at_once)
+
+    def _created(self, sandbox: int, seconds: float | None, *, at_once: bool) -> Stream:
         stream = self.example.new_stream()
         self.example.create(stream, sandbox, seconds, at_once=at_once)
         return stream
@@ -64,9 +85,9 @@ class Protocol(RuleBasedStateMachine):
     ) -> None:
         self.example.create(stream, sandbox, seconds, at_once=at_once)
 
-    @rule(stream=streams, sandbox=SANDBOX, place=st.integers(-1, 30), seconds=SECONDS_LEFT)
+    @rule(stream=streams, sandbox=SANDBOX, place=st.integers(-1, _LAST_PLACE), seconds=SECONDS_LEFT)
     def read(self, stream: Stream, sandbox: int, place: int, seconds: float | None) -> None:
-        """From the beginning, behind a position, or (30) behind the last one that there is."""
+        """From the beginning, behind a position, or (30) behind the last that there is."""
         after = min(place, len(stream.stored) - 1)
         self.example.connect(Client(stream, None if after < 0 else after), sandbox, seconds)
 
@@ -164,6 +185,18 @@ class Protocol(RuleBasedStateMachine):
         self.example.sandboxes[sandbox].way.store.lags += times
         self.example.connect(Client(stream, None), sandbox, None)
         self.say(stream, _LONG)
+
+    @rule(stream=streams, sandbox=SANDBOX)
+    def overtake(self, stream: Stream, sandbox: int) -> None:
+        """A reader comes from further ahead than its sandbox, which polls rarely, has read."""
+        self.read(stream, (sandbox + 1) % SANDBOXES, _LAST_PLACE, None)  # It writes if nobody does.
+        tail = self.example.tail(stream, sandbox)
+        tail._settings = dataclasses.replace(SETTINGS, poll_interval=_RARELY)
+        self.example.connect(Client(stream, None), sandbox, None)
+        self.say(stream, _LONG)
+        self.wait(1)
+        self.the_rules_hold()  # They look how far the log has come.
+        self.read(stream, sandbox, _LAST_PLACE, None)
 
     @rule(sandbox=SANDBOX, seconds=st.sampled_from([0.0, 0.02, 0.1, 0.3]))
     def slow_down(self, sandbox: int, seconds: float) -> None:

@@ -8,8 +8,6 @@ At the end all faults are mended, and every client must come to the end of its s
 """
 
 import os
-import secrets
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +16,17 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.errors import Flaky
 from hypothesis.stateful import run_state_machine_as_test
 
-from app.event_log import dynamodb
-from app.event_log.records import Heartbeat, Payload, Record
-from app.generation import transcript
-from app.generation.writer import Writer, append_patiently
 from tests.app.state_machine.cluster import Cluster, cluster
+from tests.app.state_machine.mutations import (
+    Mutation,
+    complete_too_early,
+    gaps_are_delivered,
+    given_up_too_early,
+    silence_is_never_over,
+    superseded_goes_on,
+    tails_keep_what_is_before_a_gap,
+    writers_break,
+)
 from tests.app.state_machine.protocol import Protocol
 
 EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES") or 25)
@@ -34,12 +38,10 @@ _EXAMPLE_WITHIN = 30
 # So many examples find a mistake that the protocol does not survive; most often a few do.
 _ENOUGH = 100
 
-Mutation = Callable[[pytest.MonkeyPatch], None]
 
-
-def run(shared: Cluster, *, examples: int, **options: Any) -> None:
+def run(begin: Callable[[], Protocol], *, examples: int, **options: Any) -> None:
     run_state_machine_as_test(
-        lambda: Protocol(shared),  # type: ignore[arg-type] # a factory will do
+        begin,  # type: ignore[arg-type] # a factory will do
         settings=settings(
             max_examples=examples,
             stateful_step_count=STEPS,
@@ -60,47 +62,16 @@ def _no_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_steps_lose_repeat_reorder_or_strand_anything(dynamodb_local_url: str) -> None:
     with cluster(dynamodb_local_url) as shared:
         # What lets a change in must not depend on luck; luck is for every other day.
-        run(shared, examples=EXAMPLES, derandomize=os.environ.get("CI") == "true")
+        run(lambda: Protocol(shared), examples=EXAMPLES, derandomize=os.environ.get("CI") == "true")
 
 
-async def _append_and_go_on(writer: Writer, payload: Payload, patience: float) -> Record:
-    """As `Writer.append`, but whoever is superseded does not notice."""
-    record = Record(
-        stream_id=writer.stream_id,
-        seq=writer.seq,
-        payload=payload,
-        writer=writer.name,
-        nonce=secrets.token_urlsafe(9),
-        at=int(time.time() * 1000),
-        expires_at=writer.expires_at,
-    )
-    await append_patiently(writer.log, record, patience)
-    writer.seq += 1
-    return record
+def first(shared: Cluster) -> Protocol:
+    """An example, unless one before has broken a rule.
 
-
-def superseded_goes_on(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Writer, "append", _append_and_go_on)
-
-
-def gaps_are_delivered(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(dynamodb, "_without_gaps", lambda records, _: records)
-
-
-def given_up_too_early(patch: pytest.MonkeyPatch) -> None:
-    fruitless = transcript._fruitless
-    patch.setattr(transcript, "_fruitless", lambda payloads: fruitless(payloads) + 2)
-
-
-def writers_break(patch: pytest.MonkeyPatch) -> None:
-    append = Writer.append
-
-    async def broken(writer: Writer, payload: Payload, patience: float) -> Record:
-        if payload.kind == Heartbeat.kind:
-            raise RuntimeError("broken by the test")
-        return await append(writer, payload, patience)
-
-    patch.setattr(Writer, "append", broken)
+    The same steps, played again as Hypothesis does, may come to another rule, or to none.
+    """
+    assert not shared.broken_rules, "once is enough"
+    return Protocol(shared)
 
 
 @pytest.mark.dynamodb_local
@@ -120,6 +91,9 @@ def writers_break(patch: pytest.MonkeyPatch) -> None:
         (gaps_are_delivered, {"a page has no gaps"}),
         (given_up_too_early, {"nobody gives up too early"}),
         (writers_break, {"nothing breaks unheard"}),
+        (complete_too_early, {"a complete client has received all stored records"}),
+        (tails_keep_what_is_before_a_gap, {"a reader gets the log, from where it asked"}),
+        (silence_is_never_over, {"somebody waits in vain"}),
     ],
 )
 def test_what_breaks_the_protocol_is_found(
@@ -128,11 +102,10 @@ def test_what_breaks_the_protocol_is_found(
     mutate(monkeypatch)
     with cluster(dynamodb_local_url) as shared, pytest.raises((AssertionError, Flaky)):
         run(
-            shared,
+            lambda: first(shared),
             examples=_ENOUGH,
             derandomize=True,
             phases=[Phase.generate],
             report_multiple_bugs=False,
         )
-    # The first: the same steps, played again, may come to another, or to none.
     assert shared.broken_rules[0] in rules

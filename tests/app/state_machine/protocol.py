@@ -192,6 +192,7 @@ class Protocol(RuleBasedStateMachine):
         self.read(stream, (sandbox + 1) % SANDBOXES, _LAST_PLACE, None)  # It writes if nobody does.
         tail = self.example.tail(stream, sandbox)
         tail._settings = dataclasses.replace(SETTINGS, poll_interval=_RARELY)
+        self.example.sandboxes[sandbox].way.store.lags += 1
         self.example.connect(Client(stream, None), sandbox, None)
         self.say(stream, _LONG)
         self.wait(1)

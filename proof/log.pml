@@ -321,7 +321,7 @@ inline come_back() {
 		window[1] = 0;
 		if
 		:: host = 1 - host  /* to the other sandbox, */
-		:: true             /* or to this one, which has let go of its tail or is a new one */
+		:: !generating[host]  /* or to this one, which has let go of its tail or is a new one */
 		fi
 	fi;
 	from = (cursor > 0 -> cursor - 1 : 0);  /* its last event's id */
@@ -501,7 +501,9 @@ append:
 #endif
 		:: heard == UNANSWERED -> heard = 0; goto append
 		:: heard == UNAVAILABLE -> heard = 0; goto look  /* asks again */
-		:: heard == UNAVAILABLE -> goto gone
+#ifdef FAIR
+		:: heard == UNAVAILABLE -> goto gone  /* or not: as if frozen for ever, for safety */
+#endif
 		fi
 	}
 decide:

@@ -50,8 +50,8 @@ class EventSource:
     """Follows one URL until the server says 204. `on_event` sees each event as it comes.
 
     `on_connect` is told before each connection. With a `body` it is no EventSource but a fetch that
-    POSTs that. An answer that has begun and then says nothing for
-    `silence` seconds is taken for dead, as TCP or a watchdog would sooner or later.
+    POSTs that. An answer that has begun and then says nothing for `silence` seconds is taken for
+    dead, as TCP or a watchdog would sooner or later.
     """
 
     http: httpx.AsyncClient

@@ -82,7 +82,7 @@ class SandboxLog:
 
     def _broke(self, pid: int, what: str) -> None:
         """A sandbox that nobody ends or freezes keeps running, and finishes what it says."""
-        if pid not in self._sandboxes.ended and not self._frozen(pid, _LATELY):
+        if not self._shaken(pid):
             self.complaints.append(Complaint(pid, what))
 
     def _said(self, pid: int, text: str) -> None:
@@ -102,11 +102,12 @@ class SandboxLog:
 
     def _denied(self, pid: int) -> bool:
         """Whether a sandbox was kept from the table lately."""
-        return (
-            self._sandboxes.disturbed_since(pid, time.monotonic() - _LATELY)
-            or pid in self._sandboxes.ended
-            or self._frozen(pid, _LATELY)
-        )
+        disturbed = self._sandboxes.disturbed_since(pid, time.monotonic() - _LATELY)
+        return disturbed or self._shaken(pid)
+
+    def _shaken(self, pid: int) -> bool:
+        """Whether a sandbox was killed or told to end, or frozen lately."""
+        return pid in self._sandboxes.ended or self._frozen(pid, _LATELY)
 
     def _frozen(self, pid: int, seconds: float) -> bool:
         """Whether a sandbox was without processor lately."""

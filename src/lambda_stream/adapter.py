@@ -16,6 +16,7 @@ application which it is, and how long this invocation may last:
 
 import asyncio
 import os
+import re
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -41,6 +42,14 @@ Application = Callable[
 ]
 
 EXTENSION = "lambda_stream"
+
+# Mangum takes a server's name and port out of these, and fails where a client wrote none into
+# them. No header's name has a colon, so a prefix that has one keeps them from it.
+_NAMES_THE_SERVER = frozenset({"host", "x-forwarded-port"})
+_KEPT_FROM_MANGUM = "kept:"
+_HOST = re.compile(r"([^:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?", re.ASCII)
+_PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
+_DEFAULT_PORT = 443
 
 
 class Adapter:
@@ -88,13 +97,13 @@ class Adapter:
         Raises UnsupportedEvent before the application is called.
         """
         source = self._infer(event, context)
-        await self._run(source, context, response, buffered=False)
+        await self._run(event, source, context, response, buffered=False)
 
     async def respond(self, event: Any, context: LambdaContext) -> dict[str, Any]:
         """Run the application for one event; the proxy result is made when it is complete."""
         source = self._infer(event, context)
         response = ResponseBuffer()
-        await self._run(source, context, response, buffered=True)
+        await self._run(event, source, context, response, buffered=True)
         cookies = [("set-cookie", cookie) for cookie in response.prelude.cookies]
         headers = [*response.prelude.headers, *cookies]
         return source(
@@ -130,7 +139,7 @@ class Adapter:
     def _infer(self, event: Any, context: LambdaContext) -> "LambdaHandler":
         reader = self._reader()
         try:
-            return reader.infer(event, cast("Any", context))
+            return reader.infer(_without_server(event), cast("Any", context))
         except (RuntimeError, TypeError, LookupError) as error:
             raise UnsupportedEvent(
                 "this event is not an HTTP request from a function URL, API Gateway or a load "
@@ -149,6 +158,7 @@ class Adapter:
 
     async def _run(
         self,
+        event: Any,
         source: "LambdaHandler",
         context: LambdaContext,
         response: "ResponseSink",
@@ -156,6 +166,8 @@ class Adapter:
         buffered: bool,
     ) -> None:
         scope, body = _read(source)
+        scope["aws.event"] = event
+        _name_server(scope)
         _mount(scope)
         scope["asgi"] = {"version": "3.0", "spec_version": "2.4"}
         scope["state"] = self._lifespan.state.copy()
@@ -173,6 +185,39 @@ def _read(source: "LambdaHandler") -> tuple[Scope, bytes]:
             f"this event looks like an HTTP request but lacks a part of one ({error!r}): "
             "compare it with events/ or with what `sam local generate-event` prints"
         ) from error
+
+
+def _without_server(event: Any) -> Any:
+    """The event as Mangum gets it: with the headers that name the server under other names."""
+    if not isinstance(event, dict):
+        return event
+    members = ("headers", "multiValueHeaders")
+    return event | {
+        member: {_kept_name(name): value for name, value in event[member].items()}
+        for member in members
+        if isinstance(event.get(member), dict)
+    }
+
+
+def _kept_name(name: str) -> str:
+    return f"{_KEPT_FROM_MANGUM}{name}" if name.lower() in _NAMES_THE_SERVER else name
+
+
+def _name_server(scope: Scope) -> None:
+    """Give the headers that were kept from Mangum back, and say which server they name."""
+    prefix = _KEPT_FROM_MANGUM.encode()
+    scope["headers"] = [[name.removeprefix(prefix), value] for name, value in scope["headers"]]
+    texts = {bytes(name): bytes(value).decode() for name, value in scope["headers"]}
+    scope["server"] = _server(texts.get(b"host", ""), texts.get(b"x-forwarded-port", ""))
+
+
+def _server(host: str, forwarded_port: str) -> tuple[str, int] | None:
+    """Name and port of the server, None where the client has sent no host that there could be."""
+    match = _HOST.fullmatch(host)
+    if match is None:
+        return None
+    port = match[2] or (forwarded_port if _PORT.fullmatch(forwarded_port) else _DEFAULT_PORT)
+    return match[1], int(port)
 
 
 def _mount(scope: Scope) -> None:

@@ -62,6 +62,11 @@ async def pieces() -> StreamingResponse:
     return StreamingResponse(iter(["one, ", "two, ", "three"]), media_type="text/plain")
 
 
+@app.get("/headers")
+async def headers(request: Request) -> list[tuple[str, str]]:
+    return [(name.decode(), value.decode()) for name, value in request.scope["headers"]]
+
+
 @app.api_route("/{path:path}", methods=["GET", "POST"])
 async def echo(request: Request, path: str) -> dict[str, Any]:
     """All that has arrived of a request."""
@@ -113,14 +118,12 @@ async def streamed(adapter: Adapter, event: dict[str, Any]) -> tuple[Prelude, by
     return response.prelude, bytes(response.body)
 
 
-async def arrived(adapter: Adapter, event: dict[str, Any]) -> dict[str, Any]:
+async def arrived(adapter: Adapter, event: dict[str, Any]) -> Any:
     """What the application has seen of an event."""
     if adapter.streams(event):
         _, body = await streamed(adapter, event)
-        told: dict[str, Any] = json.loads(body)
-    else:
-        told = json.loads((await adapter.respond(event, context()))["body"])
-    return told
+        return json.loads(body)
+    return json.loads((await adapter.respond(event, context()))["body"])
 
 
 # Requests
@@ -226,6 +229,43 @@ async def test_every_value_of_the_query_arrives(
     told = await arrived(adapter, event(name, **changes))
 
     assert told["query"] == [["a", "1"], ["a", "2"], ["b", "é &"]]
+
+
+HOSTS = [
+    "[::1]",
+    "[::1]:3000",
+    "a:b",
+    "a:b:c",
+    "a:",
+    ":",
+    "",
+    "a:99999",
+    "[",
+    "é:²",
+    "a" * 20_000,
+]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize(
+    "name", ["function-url-read", "http-api-read", "rest-create", "alb-read", "alb-multi"]
+)
+async def test_a_request_arrives_whatever_its_host_is_called(
+    adapter: Adapter, name: str, host: str
+) -> None:
+    """A load balancer passes any Host on, and a proxy any port."""
+    source = to("/headers", name.replace("multi", "read"))
+    if name == "alb-multi":
+        source["multiValueHeaders"] = {"Host": [host], "X-Forwarded-Port": ["x"]}
+    else:
+        source["headers"] = {"Host": host, "x-forwarded-port": "x"}
+        source |= {"multiValueHeaders": {}, "cookies": []}
+        if name == "alb-read":
+            del source["multiValueHeaders"]
+
+    told = await arrived(adapter, source)
+
+    assert sorted(told) == [["host", host], ["x-forwarded-port", "x"]]
 
 
 async def test_a_path_arrives_decoded(adapter: Adapter) -> None:

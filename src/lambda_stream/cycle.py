@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from lambda_stream.exceptions import UnexpectedMessage
+from lambda_stream.exceptions import PreludeTooLarge, UnexpectedMessage
 from lambda_stream.protocol import Prelude
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ _BODILESS = frozenset({204, 205, 304})
 class CycleState(enum.Enum):
     """Where the ASGI cycle is.
 
-    * **REQUEST** - nothing is sent; expects `http.response.start`.
+    * **REQUEST** - nothing is sent; expects `http.response.start`, one that is not too large.
     * **HEAD** - status and headers are held back until there is a body byte to send with them.
     * **BODY** - the prelude has left; body messages leave as they come.
     * **ENDING** - the last message has come; whether the response has arrived is yet to be said.
@@ -60,6 +60,9 @@ class CycleState(enum.Enum):
 
 
 _ENDED = frozenset({CycleState.ENDING, CycleState.COMPLETE})
+
+_FAILED = Prelude(500, [("content-type", "text/plain; charset=utf-8")])
+_FAILED_BODY = b"Something broke: the operator finds the reason in the function's log.\n"
 
 
 class ResponseCycle:
@@ -80,6 +83,7 @@ class ResponseCycle:
         self._bodiless = False
         self._over = asyncio.Event()
         self._lost: Exception | None = None
+        self._too_large: PreludeTooLarge | None = None
 
     async def run(self, app: "Application", scope: "Scope") -> None:
         """Return when the application has; raises what it raises, unless it had answered.
@@ -88,18 +92,29 @@ class ResponseCycle:
         servers can log it): then the client has its answer, and only the log is owed. Where the
         response was lost, that is what is raised, and not what the application made of it. An
         application may give up waiting for its last message to be taken; the response knows more.
+
+        A head that is too large does not fail the invocation, as a client may have made it grow:
+        where the application has no other answer, the client is answered 500.
         """
         try:
             await app(scope, self.receive, self.send)
         except Exception:
             if self.state is CycleState.COMPLETE:
                 logger.exception("the application failed after its response was complete")
-            elif self._lost is None:
+            elif self._lost is None and not self._lacks_a_head:
                 raise
         if self._lost is not None:
             raise self._lost
+        if self._lacks_a_head:
+            logger.error("the response was answered 500 instead: %s", self._too_large)
+            self._take_head(_FAILED)
+            await self._send(_FAILED_BODY, last=True)
         if self.state not in _ENDED:
             raise UnexpectedMessage(f"the application returned in state {self.state.name}")
+
+    @property
+    def _lacks_a_head(self) -> bool:
+        return self._too_large is not None and self.state is CycleState.REQUEST
 
     async def receive(self) -> "Message":
         """The request once, then its disconnect when the response is over."""
@@ -110,7 +125,10 @@ class ResponseCycle:
         return {"type": "http.disconnect"}
 
     async def send(self, message: "Message") -> None:
-        """Take one message; raises OSError when nobody reads the response any more."""
+        """Take one message; raises OSError when nobody reads the response any more.
+
+        Raises PreludeTooLarge for a head that is too large; another one may follow.
+        """
         if self._lost is not None:
             raise self._lost
         kind = message["type"]
@@ -129,8 +147,17 @@ class ResponseCycle:
                 raise
 
     def _start(self, status: int, headers: Headers) -> None:
-        self._prelude = prelude(status, headers)
-        self._bodiless = self._method == "HEAD" or status in _BODILESS
+        head = prelude(status, headers)
+        try:
+            head.encode()
+        except PreludeTooLarge as error:
+            self._too_large = error
+            raise
+        self._take_head(head)
+
+    def _take_head(self, head: Prelude) -> None:
+        self._prelude = head
+        self._bodiless = self._method == "HEAD" or head.status in _BODILESS
         self.state = CycleState.HEAD
 
     async def _send(self, body: bytes, *, last: bool) -> None:

@@ -1,6 +1,7 @@
 """What an ASGI application may say in one request, and what becomes of it."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -375,3 +376,56 @@ async def test_starlette_takes_a_broken_response_for_a_client_that_left() -> Non
         await run(app, Sink("write"))
 
     assert len(raised) == 1
+
+
+# A head that is too large
+
+LONG = start(200, (b"x-long", b"a" * 17_000))
+PLAIN_500 = ("start", Prelude(500, [("content-type", "text/plain; charset=utf-8")]))
+
+
+async def test_a_head_that_is_too_large_is_answered_500_and_fails_no_invocation(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its length may be a stranger's doing, and a failed invocation calls the operator."""
+
+    async def hides(scope: Any, receive: Any, send: Any) -> None:
+        with contextlib.suppress(PreludeTooLarge):
+            await says(LONG, body(b"1"))(scope, receive, send)
+
+    for app in (says(LONG, body(b"1")), hides):
+        sink = Sink()
+        await run(app, sink)
+
+        assert [each[:2] for each in sink.sent] == [PLAIN_500, ("finish",)]
+    assert "send fewer or shorter response headers" in caplog.text
+    sink = Sink()
+    await run(says(LONG, body(b"")), sink, "HEAD")
+    assert sink.sent == [(*PLAIN_500, b""), ("finish",)]
+
+
+async def test_an_application_may_answer_itself_when_its_head_is_too_large() -> None:
+    sink = Sink()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with pytest.raises(PreludeTooLarge):
+            await send(LONG)
+        await says(*ANSWER)(scope, receive, send)
+        raise KeyError("mine")
+
+    await run(app, sink)
+
+    assert sink.sent == [("start", TEXT_PRELUDE, b"1"), ("write", b"2"), ("finish",)]
+
+
+async def test_an_error_after_a_head_that_was_too_large_and_an_answer_that_broke_off_is_told() -> (
+    None
+):
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        with pytest.raises(PreludeTooLarge):
+            await send(LONG)
+        await says(start(), body(b"1", more=True))(scope, receive, send)
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError):
+        await run(app, Sink())

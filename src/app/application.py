@@ -52,7 +52,9 @@ def create_app(settings: Settings, provider: Provider, gate: Gate) -> FastAPI:
         # It runs scripts of another host, which must not meet the tokens that our page holds.
         docs_url=headers.DOCS if gate.mode == "open" else None,
         redoc_url=None,
+        redirect_slashes=False,
     )
+    app.add_middleware(assets.StageWithSlash)
     app.add_middleware(errors.UnexpectedErrors)
     app.add_middleware(RequestIdInLog)
     if settings.allowed_origins:

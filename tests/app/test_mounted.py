@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.access.gate import from_environ
+from app.access.gate import OpenGate, from_environ
 from app.application import create_app
 from app.event_log.dynamodb import DynamoDBLog
 from app.providers.demo import DemoProvider
@@ -55,4 +55,21 @@ async def test_addresses_lead_back_to_where_they_come_from(log: DynamoDBLog) -> 
     assert "event: done" in events["body"]
     assert snapshot["status"] == "done"
     assert snapshot["events_url"] == created["events_url"]
+    await adapter.shutdown()
+
+
+async def test_a_stage_without_its_slash_leads_to_the_page_behind_it(log: DynamoDBLog) -> None:
+    """By a relative address, which repeats neither the Host nor the query that came."""
+    adapter = Adapter(
+        create_app(Settings(table_name=log._table.name), DemoProvider(tokens=3), OpenGate())
+    )
+    await adapter.startup()
+    asked = get(f"/live?a={'b' * 20_000}") | {"path": "/"}
+    asked["multiValueHeaders"]["Host"] = ["evil.example"]
+
+    answer = await adapter.respond(asked, context())
+    other = await adapter.respond(get("/live/healthz/?a=b"), context())
+
+    assert (answer["statusCode"], answer["headers"]["location"]) == (307, "./live/")
+    assert other["statusCode"] == 404
     await adapter.shutdown()

@@ -3,11 +3,13 @@
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import Response
 
 from app.access.api_tokens import ApiTokens
 from app.access.gate import OpenGate
@@ -15,6 +17,9 @@ from app.access.stream_tokens import sign
 from app.application import create_app
 from app.providers.demo import DemoProvider
 from app.settings import Settings
+from lambda_stream import Adapter
+from lambda_stream.cycle import ResponseBuffer
+from lambda_stream.invocation import LambdaContext
 
 pytestmark = pytest.mark.anyio
 
@@ -227,6 +232,31 @@ async def test_so_does_the_answer_to_what_nobody_has_foreseen() -> None:
     assert_refused(answer, 500, "internal_error")
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["access-control-allow-origin"] == ORIGIN
+
+
+async def test_so_does_the_answer_where_a_head_was_too_large(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And it counts as an error: no invocation fails that an alarm would tell of."""
+    monkeypatch.delenv("POWERTOOLS_METRICS_DISABLED", raising=False)
+    app = create_app(Settings(table_name="none"), DemoProvider(tokens=1), OpenGate())
+
+    @app.get("/long")
+    def long() -> Response:
+        return Response("text", headers={"X-Long": "a" * 17_000})
+
+    event = json.loads((ROOT / "events/function-url-read.json").read_text())
+    event["requestContext"]["http"]["path"] = event["rawPath"] = "/long"
+    response = ResponseBuffer()
+    context = LambdaContext("1", "arn", deadline_ms=int(time.time() * 1000) + 60_000)
+
+    await Adapter(app).stream(event, context, response)
+
+    assert response.prelude.status == 500
+    assert ("x-content-type-options", "nosniff") in response.prelude.headers
+    assert json.loads(response.body)["error"]["code"] == "internal_error"
+    [line] = [line for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert (json.loads(line)["code"], json.loads(line)["Errors"]) == ("internal_error", [1.0])
 
 
 def test_scripts_of_other_hosts_are_not_run_beside_tokens(http: httpx.Client) -> None:

@@ -3,8 +3,10 @@
 import hashlib
 from functools import cache
 from pathlib import Path
+from urllib.parse import quote
 
 from fastapi import APIRouter, HTTPException, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 router = APIRouter(include_in_schema=False)
 
@@ -72,3 +74,25 @@ async def asset(version: str, name: str) -> Response:
 async def client() -> Response:
     """The browser client, for other pages."""
     return Response(_content("client.js"), media_type=_JAVASCRIPT, headers=_REVALIDATED)
+
+
+class StageWithSlash:
+    """ASGI middleware: a stage that is asked for without its slash leads to the one with it.
+
+    The page's relative addresses lead astray without it. Starlette's own redirects, which are
+    off, would repeat whatever Host and query a client sends.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Redirect, or pass the request on."""
+        root = scope.get("root_path", "")
+        if scope["type"] == "http" and root and scope["path"] == root:
+            stage = quote(root.rpartition("/")[2])
+            await Response(status_code=307, headers={"Location": f"./{stage}/"})(
+                scope, receive, send
+            )
+        else:
+            await self._app(scope, receive, send)

@@ -184,8 +184,9 @@ class UnexpectedErrors:
 
         async def send_and_see(message: Message) -> None:
             nonlocal begun
-            begun = True
             await send(message)
+            # Not before: a head that is too large is refused, and another may follow it.
+            begun = True
 
         try:
             await self._app(scope, receive, send_and_see)

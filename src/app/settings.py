@@ -9,6 +9,10 @@ from typing import Self
 _ORIGIN = re.compile(r"(https?)://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[0-9]+)?")
 _UNSAID = {"https": ":443", "http": ":80"}
 
+# JSON may write a byte of text as six, `\u0001`; what comes beside the text needs some room.
+_LONGEST_ESCAPE = 6
+_ROOM_BESIDE_TEXT = 256 * 1024
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -31,7 +35,6 @@ class Settings:
     # The longest answer that may be asked for, and the one that is where nothing is said.
     max_tokens: int = 16_000
     default_max_tokens: int = 4_000
-    max_stop_sequences: int = 4
     stream_ttl: int = 24 * 3600
 
     # The writer: it appends at once, then at most every `flush_interval`, and at least every
@@ -71,6 +74,11 @@ class Settings:
     limits: Limits = field(default_factory=Limits)
     # The pages of other origins that may use this API.
     allowed_origins: tuple[str, ...] = ()
+
+    @property
+    def max_body_bytes(self) -> int:
+        """The largest body of a request: it has room for the largest prompt in any form."""
+        return _LONGEST_ESCAPE * self.max_prompt_bytes + _ROOM_BESIDE_TEXT
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:

@@ -312,7 +312,9 @@ def test_sse_creates_and_a_reconnect_resumes(served: Served) -> None:
     assert served.records() == before
 
 
-@pytest.mark.parametrize("query", ["", "prompt=", "prompt=%20", "prompt=a&max_tokens=x"])
+@pytest.mark.parametrize(
+    "query", ["", "prompt=", "prompt=%20", "prompt=a&max_tokens=x", "prompt=a" + "&stop=b" * 5]
+)
 def test_sse_refuses_what_creating_refuses(served: Served, query: str) -> None:
     before = served.records()
 

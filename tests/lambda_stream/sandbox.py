@@ -30,6 +30,10 @@ class Sandbox:
     def __init__(self, process: Process) -> None:
         self._process = process
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     async def line(self) -> str:
         """The next line that it writes, to standard output or error."""
         assert self._process.stdout is not None

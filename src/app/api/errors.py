@@ -33,6 +33,11 @@ from app.log import logger
 # not UTF-8, nested too deep, an endless number.
 _UNPARSABLE = 400
 
+# What a wrong request is told of itself: so much, however much is wrong with it.
+_PROBLEMS_TOLD = 5
+_LONGEST_NAME = 100
+_OF_AN_OBJECT = frozenset({"value_error", "extra_forbidden", "missing", "string_unicode"})
+
 _BEARER = {"WWW-Authenticate": "Bearer"}
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
@@ -81,15 +86,23 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     if any(_is_of_the_body_as_a_whole(problem) for problem in error.errors()):
         return _not_json()
-    problems = "; ".join(
-        f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
-    )
-    return answer(422, "invalid_request", f"The request is invalid. {problems}.")
+    problems = error.errors()
+    told = [_problem(problem) for problem in problems[:_PROBLEMS_TOLD]]
+    if len(problems) > len(told):
+        told.append(f"and {len(problems) - len(told)} more")
+    return answer(422, "invalid_request", f"The request is invalid. {'; '.join(told)}.")
+
+
+def _problem(problem: Mapping[str, Any]) -> str:
+    where = ".".join(map(str, problem["loc"]))
+    if len(where) > _LONGEST_NAME:
+        where = f"{where[: _LONGEST_NAME - 1]}…"
+    return f"{where}: {problem['msg']}"
 
 
 def _is_of_the_body_as_a_whole(problem: Mapping[str, Any]) -> bool:
     """Whether the body is not an object at all, rather than one with a wrong member."""
-    is_object = problem["type"] in {"value_error", "extra_forbidden", "missing"}
+    is_object = problem["type"] in _OF_AN_OBJECT
     return problem["type"] == "json_invalid" or (problem["loc"] == ("body",) and not is_object)
 
 

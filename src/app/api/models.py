@@ -1,19 +1,34 @@
 """The bodies of requests and answers, as OpenAPI shows them."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
 
 from app.access.gate import Mode
 from app.generation.transcript import Status
 
 MaxTokens = Annotated[int, Field(ge=1, description="The longest answer, in tokens.")]
-StopSequence = Annotated[str, Field(min_length=1, max_length=64)]
+StopSequences = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=64)]],
+    Field(max_length=4, description="What ends the answer early."),
+]
 Temperature = Annotated[float, Field(ge=0, le=2, description="0 is the least random.")]
+
+
+# Each member that is not known becomes an error of its own, so their number is bounded first.
+_MOST_MEMBERS = 16
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_members(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > _MOST_MEMBERS:
+            known = ", ".join(f"`{name}`" for name in cls.model_fields)
+            raise ValueError(f"an object has at most {_MOST_MEMBERS} members here: use {known}")
+        return value
 
 
 class MessageBody(_Strict):
@@ -27,9 +42,9 @@ class CreateStream(_Strict):
     """What to answer: a prompt, or a conversation whose last turn is the user's."""
 
     prompt: str | None = Field(None, description="Short for one user message.")
-    messages: list[MessageBody] | None = Field(None, max_length=1000)
+    messages: Annotated[list[MessageBody], FailFast(), Field(max_length=1000)] | None = None
     system: str | None = Field(None, description="Instructions to the model.")
-    stop: list[StopSequence] | None = Field(None, description="What ends the answer early.")
+    stop: StopSequences | None = None
     model: str | None = Field(None, description="One of `/healthz`'s models; by default the first.")
     max_tokens: MaxTokens | None = None
     temperature: Temperature | None = None

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBearer
 
 from app.access.gate import Credentials, Gate
-from app.api import frames
+from app.api import bodies, frames
 from app.api.errors import RequestRefused
 from app.api.models import (
     CreatedStream,
@@ -20,7 +20,7 @@ from app.api.models import (
     Health,
     MaxTokens,
     Snapshot,
-    StopSequence,
+    StopSequences,
     Temperature,
     Usage,
 )
@@ -48,7 +48,7 @@ def _refusals(*statuses: int) -> Refusals:
         400: "The cursor is malformed, of another stream, or beyond the end.",
         401: "There is no API token, or none that is known, nor this stream's token.",
         404: "There is no such stream, or it has expired, or it is somebody else's.",
-        413: "The prompt is too long.",
+        413: "The prompt is too long, or the body too large.",
         422: "The request is invalid, or more than a day's limit, or its Idempotency-Key came with "
         "another one before.",
         429: "A limit is reached: requests a minute, or tokens a day.",
@@ -133,6 +133,10 @@ async def _creator(served: ServedDep, bearer: Bearer) -> str:
     return await served.gate.creator(Credentials(bearer.credentials if bearer else None))
 
 
+async def _admit_creator(request: Request) -> None:
+    await _creator(await _served(request), await _bearer(request))
+
+
 async def _stream_id(stream_id: Annotated[str, Path(description="A stream's id.")]) -> str:
     # There is more in the table than streams.
     if not re.fullmatch(frames.STREAM_ID, stream_id):
@@ -152,7 +156,10 @@ IdempotencyKey = Annotated[
 LastEventId = Annotated[str | None, Header(description="The id of the last event received.")]
 
 
-@router.post(
+creating = APIRouter(route_class=bodies.bounded(_admit_creator))
+
+
+@creating.post(
     "/streams",
     status_code=201,
     response_model=CreatedStream,
@@ -186,6 +193,9 @@ async def create_stream(
         url=_url(served, start.stream_id, token=token),
         cancel_url=_url(served, start.stream_id, "/cancel", token),
     )
+
+
+router.include_router(creating)
 
 
 @router.get(
@@ -255,7 +265,7 @@ async def create_and_read(
     max_tokens: Annotated[MaxTokens | None, Query()] = None,
     temperature: Annotated[Temperature | None, Query()] = None,
     system: Annotated[str | None, Query()] = None,
-    stop: Annotated[list[StopSequence] | None, Query()] = None,
+    stop: Annotated[StopSequences | None, Query()] = None,
 ) -> Response:
     """Be all that `new EventSource("/sse?prompt=…")` needs.
 
@@ -353,10 +363,6 @@ def _check_limits(request: ModelRequest, models: Sequence[str], settings: Settin
     if request.max_tokens > settings.max_tokens:
         raise RequestRefused(
             422, "invalid_request", f"max_tokens may be at most {settings.max_tokens}."
-        )
-    if len(request.stop) > settings.max_stop_sequences:
-        raise RequestRefused(
-            422, "invalid_request", f"stop may have at most {settings.max_stop_sequences} items."
         )
 
 

@@ -110,7 +110,7 @@ async def test_an_answer_arrives_whole_and_each_event_once(
     snapshot = (await anyone.get(created["url"])).json()
 
     assert head["content-type"].startswith("text/event-stream")
-    assert head["cache-control"] == "no-cache, no-transform"
+    assert head["cache-control"] == "no-store, no-transform"
     assert_each_once(events)
     assert text(events) == said_by_the_demo(20)
     assert events[-1].name == "done"

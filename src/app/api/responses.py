@@ -21,7 +21,7 @@ from app.settings import Settings
 
 # `no-transform` keeps proxies from compressing, and so from holding back; the last is nginx's.
 HEADERS = {
-    "Cache-Control": "no-cache, no-transform",
+    "Cache-Control": "no-store, no-transform",
     "X-Accel-Buffering": "no",
 }
 

@@ -9,6 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app.access.gate import Gate
 from app.api import assets, errors, headers, routes
+from app.api.openapi import DescribedApp
 from app.event_log.dynamodb import DynamoDBLog
 from app.generation import metrics
 from app.generation.streams import Streams
@@ -44,7 +45,8 @@ def create_app(settings: Settings, provider: Provider, gate: Gate) -> FastAPI:
         await provider.close()
         table.close()
 
-    app = FastAPI(
+    app = DescribedApp(
+        gate.mode,
         title="Lambda LLM stream",
         summary="LLM answers as Server-Sent Events that survive any failure.",
         version="0.1.0",

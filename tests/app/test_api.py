@@ -1,5 +1,6 @@
 """The routes, as a client of `python -m local` meets them."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from httpx_sse import connect_sse
 
 ROOT = Path(__file__).parents[2]
 UNKNOWN = "x" * 32
+FRIEND = "https://app.example.com"
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Served:
 def served() -> Iterator[Served]:
     """One emulator for the module: no test here leaves anything that another would meet."""
     flags = ["--port", "0", "--env", "DEMO_TOKENS=5", "--env", "DEMO_TOKENS_PER_SECOND=500"]
+    flags += ["--env", f"ALLOWED_ORIGINS={FRIEND}"]
     command = [sys.executable, "-m", "local", *flags]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -322,12 +325,45 @@ def test_sse_refuses_what_creating_refuses(served: Served, query: str) -> None:
     assert served.records() == before
 
 
+@pytest.mark.parametrize("origin", [{}, {"Origin": "https://evil.example"}, {"Origin": "null"}])
+def test_where_all_may_a_page_of_another_site_creates_no_stream(
+    served: Served, origin: dict[str, str]
+) -> None:
+    """An image or an EventSource needs no leave of ours to send what costs money."""
+    before = served.records()
+    cursor = {"Last-Event-ID": f"{UNKNOWN}:0"}
+
+    for more in ({}, cursor):
+        headers = {"Sec-Fetch-Site": "cross-site", **origin, **more}
+        answer = served.http.get("/sse?prompt=hello", headers=headers)
+        assert_refused(answer, 403, "cross_site", "ALLOWED_ORIGINS")
+    assert served.records() == before
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "same-origin"},
+        {"Sec-Fetch-Site": "same-site", "Origin": "https://evil.example"},
+        {"Sec-Fetch-Site": "none"},
+        {"Sec-Fetch-Site": "cross-site", "Origin": FRIEND},
+    ],
+)
+def test_who_is_of_no_other_site_or_of_an_allowed_one_creates_streams(
+    served: Served, headers: dict[str, str]
+) -> None:
+    """A browser's address line, its page, curl, and a browser that does not tell."""
+    assert "event: done" in served.http.get("/sse?prompt=hello", headers=headers).text
+
+
 def test_a_stream_is_read_with_headers_that_keep_it_moving(served: Served) -> None:
     created, _ = served.finished()
 
     with served.http.stream("GET", created["events_url"]) as response:
         assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
-        assert response.headers["cache-control"] == "no-cache, no-transform"
+        assert response.headers["cache-control"] == "no-store, no-transform"
         assert response.headers["x-accel-buffering"] == "no"
         assert "content-encoding" not in response.headers
 
@@ -420,9 +456,9 @@ def test_healthz_says_what_runs(served: Served) -> None:
 
     assert answer.json() == {
         "status": "ok",
+        "access": "open",
         "provider": "demo",
         "models": ["demo"],
-        "access": "open",
     }
 
 
@@ -433,7 +469,8 @@ def test_unknown_routes_and_methods_are_told_in_the_same_form(served: Served) ->
 
 def test_openapi_tells_the_truth(served: Served) -> None:
     """Every route of the wire, its statuses, and what its success consists of."""
-    paths = served.http.get("/openapi.json").json()["paths"]
+    document = served.http.get("/openapi.json").json()
+    paths = document["paths"]
 
     told = {
         (method, path): set(operation["responses"])
@@ -441,26 +478,70 @@ def test_openapi_tells_the_truth(served: Served) -> None:
         for method, operation in operations.items()
     }
     assert told == {
-        ("post", "/streams"): {"200", "201", "401", "413", "422", "429", "500", "503"},
-        ("get", "/streams/{stream_id}/events"): {
-            "200",
-            "204",
-            "400",
-            "401",
-            "404",
-            "422",
-            "500",
-        },
-        ("get", "/streams/{stream_id}"): {"200", "401", "404", "422", "500", "503"},
-        ("post", "/streams/{stream_id}/cancel"): {"200", "401", "404", "422", "500", "503"},
-        ("get", "/sse"): {"200", "204", "400", "401", "404", "413", "422", "500"},
+        ("post", "/streams"): {"200", "201", "413", "422", "429", "500", "503"},
+        ("get", "/streams/{stream_id}/events"): {"200", "204", "400", "404", "422", "500"},
+        ("get", "/streams/{stream_id}"): {"200", "404", "422", "500", "503"},
+        ("post", "/streams/{stream_id}/cancel"): {"200", "404", "422", "500", "503"},
+        ("get", "/sse"): {"200", "204", "400", "403", "404", "413", "422", "500"},
         ("get", "/healthz"): {"200", "500"},
     }
-    for path in ("/streams/{stream_id}/events", "/sse"):
-        assert list(paths[path]["get"]["responses"]["200"]["content"]) == ["text/event-stream"]
     for operations in paths.values():
         for operation in operations.values():
             for status, answer in operation["responses"].items():
                 if status >= "400":
                     schema = answer["content"]["application/json"]["schema"]
                     assert schema == {"$ref": "#/components/schemas/ErrorAnswer"}, operation
+
+
+def test_openapi_asks_for_no_token_where_none_is_needed(served: Served) -> None:
+    document = served.http.get("/openapi.json").json()
+
+    assert "securitySchemes" not in document["components"]
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            assert "security" not in operation
+
+
+def test_openapi_describes_each_event_of_a_stream(served: Served) -> None:
+    """By `itemSchema`: a stream of events is no string."""
+    document = served.http.get("/openapi.json").json()
+    paths = document["paths"]
+
+    for path, method in (
+        ("/streams/{stream_id}/events", "get"),
+        ("/sse", "get"),
+        ("/streams", "post"),
+    ):
+        content = paths[path][method]["responses"]["200"]["content"]
+        assert list(content) == ["text/event-stream"]
+        event = content["text/event-stream"]["itemSchema"]
+        assert set(event["properties"]["event"]["enum"]) >= {"start", "answer", "done", "error"}
+        assert re.fullmatch(event["properties"]["id"]["pattern"], f"{UNKNOWN}:17")
+
+
+def test_openapi_tells_the_form_of_a_cursor_and_that_a_prompt_is_not_empty(
+    served: Served,
+) -> None:
+    document = served.http.get("/openapi.json").json()
+
+    def schema(path: str, name: str) -> dict[str, Any]:
+        parameters = document["paths"][path]["get"]["parameters"]
+        [found] = [each["schema"] for each in parameters if each["name"] == name]
+        shape: dict[str, Any] = found
+        return shape
+
+    for path, name in (
+        ("/streams/{stream_id}/events", "last-event-id"),
+        ("/streams/{stream_id}/events", "last_event_id"),
+        ("/sse", "last-event-id"),
+    ):
+        pattern = schema(path, name)["pattern"]
+        assert re.search(pattern, f"{UNKNOWN}:17")
+        for wrong in ("nonsense", f"{UNKNOWN}:-1", f"{UNKNOWN}:01", f"{UNKNOWN}:1e3"):
+            assert not re.search(pattern, wrong)
+    assert re.search(schema("/streams/{stream_id}", "stream_id")["pattern"], UNKNOWN)
+    body = document["components"]["schemas"]["CreateStream"]["properties"]
+    content = document["components"]["schemas"]["MessageBody"]["properties"]["content"]
+    for prompt in (schema("/sse", "prompt"), body["prompt"], content):
+        assert not re.search(prompt["pattern"], " \n")
+        assert re.search(prompt["pattern"], " a ")

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -190,11 +191,54 @@ def test_the_counters_are_no_streams(http: httpx.Client) -> None:
         assert_refused(answer, 404, "stream_not_found")
 
 
-def test_healthz_says_that_tokens_are_needed_and_shows_none(http: httpx.Client) -> None:
-    answer = http.get("/healthz")
+@pytest.mark.parametrize("token", ["", "wrong"])
+def test_healthz_tells_a_stranger_that_it_lives_and_asks_for_tokens_and_no_more(
+    http: httpx.Client, token: str
+) -> None:
+    shown = bearer(token) if token else {}
 
-    assert answer.json()["access"] == "tokens"
-    assert WEBSITE not in answer.text
+    assert http.get("/healthz", headers=shown).json() == {"status": "ok", "access": "tokens"}
+
+
+def test_healthz_tells_who_has_an_api_token_what_runs(http: httpx.Client) -> None:
+    assert http.get("/healthz", headers=bearer(TESTS)).json() == {
+        "status": "ok",
+        "access": "tokens",
+        "provider": "demo",
+        "models": ["demo"],
+    }
+
+
+def test_openapi_tells_which_token_opens_what(http: httpx.Client) -> None:
+    document = http.get("/openapi.json").json()
+    security = {
+        (method, path): operation["security"]
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+
+    either: list[Any] = [{"API token": []}, {"Stream token": []}]
+    assert security == {
+        ("post", "/streams"): [{"API token": []}],
+        ("get", "/streams/{stream_id}/events"): either,
+        ("get", "/streams/{stream_id}"): either,
+        ("post", "/streams/{stream_id}/cancel"): either,
+        ("get", "/sse"): either,
+        ("get", "/healthz"): [{"API token": []}, {}],
+    }
+    assert set(document["components"]["securitySchemes"]) == {"API token", "Stream token"}
+    for method, path in security:
+        statuses = document["paths"][path][method]["responses"]
+        assert ("401" in statuses) == (path != "/healthz")
+        assert "403" not in statuses
+
+
+def test_with_a_token_a_page_of_another_site_may_create_streams(http: httpx.Client) -> None:
+    """It has been given the token; a page that has none gets 401, as anybody does."""
+    elsewhere = {"Sec-Fetch-Site": "cross-site"}
+
+    assert http.get("/sse?prompt=a", headers={**elsewhere, **bearer(TESTS)}).status_code == 200
+    assert_refused(http.get("/sse?prompt=a", headers=elsewhere), 401, "unauthorized")
 
 
 # Headers

@@ -10,7 +10,7 @@ official SDKs fail (openai-python decodes its missing data as JSON).
 
 import json
 import re
-from typing import Any
+from typing import Any, get_args
 
 from fastapi.sse import format_sse_event
 
@@ -35,6 +35,10 @@ STREAM_ID = r"[A-Za-z0-9_-]{32}"
 
 # WHATWG HTML 9.2.3: the header is sent as it is, without a preflight up to 128 such bytes.
 _EVENT_ID = re.compile(rf"({STREAM_ID}):(0|[1-9][0-9]{{0,17}})")
+
+# As OpenAPI shows it.
+EVENT_ID = f"^{_EVENT_ID.pattern}$"
+KINDS = [kind.kind for kind in get_args(Payload)]
 
 
 def frame(record: Record) -> bytes:

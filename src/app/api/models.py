@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, JsonValue, model_validator
 
 from app.access.gate import Mode
 from app.generation.transcript import Status
@@ -31,17 +31,40 @@ class _Strict(BaseModel):
         return value
 
 
+# What the validators below ask for, as far as a schema can say it.
+_NOT_EMPTY: dict[str, JsonValue] = {"pattern": r"\S"}
+_EITHER: dict[str, JsonValue] = {
+    "oneOf": [
+        {
+            "required": ["prompt"],
+            "properties": {"prompt": {"type": "string"}, "messages": {"type": "null"}},
+        },
+        {
+            "required": ["messages"],
+            "properties": {
+                "prompt": {"type": "null"},
+                "messages": {"type": "array", "minItems": 1},
+            },
+        },
+    ]
+}
+
+
 class MessageBody(_Strict):
     """One turn of a conversation."""
 
     role: Literal["user", "assistant"]
-    content: str
+    content: str = Field(json_schema_extra=_NOT_EMPTY)
 
 
 class CreateStream(_Strict):
     """What to answer: a prompt, or a conversation whose last turn is the user's."""
 
-    prompt: str | None = Field(None, description="Short for one user message.")
+    model_config = ConfigDict(json_schema_extra=_EITHER)
+
+    prompt: str | None = Field(
+        None, description="Short for one user message.", json_schema_extra=_NOT_EMPTY
+    )
     messages: Annotated[list[MessageBody], FailFast(), Field(max_length=1000)] | None = None
     system: str | None = Field(None, description="Instructions to the model.")
     stop: StopSequences | None = None
@@ -142,6 +165,6 @@ class Health(BaseModel):
     """The application answers; the log and the provider are not asked."""
 
     status: Literal["ok"]
-    provider: str
-    models: list[str]
     access: Mode
+    provider: str | None = Field(default=None, description="Told to who may create streams.")
+    models: list[str] | None = Field(default=None, description="Told to who may create streams.")

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import JsonValue
 
 from app.access.gate import Credentials, Gate
 from app.api import bodies, frames
@@ -26,7 +27,14 @@ from app.api.models import (
 )
 from app.api.responses import ReadingResponse, come_back, come_back_later, window
 from app.event_log.records import Done, Failed
-from app.exceptions import LimitExceeded, LogUnavailable, SecretUnavailable, StreamNotFound
+from app.exceptions import (
+    AccessError,
+    LimitExceeded,
+    LogUnavailable,
+    SecretError,
+    SecretUnavailable,
+    StreamNotFound,
+)
 from app.generation.streams import Streams, Window
 from app.generation.transcript import Transcript, status
 from app.providers.base import Message, Provider
@@ -47,6 +55,7 @@ def _refusals(*statuses: int) -> Refusals:
     texts = {
         400: "The cursor is malformed, of another stream, or beyond the end.",
         401: "There is no API token, or none that is known, nor this stream's token.",
+        403: "A page of another site asks, which ALLOWED_ORIGINS does not name.",
         404: "There is no such stream, or it has expired, or it is somebody else's.",
         413: "The prompt is too long, or the body too large.",
         422: "The request is invalid, or more than a day's limit, or its Idempotency-Key came with "
@@ -64,13 +73,23 @@ def _refusals(*statuses: int) -> Refusals:
     }
 
 
+# FastAPI's own form for events: `itemSchema` is OpenAPI's from 3.2 on.
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": frames.KINDS},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "id": {"type": "string", "pattern": frames.EVENT_ID},
+        "retry": {"type": "integer", "minimum": 0},
+    },
+}
 _EVENTS: dict[str, Any] = {
     "description": (
         "Server-Sent Events: `start`, `claim`, `thinking`, `answer`, `heartbeat`, `handoff`, and "
         "one of `done`, `error`, `cancelled` at the end. A response that ends without one of "
         "those three is to be continued: connect again with the last id."
     ),
-    "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    "content": {"text/event-stream": {"itemSchema": _EVENT}},
 }
 
 
@@ -133,11 +152,36 @@ async def _creator(served: ServedDep, bearer: Bearer) -> str:
     return await served.gate.creator(Credentials(bearer.credentials if bearer else None))
 
 
+async def _of_no_other_site(request: Request, served: ServedDep) -> None:
+    """Refuse a page of another site where it needs no token.
+
+    A page can have any address fetched, as an image say, and where all may create streams this
+    one costs money. A client that is no browser, or an old one, does not say where it comes from.
+    """
+    headers, allowed = request.headers, served.settings.allowed_origins
+    if (
+        served.gate.mode == "open"
+        and headers.get("sec-fetch-site") == "cross-site"
+        and headers.get("origin") not in allowed
+    ):
+        raise RequestRefused(
+            403,
+            "cross_site",
+            "A page of another site may create no stream here: name its origin in "
+            "ALLOWED_ORIGINS, and use an EventSource or fetch(), which tell it.",
+        )
+
+
 async def _admit_creator(request: Request) -> None:
     await _creator(await _served(request), await _bearer(request))
 
 
-async def _stream_id(stream_id: Annotated[str, Path(description="A stream's id.")]) -> str:
+async def _stream_id(
+    stream_id: Annotated[
+        str,
+        Path(description="A stream's id.", json_schema_extra={"pattern": f"^{frames.STREAM_ID}$"}),
+    ],
+) -> str:
     # There is more in the table than streams.
     if not re.fullmatch(frames.STREAM_ID, stream_id):
         raise StreamNotFound
@@ -153,7 +197,12 @@ IdempotencyKey = Annotated[
         description="Makes creating repeatable: the same key gives the same stream. A UUID.",
     ),
 ]
-LastEventId = Annotated[str | None, Header(description="The id of the last event received.")]
+# Told, not enforced here: what is wrong with a cursor is answered 400, with a message of its own.
+_CURSOR: dict[str, JsonValue] = {"pattern": frames.EVENT_ID}
+LastEventId = Annotated[
+    str | None,
+    Header(description="The id of the last event received.", json_schema_extra=_CURSOR),
+]
 
 
 creating = APIRouter(route_class=bodies.bounded(_admit_creator))
@@ -215,7 +264,11 @@ async def read_events(
     last_event_id: LastEventId = None,
     last_event_id_query: Annotated[
         str | None,
-        Query(alias="last_event_id", description="For those who cannot set the header."),
+        Query(
+            alias="last_event_id",
+            description="For those who cannot set the header.",
+            json_schema_extra=_CURSOR,
+        ),
     ] = None,
 ) -> Response:
     """Send what follows the last event received, then whatever comes, up to the end."""
@@ -251,12 +304,15 @@ async def cancel_stream(stream_id: StreamId, served: ServedDep, shown: ShownDep)
     responses={
         200: _EVENTS,
         204: {"description": "Everything has been delivered; an EventSource stops here."},
-        **_refusals(400, 401, 404, 413, 422),
+        **_refusals(400, 401, 403, 404, 413, 422),
     },
     summary="Create and read in one",
+    dependencies=[Depends(_of_no_other_site)],
 )
 async def create_and_read(
-    prompt: Annotated[str, Query(description="What to answer.")],
+    prompt: Annotated[
+        str, Query(description="What to answer.", json_schema_extra={"pattern": r"\S"})
+    ],
     served: ServedDep,
     shown: ShownDep,
     last_event_id: LastEventId = None,
@@ -300,16 +356,21 @@ async def create_and_read(
     return ReadingResponse(reading, served.window, served.settings)
 
 
-@router.get("/healthz", summary="Be alive")
-async def healthz(request: Request) -> Health:
-    """Answer without asking the log or the provider."""
-    state = request.state
-    return Health(
-        status="ok",
-        provider=state.settings.provider,
-        models=list(state.provider.models),
-        access=state.gate.mode,
-    )
+@router.get(
+    "/healthz",
+    response_model_exclude_none=True,
+    openapi_extra={"security": [{}]},
+    summary="Be alive",
+)
+async def healthz(served: ServedDep, bearer: Bearer) -> Health:
+    """Answer without asking the log or the provider; tell strangers nothing else."""
+    alive = Health(status="ok", access=served.gate.mode)
+    try:
+        await _creator(served, bearer)
+    except (AccessError, SecretError):
+        return alive
+    models = list(served.provider.models)
+    return alive.model_copy(update={"provider": served.settings.provider, "models": models})
 
 
 async def _resume(

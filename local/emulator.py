@@ -4,7 +4,7 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -26,13 +26,17 @@ from local.watchdog import Watchdog
 
 @dataclass(frozen=True)
 class Running:
-    """Where a running emulator can be reached."""
+    """Where a running emulator can be reached.
+
+    `warm_up` starts a sandbox before the first request, and raises CannotStart if it does not.
+    """
 
     url: str
     control_url: str
     dynamodb_url: str
     table_name: str
     provider: Choice
+    warm_up: Callable[[], Awaitable[None]]
 
 
 @asynccontextmanager
@@ -59,7 +63,14 @@ async def serve(options: Options, log: Log = terminal) -> AsyncIterator[Running]
                 url = _url(listener)
                 names = (options.host, listener.getsockname()[0])
                 async with listen(listener, _refusing_others(_routes(pool), url, names)):
-                    yield Running(url, f"{url}{PREFIX}", dynamodb_url, table.name, provider)
+                    yield Running(
+                        url,
+                        f"{url}{PREFIX}",
+                        dynamodb_url,
+                        table.name,
+                        provider,
+                        pool.warm_up,
+                    )
             finally:
                 await pool.close()
 

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import tomllib
 from itertools import product
 from pathlib import Path
 
@@ -35,6 +36,16 @@ class ManagedPolicies:
 template = yaml_parse(sys.stdin.read())
 template["Resources"]["StreamFunction"]["Properties"]["CodeUri"] = "s3://bucket/key"
 print(json.dumps(transform(template, {}, ManagedPolicies())))
+"""
+
+# For each function, each door in the words of `sam deploy --guided`, and if it has authentication.
+DOORS = """
+import json
+from samcli.commands.deploy.auth_utils import auth_per_resource
+from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
+
+stacks, _ = SamLocalStackProvider.get_stacks("template.yaml")
+print(json.dumps(auth_per_resource(stacks)))
 """
 
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:model-key-AbCdEf"
@@ -102,6 +113,16 @@ def test_whatever_is_chosen_nothing_refers_to_what_is_not_there(
 
         assert not deployed.dangling()
         assert not deployed.refusals()
+
+
+def test_a_guided_deployment_asks_nothing_that_enter_does_not_answer_well() -> None:
+    """It asks of every door that it takes for open if that is okay, and Enter means no."""
+    doors = json.loads(run(SAM / "python", "-c", DOORS))
+    settings = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]["deploy"]
+
+    assert [door for door, has_authentication in doors if not has_authentication] == []
+    # SAM CLI asks about a changeset by a question to which Enter means no, too.
+    assert settings["parameters"]["confirm_changeset"] is False
 
 
 # The two front doors

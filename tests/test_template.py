@@ -17,6 +17,7 @@ import pytest
 from app.access.api_tokens import ApiTokens
 from app.generation import metrics
 from app.settings import Limits, Settings
+from app.table import UNDER_SAM_LOCAL
 from tests.stack import Stack, graphed, values_of
 
 ROOT = Path(__file__).parents[1]
@@ -184,6 +185,11 @@ def test_every_variable_is_one_that_the_code_reads(stack: Stack) -> None:
     unread = {name for name in names if not re.search(rf"\b{name}\b", source)}
 
     assert unread <= {"AWS_LAMBDA_EXEC_WRAPPER", "POWERTOOLS_SERVICE_NAME"}
+
+
+def test_sam_local_is_recognised_by_the_name_that_it_gives_the_table(stack: Stack) -> None:
+    """SAM CLI takes a resource's logical id for what `Ref` is deployed as."""
+    assert stack.variables["TABLE_NAME"] == {"Ref": UNDER_SAM_LOCAL}
 
 
 def settings_of(stack: Stack) -> Settings:

@@ -5,28 +5,33 @@ import signal
 import sys
 
 from local.emulator import Running, serve
-from local.exceptions import CannotStart
+from local.exceptions import CannotStart, SettingRefused
+from local.log import HeldBack, terminal
 from local.options import Options, parse
 
 
 def main() -> int:
     """Run, and give the process's exit status."""
-    options = parse()
+    options, log = parse(), HeldBack(terminal)
     try:
-        asyncio.run(run(options))
+        asyncio.run(run(options, log))
     except CannotStart as error:
+        if not isinstance(error, SettingRefused):
+            log.release()
         print(f"python -m local: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-async def run(options: Options) -> None:
-    """Run until a signal asks for the end."""
+async def run(options: Options, log: HeldBack) -> None:
+    """Run until a signal asks for the end; what is logged comes behind the summary."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with serve(options) as running:
+    async with serve(options, log) as running:
+        await running.warm_up()
         print(summary(options, running), flush=True)
+        log.release()
         await stop.wait()
 
 

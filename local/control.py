@@ -1,4 +1,8 @@
-"""What a person may do to sandboxes and connections: a page and its API under `/_local`."""
+"""What a person may do to sandboxes and connections: a page and its API under `/_local`.
+
+It is for its own page and for programs. A page of another site must not press its buttons, so the
+API refuses requests of other origins, and no page may show this one in a frame.
+"""
 
 import time
 from http import HTTPStatus
@@ -13,6 +17,13 @@ from local.sandbox import Sandbox, State
 
 PREFIX = "/_local"
 PAGE = Path(__file__).with_name("control.html")
+PAGE_HEADERS = (
+    ("cache-control", "no-store"),
+    ("content-security-policy", "frame-ancestors 'none'"),
+    ("x-frame-options", "DENY"),
+)
+# What browsers say of a request of the same page, and of an address that a person has typed.
+OWN_SITES = frozenset({"same-origin", "none"})
 
 
 def is_control(path: str) -> bool:
@@ -30,9 +41,11 @@ class Control:
         """Answer one request."""
         path = request.path.removeprefix(PREFIX).strip("/")
         if request.method == "GET" and not path:
-            await connection.respond(HTTPStatus.OK, "text/html; charset=utf-8", PAGE.read_bytes())
+            page = PAGE.read_bytes()
+            await connection.respond(HTTPStatus.OK, "text/html; charset=utf-8", page, PAGE_HEADERS)
             return
         try:
+            _refuse_foreign(request)
             await connection.respond_json(HTTPStatus.OK, self._answer(request.method, path))
         except Refused as refusal:
             error = {"code": refusal.error_type, "message": str(refusal)}
@@ -77,6 +90,25 @@ class Control:
                 raise Refused(HTTPStatus.CONFLICT, "client_gone", "its client has left already")
         message = f"no invocation {request_id} is under way"
         raise Refused(HTTPStatus.NOT_FOUND, "unknown_invocation", message)
+
+
+def _refuse_foreign(request: Request) -> None:
+    """Refuse what a page of another origin has sent."""
+    if _is_foreign(request):
+        message = f"pages of another origin may not use this: open {PREFIX} itself"
+        raise Refused(HTTPStatus.FORBIDDEN, "foreign_origin", message)
+
+
+def _is_foreign(request: Request) -> bool:
+    """Tell if a page of another origin has sent this.
+
+    Browsers say so in `Sec-Fetch-Site`, but only to loopback and over TLS; else `Origin` names the
+    page. A program sends neither.
+    """
+    if site := request.header("sec-fetch-site"):
+        return site not in OWN_SITES
+    origin = request.header("origin")
+    return bool(origin) and origin != f"http://{request.header('host')}"
 
 
 def _sandbox(sandbox: Sandbox) -> dict[str, Any]:

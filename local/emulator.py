@@ -4,15 +4,17 @@ import asyncio
 import errno
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext
 from dataclasses import dataclass
+from http import HTTPStatus
 from ipaddress import IPv4Address
 
 from local.control import PREFIX, Control, is_control
 from local.dynamodb import create_table, moto
 from local.exceptions import CannotStart
 from local.function_url import FunctionUrl
+from local.hosts import is_ours
 from local.http1 import Connection, Handler, Request, listen
 from local.log import Log, terminal
 from local.options import Options
@@ -24,13 +26,17 @@ from local.watchdog import Watchdog
 
 @dataclass(frozen=True)
 class Running:
-    """Where a running emulator can be reached."""
+    """Where a running emulator can be reached.
+
+    `warm_up` starts a sandbox before the first request, and raises CannotStart if it does not.
+    """
 
     url: str
     control_url: str
     dynamodb_url: str
     table_name: str
     provider: Choice
+    warm_up: Callable[[], Awaitable[None]]
 
 
 @asynccontextmanager
@@ -54,9 +60,17 @@ async def serve(options: Options, log: Log = terminal) -> AsyncIterator[Running]
             }
             pool = Pool(options, backend, watchdog, log)
             try:
-                async with listen(listener, _routes(pool)):
-                    url = _url(listener)
-                    yield Running(url, f"{url}{PREFIX}", dynamodb_url, table.name, provider)
+                url = _url(listener)
+                names = (options.host, listener.getsockname()[0])
+                async with listen(listener, _refusing_others(_routes(pool), url, names)):
+                    yield Running(
+                        url,
+                        f"{url}{PREFIX}",
+                        dynamodb_url,
+                        table.name,
+                        provider,
+                        pool.warm_up,
+                    )
             finally:
                 await pool.close()
 
@@ -69,6 +83,20 @@ def _routes(pool: Pool) -> Handler:
         await handle(connection, request)
 
     return route
+
+
+def _refusing_others(handle: Handler, url: str, names: tuple[str, ...]) -> Handler:
+    """Answer only requests under a name of this machine; the rest learn its URL."""
+    message = f"this answers only under the names of this machine: open {url}/"
+    refusal = {"error": {"code": "foreign_host", "message": message}}
+
+    async def refuse_or_handle(connection: Connection, request: Request) -> None:
+        if is_ours(request.header("host"), *names):
+            await handle(connection, request)
+        else:
+            await connection.respond_json(HTTPStatus.MISDIRECTED_REQUEST, refusal)
+
+    return refuse_or_handle
 
 
 def _check_bootstrap(options: Options) -> None:

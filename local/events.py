@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
 
+from local.hosts import split_host
 from local.http1 import Request
 
 ACCOUNT = "anonymous"
@@ -71,7 +72,7 @@ def _headers(request: Request, trace_id: str) -> dict[str, str]:
     added = {
         "x-amzn-trace-id": trace_id,
         "x-forwarded-for": request.peer,
-        "x-forwarded-port": request.header("host").partition(":")[2] or "80",
+        "x-forwarded-port": split_host(request.header("host"))[1] or "80",
         "x-forwarded-proto": "http",
     }
     return headers | ({"cookie": cookies} if cookies else {}) | added

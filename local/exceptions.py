@@ -5,6 +5,10 @@ class CannotStart(Exception):
     """Raised when the emulator cannot run; the message says what to do about it."""
 
 
+class SettingRefused(CannotStart):
+    """Raised when the function refuses a setting; the message, its own, needs no traceback."""
+
+
 class Throttled(Exception):
     """Raised when as many invocations are under way as the concurrency limit allows."""
 

@@ -73,6 +73,8 @@ class Connection:
 
     async def next_request(self) -> Request | None:
         """Wait for the next request; None when the peer has closed."""
+        # The answer to a request that cannot be read is none to the request before it.
+        self._method = ""
         while (event := self._http.next_event()) is h11.NEED_DATA:
             await self._read()
         if not isinstance(event, h11.Request):
@@ -152,10 +154,12 @@ class Connection:
     async def end(self) -> None:
         await self._send(h11.EndOfMessage())
 
-    async def respond(self, status: int, content_type: str, body: bytes) -> None:
+    async def respond(
+        self, status: int, content_type: str, body: bytes, headers: HeaderList = ()
+    ) -> None:
         """Send a whole response."""
-        length = str(len(body))
-        await self.begin(status, [("content-type", content_type), ("content-length", length)])
+        framing = (("content-type", content_type), ("content-length", str(len(body))))
+        await self.begin(status, [*framing, *headers])
         await self.send(body)
         await self.end()
 

@@ -20,6 +20,26 @@ def named(log: Log, name: str) -> Log:
     return put
 
 
+class HeldBack:
+    """A log that keeps its lines until it is released, and then passes them on."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._kept: list[str] | None = []
+
+    def __call__(self, line: str) -> None:
+        if self._kept is None:
+            self._log(line)
+        else:
+            self._kept.append(line)
+
+    def release(self) -> None:
+        """Pass on what was kept, and from now on every line as it comes."""
+        kept, self._kept = self._kept or [], None
+        for line in kept:
+            self._log(line)
+
+
 def terminal(line: str) -> None:
     """Print a line at once; on a terminal its name is coloured, each sandbox's in its own way."""
     name, bar, text = line.partition(" | ")

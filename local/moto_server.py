@@ -9,6 +9,7 @@ It differs from `moto_server` in what an event log needs.
 3. DynamoDB alone. Not asking which service a request means takes a third off every call.
 4. Items are answered as they are stored. moto finds out anew what each of their attributes is,
    which takes most of a second for a page of 500 and makes the log's reads time out.
+5. Not for web pages. moto lets pages of every site call it, and answers under every name.
 """
 
 import copy
@@ -17,14 +18,18 @@ import logging
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from http import HTTPStatus
 from threading import Lock
 from typing import Any
 
 from moto.core.serialize import BaseJSONSerializer
 from moto.dynamodb.models.dynamo_type import DynamoType
 from moto.dynamodb.models.table import Table
-from moto.moto_server.werkzeug_app import create_backend_app
+from moto.moto_server import werkzeug_app
 from werkzeug.serving import make_server
+
+from local.containers import AROUND
+from local.hosts import is_ours
 
 LOOPBACK = "127.0.0.1"
 
@@ -69,6 +74,22 @@ class OneAtATime:
             return list(self._application(environ, start_response))
 
 
+class UnderItsNames:
+    """A WSGI application that answers only under this machine's names, and under these."""
+
+    def __init__(self, application: Callable[..., Iterable[bytes]], *names: str) -> None:
+        self._application = application
+        self._names = names
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer one request."""
+        if is_ours(environ.get("HTTP_HOST", ""), *self._names):
+            return self._application(environ, start_response)
+        status = HTTPStatus.MISDIRECTED_REQUEST
+        start_response(f"{status.value} {status.phrase}", [("Content-Length", "0")])
+        return []
+
+
 serialize_structure = BaseJSONSerializer._serialize_type_structure  # noqa: SLF001
 
 
@@ -87,7 +108,9 @@ def main(address: str = LOOPBACK) -> None:
     BaseJSONSerializer._serialize_type_structure = serialize_as_stored  # type: ignore[assignment,method-assign]  # noqa: SLF001
     Table.query = query_partition  # type: ignore[assignment,method-assign]
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    application = OneAtATime(create_backend_app("dynamodb"))
+    werkzeug_app.DISABLE_GLOBAL_CORS = True  # type: ignore[attr-defined]
+    backend = OneAtATime(werkzeug_app.create_backend_app("dynamodb"))
+    application = UnderItsNames(backend, address, AROUND)
     # Threads, because clients keep their connections open between requests.
     server = make_server(address, 0, application, threaded=True)
     print(f"http://{address}:{server.server_port}", flush=True)

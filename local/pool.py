@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import count
 
 from local.environment import FUNCTION_ARN, sandbox_environment
-from local.exceptions import Throttled
+from local.exceptions import CannotStart, SettingRefused, Throttled
 from local.http1 import listen
 from local.invocation import Invocation
 from local.log import Log
@@ -23,6 +23,9 @@ from local.watchdog import Watchdog
 LOOPBACK = "127.0.0.1"
 # Enough for a person to see what became of the sandbox they have just killed.
 REMEMBERED_DEAD = 3
+START_LIMIT = 30.0
+# What the function's own checks of its settings raise.
+SETTING = "Function.ValueError"
 # A client's way to AWS and back takes about as long.
 TURNAROUND = 0.1
 
@@ -58,6 +61,23 @@ class Pool:
                 sandbox.retire()
         chosen = self._warm() or await self._soon_warm() or self._cold_start(source)
         chosen.assign(invocation)
+
+    async def warm_up(self) -> None:
+        """Start a sandbox before it is needed, to see that the function starts.
+
+        Raises:
+            CannotStart: it does not; the message says why.
+        """
+        sandbox = self._cold_start(fingerprint(self._options.task_root))
+        try:
+            async with asyncio.timeout(START_LIMIT):
+                await sandbox.init_over.wait()
+        except TimeoutError:
+            message = f"the function has not asked for work within {START_LIMIT:.0f} s"
+            raise CannotStart(message) from None
+        if failure := sandbox.init_failure:
+            refusal = SettingRefused if failure.error_type == SETTING else CannotStart
+            raise refusal(f"the function does not start: {failure}")
 
     async def close(self) -> None:
         """Kill every sandbox, and wait until all are gone."""

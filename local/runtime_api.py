@@ -115,8 +115,9 @@ class RuntimeApi:
 
     async def _init_error(self, connection: Connection, request: Request) -> None:
         error_type = request.header(ERROR_TYPE, "Runtime.Unknown")
-        self._log(f"Error: {error_type}: {_error_message(await connection.receive_all())}")
-        self._sandbox.fail_init(error_type)
+        message = _error_message(await connection.receive_all())
+        self._log(f"Error: {error_type}: {message}")
+        self._sandbox.fail_init(error_type, message)
 
     def _fail(self, flight: Flight, error_type: str, message: str) -> None:
         self._log(f"RequestId: {flight.request_id} Error: {error_type}: {message}")

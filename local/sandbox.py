@@ -13,7 +13,7 @@ from enum import StrEnum
 from http import HTTPStatus
 
 from local import reports
-from local.exceptions import Refused
+from local.exceptions import FunctionError, Refused
 from local.flight import Flight
 from local.invocation import Invocation
 from local.log import Log, named
@@ -67,6 +67,8 @@ class Sandbox:
         self._one_at_a_time = options.concurrency == 1
         self._process: Process | None = None
         self._init_seconds: float | None = None
+        self.init_over = asyncio.Event()
+        self.init_failure: FunctionError | None = None
         self._reported = False
         self._flights: dict[str, Flight] = {}
         self._undelivered: asyncio.Queue[Flight] = asyncio.Queue()
@@ -123,7 +125,7 @@ class Sandbox:
             self._dead = True
             self._log(f"Error: Runtime exited: {reason}\tRuntime.ExitError")
             if self._init_seconds is None:
-                self._report_init("Runtime.ExitError")
+                self._fail_init("Runtime.ExitError", f"Runtime exited: {reason}")
         self._settle()
         for flight in self._flights.values():
             if not flight.claimed:
@@ -164,6 +166,7 @@ class Sandbox:
         """
         if self._init_seconds is None:
             self._init_seconds = time.monotonic() - self.created_at
+            self.init_over.set()
         if self._one_at_a_time:
             self._close_answered()
         self._settle()
@@ -207,7 +210,7 @@ class Sandbox:
         else:
             self.complete(flight, TRUNCATED)
 
-    def fail_init(self, error_type: str) -> None:
+    def fail_init(self, error_type: str, message: str) -> None:
         """Note that the runtime could not start.
 
         Raises:
@@ -215,7 +218,7 @@ class Sandbox:
         """
         if self._init_seconds is not None:
             raise Refused(HTTPStatus.FORBIDDEN, "InvalidStateTransition", "init is over")
-        self._report_init(error_type)
+        self._fail_init(error_type, message)
         self.kill()
 
     def _close_answered(self) -> None:
@@ -248,7 +251,7 @@ class Sandbox:
         seconds = self._options.timeout
         self._log(f"{flight.request_id} Task timed out after {seconds:.2f} seconds")
         if self._init_seconds is None:
-            self._report_init(reports.TIMEOUT)
+            self._fail_init(reports.TIMEOUT, "it took too long")
         if self._one_at_a_time or self._init_seconds is None:
             self.kill()
         else:
@@ -256,8 +259,10 @@ class Sandbox:
             self._close(flight)
             self._settle()
 
-    def _report_init(self, failure: str) -> None:
-        self._log(reports.init_report(time.monotonic() - self.created_at, failure))
+    def _fail_init(self, error_type: str, message: str) -> None:
+        self._log(reports.init_report(time.monotonic() - self.created_at, error_type))
+        self.init_failure = FunctionError(error_type, message)
+        self.init_over.set()
 
     # What a person or the pool does to it
 

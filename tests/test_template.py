@@ -8,6 +8,7 @@ import json
 import os
 import re
 import subprocess
+import tomllib
 from itertools import product
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from app.access.api_tokens import ApiTokens
 from app.generation import metrics
 from app.settings import Limits, Settings
+from app.table import UNDER_SAM_LOCAL
 from tests.stack import Stack, graphed, values_of
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +37,16 @@ class ManagedPolicies:
 template = yaml_parse(sys.stdin.read())
 template["Resources"]["StreamFunction"]["Properties"]["CodeUri"] = "s3://bucket/key"
 print(json.dumps(transform(template, {}, ManagedPolicies())))
+"""
+
+# For each function, each door in the words of `sam deploy --guided`, and if it has authentication.
+DOORS = """
+import json
+from samcli.commands.deploy.auth_utils import auth_per_resource
+from samcli.lib.providers.sam_stack_provider import SamLocalStackProvider
+
+stacks, _ = SamLocalStackProvider.get_stacks("template.yaml")
+print(json.dumps(auth_per_resource(stacks)))
 """
 
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:model-key-AbCdEf"
@@ -104,6 +116,16 @@ def test_whatever_is_chosen_nothing_refers_to_what_is_not_there(
         assert not deployed.refusals()
 
 
+def test_a_guided_deployment_asks_nothing_that_enter_does_not_answer_well() -> None:
+    """It asks of every door that it takes for open if that is okay, and Enter means no."""
+    doors = json.loads(run(SAM / "python", "-c", DOORS))
+    settings = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]["deploy"]
+
+    assert [door for door, has_authentication in doors if not has_authentication] == []
+    # SAM CLI asks about a changeset by a question to which Enter means no, too.
+    assert settings["parameters"]["confirm_changeset"] is False
+
+
 # The two front doors
 
 
@@ -163,6 +185,11 @@ def test_every_variable_is_one_that_the_code_reads(stack: Stack) -> None:
     unread = {name for name in names if not re.search(rf"\b{name}\b", source)}
 
     assert unread <= {"AWS_LAMBDA_EXEC_WRAPPER", "POWERTOOLS_SERVICE_NAME"}
+
+
+def test_sam_local_is_recognised_by_the_name_that_it_gives_the_table(stack: Stack) -> None:
+    """SAM CLI takes a resource's logical id for what `Ref` is deployed as."""
+    assert stack.variables["TABLE_NAME"] == {"Ref": UNDER_SAM_LOCAL}
 
 
 def settings_of(stack: Stack) -> Settings:
@@ -279,7 +306,11 @@ def test_it_may_append_to_and_read_its_table_and_change_only_its_counters(stack:
     assert log["Resource"] == counters["Resource"] == TABLE
     assert set(log["Action"]) == {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"}
     assert counters["Action"] == "dynamodb:UpdateItem"
-    assert counters["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": "limit:*"}}
+    # ForAllValues also holds of a request that names no key.
+    assert counters["Condition"] == {
+        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": "limit:*"},
+        "Null": {"dynamodb:LeadingKeys": "false"},
+    }
 
 
 def test_it_may_do_nothing_else_but_log_trace_and_read_its_tokens(stack: Stack) -> None:

@@ -4,6 +4,7 @@ StreamError
 ├── LogError                the event log
 │   ├── LogUnavailable      does not answer, or throttles: the same call may succeed later
 │   └── LogRefused          refuses: no table, no permission; trying again changes nothing
+│       └── NoTable         is not there: `sam local` makes no table
 ├── ProviderError           the model's side
 ├── SecretError             a secret cannot be had
 │   ├── SecretUnavailable   right now
@@ -42,6 +43,10 @@ class LogRefused(LogError):
     """Raised when the log refuses a request for good."""
 
     code = "log_refused"
+
+
+class NoTable(LogRefused):
+    """Raised under `sam local` where nothing says which table is to hold the log."""
 
 
 class ProviderError(StreamError):

@@ -7,7 +7,8 @@ function of 512 MB then has a third of one, and somebody waits for a token.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,7 +16,7 @@ import boto3
 from botocore import exceptions
 from botocore.config import Config
 
-from app.exceptions import LogRefused, LogUnavailable
+from app.exceptions import LogRefused, LogUnavailable, NoTable
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -29,6 +30,11 @@ T = TypeVar("T")
 _CONNECT_SECONDS = 1
 _READ_SECONDS = 1.5
 _ATTEMPTS = 2
+
+# What SAM CLI takes for the table's name: the logical id that template.yaml gives it.
+UNDER_SAM_LOCAL = "StreamTable"
+
+_ENDPOINTS = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
 
 _ENDING = "this process is about to end"
 
@@ -53,6 +59,7 @@ class Table:
         self.name = name
         self._threads = ThreadPoolExecutor(connections, thread_name_prefix="dynamodb")
         self._closed = False
+        self._missing = is_missing(name, os.environ)
         with _translated():
             self._client = _connect(connections, attempts=_ATTEMPTS)
             self._single_client = _connect(connections, attempts=1)
@@ -82,6 +89,8 @@ class Table:
 
         if self._closed:
             raise LogUnavailable(_ENDING)
+        if self._missing:
+            raise NoTable(f"nothing says where the table {self.name} is")
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, run)
         except asyncio.CancelledError:
@@ -89,6 +98,12 @@ class Table:
                 raise
             # `close` has cancelled what had no thread yet, and not the task that waits for it.
             raise LogUnavailable(_ENDING) from None
+
+
+def is_missing(name: str, environ: Mapping[str, str]) -> bool:
+    """Tell if this runs under `sam local` without a table, which SAM CLI does not make."""
+    on_its_own = "AWS_SAM_LOCAL" in environ and not any(map(environ.get, _ENDPOINTS))
+    return on_its_own and name == UNDER_SAM_LOCAL
 
 
 def key(partition: str, seq: int) -> "Key":

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from local.options import PROJECT, parse
+from tests.local.conftest import Gate
 from tests.local.processes import PATIENCE, descendants, until_gone
 from tests.ports import refusing_port
 
@@ -110,6 +111,53 @@ def test_a_dynamodb_that_is_not_there_is_named(task_root: Path) -> None:
         url = f"http://127.0.0.1:{port}"
         said = complaint("--port", "0", "--task-root", str(task_root), "--dynamodb-url", url)
     assert f"the table StreamTable cannot be made at {url}" in said
+
+
+def test_a_setting_that_the_function_refuses_is_one_line_at_the_start() -> None:
+    """Not an Internal Server Error of the page, whose reason is lines above in the terminal."""
+    short = 'API_TOKENS={"default":"too-short"}'
+    assert complaint("--port", "0", "--provider", "demo", "--env", short) == (
+        "python -m local: the function does not start: a token of default in API_TOKENS is too "
+        "short: make one of at least 32 characters with `openssl rand -hex 32`\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("init", "reason"), [("error", "no module"), ("exit", "Runtime exited: exit status 4")]
+)
+async def test_a_function_that_cannot_start_is_told_with_all_it_said(
+    task_root: Path, dynamodb_url: str, init: str, reason: str
+) -> None:
+    gate = Gate()
+    async with gate.open():
+        arguments = ["--task-root", str(task_root), "--dynamodb-url", dynamodb_url]
+        env = ["--env", f"INIT={init}", "--env", f"GATE={gate.address}"]
+        process = await asyncio.create_subprocess_exec(
+            *COMMAND,
+            *arguments,
+            *env,
+            cwd=PROJECT,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(PATIENCE):
+            said, complaint = await process.communicate()
+    assert process.returncode == 1
+    assert complaint.decode() == f"python -m local: the function does not start: {reason}\n"
+    assert b"sandbox-1 | INIT_REPORT" in said
+
+
+async def test_the_first_request_meets_a_sandbox_that_has_started(
+    task_root: Path, dynamodb_url: str
+) -> None:
+    arguments = ["--task-root", str(task_root), "--dynamodb-url", dynamodb_url]
+    async with (
+        running(*arguments) as (_, url, _),
+        httpx.AsyncClient(timeout=PATIENCE, trust_env=False) as client,
+    ):
+        (sandbox,) = (await client.get(f"{url}_local/sandboxes")).json()
+        assert sandbox["state"] == "idle"
+        assert (await client.get(f"{url}pid")).json() == sandbox["pid"]
 
 
 def test_variables_may_be_given_more_than_once() -> None:

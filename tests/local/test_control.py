@@ -139,3 +139,67 @@ async def test_the_page_is_served_and_the_function_never_sees_its_paths(emulate:
         assert "https://" not in page.text
         assert await emulated.sandboxes() == []
         assert (await emulated.client.get("/_localhost")).status_code == 502
+
+
+async def test_a_name_that_was_made_to_mean_this_machine_is_not_served(emulate: Emulate) -> None:
+    async with emulate() as emulated:
+        for path in ("/_local", "/_local/sandboxes", "/pid"):
+            refused = await emulated.client.get(path, headers={"host": "attacker.example:3000"})
+            assert refused.status_code == 421
+            assert refused.json()["error"]["code"] == "foreign_host"
+            assert emulated.running.url in refused.json()["error"]["message"]
+        assert await emulated.sandboxes() == []
+        for host in ("localhost:3000", "127.0.0.1", "[::1]:3000"):
+            assert (await emulated.client.get("/pid", headers={"host": host})).status_code == 200
+
+
+FOREIGN = [
+    {"sec-fetch-site": "cross-site"},
+    {"sec-fetch-site": "same-site"},
+    {"origin": "http://attacker.example"},
+    {"origin": "http://localhost:1"},
+    {"origin": "null"},
+    {"origin": "http://127.0.0.1:1", "sec-fetch-site": "cross-site"},
+]
+
+
+@pytest.mark.parametrize("headers", FOREIGN)
+async def test_a_page_of_another_origin_controls_and_sees_nothing(
+    emulate: Emulate, headers: dict[str, str]
+) -> None:
+    async with emulate() as emulated:
+        pid = await emulated.pid()
+        kill = await emulated.client.post("/_local/sandboxes/sandbox-1/kill", headers=headers)
+        look = await emulated.client.get("/_local/sandboxes", headers=headers)
+        assert (kill.status_code, look.status_code) == (403, 403)
+        assert kill.json()["error"]["code"] == "foreign_origin"
+        assert "access-control-allow-origin" not in kill.headers
+        assert await emulated.pid() == pid
+
+
+async def test_the_pages_own_requests_are_served(emulate: Emulate) -> None:
+    async with emulate() as emulated:
+        await emulated.pid()
+        url = emulated.running.url
+        for headers in (
+            {"origin": url},
+            {"origin": url, "sec-fetch-site": "same-origin"},
+            {"sec-fetch-site": "none"},
+        ):
+            seen = await emulated.client.get("/_local/sandboxes", headers=headers)
+            assert seen.status_code == 200
+            frozen = await emulated.client.post(
+                "/_local/sandboxes/sandbox-1/freeze", headers=headers
+            )
+            assert frozen.status_code == 200
+            assert (await emulated.act("thaw")).status_code == 200
+
+
+async def test_a_link_of_another_site_opens_the_control_page_but_no_frame_does(
+    emulate: Emulate,
+) -> None:
+    async with emulate() as emulated:
+        page = await emulated.client.get("/_local", headers={"sec-fetch-site": "cross-site"})
+    assert page.status_code == 200
+    assert page.headers["content-security-policy"] == "frame-ancestors 'none'"
+    assert page.headers["x-frame-options"] == "DENY"

@@ -80,6 +80,13 @@ def test_repeated_headers_are_joined_and_hop_by_hop_ones_left_out() -> None:
     assert "connection" not in event["headers"]
 
 
+@pytest.mark.parametrize(
+    ("host", "port"), [("localhost:3000", "3000"), ("localhost", "80"), ("[::1]:3000", "3000")]
+)
+def test_the_forwarded_port_is_the_hosts(host: str, port: str) -> None:
+    assert event_of(headers=(("host", host),))["headers"]["x-forwarded-port"] == port
+
+
 def test_cookies_are_listed_and_kept_in_the_headers() -> None:
     event = event_of(headers=(("cookie", "a=1; b=2"), ("cookie", "c=3")))
     assert event["cookies"] == ["a=1", "b=2", "c=3"]

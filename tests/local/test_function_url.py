@@ -8,6 +8,7 @@ import pytest
 
 from local.options import PROJECT
 from tests.local.conftest import Emulate
+from tests.local.processes import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -131,6 +132,25 @@ async def test_a_malformed_request_is_answered_400(emulate: Emulate) -> None:
         reader, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(b"GET / HTTP/1.1\r\nno colon\r\n\r\n")
         assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_a_malformed_request_after_a_head_is_answered_in_full(emulate: Emulate) -> None:
+    async with emulate() as emulated:
+        url = httpx.URL(emulated.running.url)
+        reader, writer = await asyncio.open_connection(url.host, url.port)
+        host = f"Host: {url.netloc.decode()}".encode()
+        writer.write(
+            b"HEAD /split HTTP/1.1\r\n%b\r\n\r\nG\xc9T / HTTP/1.1\r\n%b\r\n\r\n" % (host, host)
+        )
+        async with asyncio.timeout(PATIENCE):
+            first = await reader.readuntil(b"\r\n\r\n")
+            second, body = (await reader.read()).split(b"\r\n\r\n")
+        assert first.startswith(b"HTTP/1.1 200 ")
+        assert second.startswith(b"HTTP/1.1 400 ")
+        assert b"content-length: %d" % len(body) in second.lower()
+        assert body
         writer.close()
         await writer.wait_closed()
 

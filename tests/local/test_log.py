@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from local.log import named, terminal
+from local.log import HeldBack, named, terminal
 
 
 def test_every_line_of_a_record_bears_the_name() -> None:
@@ -25,3 +25,14 @@ def test_colours_are_for_terminals_only(
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     terminal("sandbox-1 | a | b")
     assert re.fullmatch("\x1b\\[\\d+msandbox-1 \\|\x1b\\[0m a \\| b\n", capsys.readouterr().out)
+
+
+def test_a_log_that_is_held_back_keeps_its_lines_in_order() -> None:
+    lines: list[str] = []
+    log = HeldBack(lines.append)
+    log("first")
+    log("second")
+    assert lines == []
+    log.release()
+    log("third")
+    assert lines == ["first", "second", "third"]

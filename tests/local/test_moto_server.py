@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import boto3
+import httpx
 import pytest
 
 from local import CannotStart, Options
@@ -91,6 +92,45 @@ def test_a_query_gives_its_partition_in_order_page_by_page(dynamodb_url: str) ->
     assert seqs(client, "mine", after=2, forward=False) == [10, 9, 3]
     assert seqs(client, "mine", after=10) == []
     assert seqs(client, "unknown", after=0) == []
+
+
+def test_a_page_of_another_site_cannot_call_it(dynamodb_url: str) -> None:
+    """A browser asks first if a page may send DynamoDB's headers, and is not told that it may."""
+    asked = {
+        "origin": "http://attacker.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "x-amz-target",
+    }
+    preflight = httpx.options(dynamodb_url, headers=asked)
+    call = httpx.post(
+        dynamodb_url, headers={**asked, "x-amz-target": "DynamoDB_20120810.ListTables"}
+    )
+    for answer in (preflight, call):
+        assert not [name for name in answer.headers if name.startswith("access-control-")]
+
+
+SCOPE = "a/20000101/us-east-1/dynamodb/aws4_request"
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("attacker.example:3000", 421),
+        ("", 421),
+        ("localhost:3000", 200),
+        ("host.docker.internal:3000", 200),
+    ],
+)
+def test_it_answers_only_under_the_names_of_its_machine(
+    dynamodb_url: str, host: str, status: int
+) -> None:
+    headers = {
+        "host": host,
+        "authorization": f"AWS4-HMAC-SHA256 Credential={SCOPE}, SignedHeaders=host, Signature=0",
+        "content-type": "application/x-amz-json-1.0",
+        "x-amz-target": "DynamoDB_20120810.ListTables",
+    }
+    assert httpx.post(dynamodb_url, headers=headers, json={}).status_code == status
 
 
 def test_the_table_is_made_with_its_ttl_and_making_it_again_is_no_error(dynamodb_url: str) -> None:

@@ -19,6 +19,7 @@ from app.exceptions import (
     LimitExceeded,
     LogError,
     LogUnavailable,
+    NoTable,
     RequestTooLarge,
     SecretError,
     SecretUnavailable,
@@ -168,6 +169,9 @@ async def _log_failed(_: Request, error: Exception) -> JSONResponse:
     if isinstance(error, LogUnavailable):
         message = "The event log does not answer right now. Send the same request again."
         return answer(503, error.code, message, {"Retry-After": "2"})
+    if isinstance(error, NoTable):
+        message = "There is no table here, for `sam local` makes none: use `make sam-local`."
+        return answer(500, error.code, message)
     message = "The event log is not set up: the operator finds the reason in the function's log."
     return answer(500, error.code, message)
 

@@ -166,7 +166,7 @@ class _Answer:
     def take(self, data: str) -> Iterator[Delta]:
         """Read one event; yield the text that is in it."""
         try:
-            event = _Event.model_validate_json(data)
+            event = _Event.model_validate(parsed(data))
         except ValidationError:
             # Without its cause: that quotes what was sent.
             raise failure("provider_garbled") from None

@@ -162,7 +162,10 @@ def finish_reason(said: str, meanings: Mapping[str, Ending]) -> FinishReason:
 
 
 def parsed(text: bytes | str) -> Any:
-    """The JSON of this text; None if it is none."""
+    """The JSON of this text; None if it is none.
+
+    By the standard library: pydantic's own parser refuses half a surrogate pair.
+    """
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -199,7 +199,7 @@ class _Answer:
         if data == _DONE:
             return
         try:
-            chunk = _Chunk.model_validate_json(data)
+            chunk = _Chunk.model_validate(parsed(data))
         except ValidationError:
             # Without its cause: that quotes what was sent.
             raise failure("provider_garbled") from None

@@ -21,6 +21,7 @@ from app.providers.continuation import (
     overlap,
     seamless,
     to_continue,
+    whole,
     without_overlap,
 )
 
@@ -182,3 +183,42 @@ async def test_some_repeated_paragraphs_are_trimmed_too() -> None:
     answer = " ".join(f"word{number}" for number in range(300))
 
     assert said(await trimmed(answer, answer[-1500:], " and more")) == " and more"
+
+
+async def unbroken(*deltas: Delta) -> list[Delta]:
+    async def source() -> AsyncGenerator[Delta]:
+        for delta in deltas:
+            yield delta
+
+    return [delta async for delta in whole(source())]
+
+
+@pytest.mark.parametrize("kind", [ThinkingDelta, AnswerDelta])
+@pytest.mark.parametrize(
+    ("pieces", "passed_on"),
+    [
+        (["a\ud83d", "\ude80b"], ["a", "🚀b"]),
+        (["\ud83d", "\ude80"], ["🚀"]),
+        (["a\ud83d", "\ude80\ud83c", "\udf89"], ["a", "🚀", "🎉"]),
+        (["a\ud83d", "b"], ["a", "\ud83db"]),
+        (["a", "\ude80b"], ["a", "\ude80b"]),
+        (["a\ud83d"], ["a", "\ud83d"]),
+    ],
+)
+async def test_a_character_cut_in_half_is_passed_on_when_it_is_whole(
+    kind: type[ThinkingDelta | AnswerDelta], pieces: list[str], passed_on: list[str]
+) -> None:
+    """A half that stays one passes as it is: the log keeps what the model sends."""
+    deltas: list[Delta] = [kind(piece) for piece in pieces]
+
+    assert await unbroken(*deltas, FINISH) == [*(kind(each) for each in passed_on), FINISH]
+
+
+async def test_halves_of_a_thought_and_of_an_answer_make_no_character() -> None:
+    halves: list[Delta] = [ThinkingDelta("\ud83d"), AnswerDelta("\ude80")]
+
+    assert await unbroken(*halves, FINISH) == [*halves, FINISH]
+
+
+async def test_half_a_character_in_front_of_a_failure_is_left_to_the_next_attempt() -> None:
+    assert await unbroken(AnswerDelta("a\ud83d")) == [AnswerDelta("a")]

@@ -159,6 +159,7 @@ class _Answer:
     """What has been learned of an answer beside its text."""
 
     reason: str = ""
+    answered: bool = False
     input_tokens: int | None = None
     output_tokens: int | None = None
     complete: bool = False
@@ -166,7 +167,7 @@ class _Answer:
     def take(self, data: str) -> Iterator[Delta]:
         """Read one event; yield the text that is in it."""
         try:
-            event = _Event.model_validate_json(data)
+            event = _Event.model_validate(parsed(data))
         except ValidationError:
             # Without its cause: that quotes what was sent.
             raise failure("provider_garbled") from None
@@ -174,13 +175,15 @@ class _Answer:
             case "message_start" if event.message is not None:
                 self._count(event.message.usage)
             case "content_block_start" if event.content_block is not None:
-                yield from _deltas(event.content_block)
+                yield from self._deltas(event.content_block)
             case "content_block_delta" if event.delta is not None:
-                yield from _deltas(event.delta)
+                yield from self._deltas(event.delta)
             case "message_delta":
                 self._count(event.usage)
                 if event.delta is not None and event.delta.stop_reason:
-                    self.reason = finish_reason(event.delta.stop_reason, _REASONS)
+                    self.reason = finish_reason(
+                        event.delta.stop_reason, _REASONS, answered=self.answered
+                    )
             case "message_stop":
                 if not self.reason:
                     raise failure("provider_cut")
@@ -189,6 +192,13 @@ class _Answer:
                 raise refusal(HTTPStatus.OK, parsed(data))
             case _:
                 pass  # Of no interest, or of a type to come.
+
+    def _deltas(self, text: _Text) -> Iterator[Delta]:
+        if text.thinking:
+            yield ThinkingDelta(text.thinking)
+        if text.text:
+            self.answered = True
+            yield AnswerDelta(text.text)
 
     def _count(self, usage: _Usage | None) -> None:
         """Note token counts: what comes later counts everything so far."""
@@ -202,10 +212,3 @@ class _Answer:
 
     def finish(self) -> Finish:
         return Finish(self.reason, self.input_tokens, self.output_tokens)
-
-
-def _deltas(text: _Text) -> Iterator[Delta]:
-    if text.thinking:
-        yield ThinkingDelta(text.thinking)
-    if text.text:
-        yield AnswerDelta(text.text)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from app.exceptions import ProviderError
 from app.log import logger
@@ -150,19 +150,26 @@ def refusal(status: int, said: Any) -> ProviderError:
     return failure(complaint.failure)
 
 
-def finish_reason(said: str, meanings: Mapping[str, Ending]) -> FinishReason:
-    """What it means that an answer ended for this reason; raises ProviderError if no good."""
-    # An end that is not known may well be an early one.
-    meaning = meanings.get(said, "provider_rejected")
+def finish_reason(said: str, meanings: Mapping[str, Ending], *, answered: bool) -> FinishReason:
+    """`stop` or `length`; raises ProviderError for a reason that means a failure.
+
+    A reason that `meanings` lacks ends an answer that has text: servers name their ends as they
+    like. Without text (`answered` is false) it is a failure.
+    """
+    meaning = meanings.get(said, "stop" if answered else "provider_rejected")
+    if said not in meanings or meaning not in get_args(FinishReason):
+        known = {"reason": said} if _WORD.fullmatch(said) else {}
+        logger.warning("the provider stopped", extra=known)
     if meaning == "stop" or meaning == "length":  # noqa: PLR1714 - mypy narrows this, not `in`
         return meaning
-    known = {"reason": said} if _WORD.fullmatch(said) else {}
-    logger.warning("the provider stopped", extra=known)
     raise failure(meaning)
 
 
 def parsed(text: bytes | str) -> Any:
-    """The JSON of this text; None if it is none."""
+    """The JSON of this text; None if it is none.
+
+    By the standard library: pydantic's own parser refuses half a surrogate pair.
+    """
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

@@ -9,7 +9,16 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
-from app.providers.base import AnswerDelta, Continuation, Delta, Message, Partial, Request
+from app.providers.base import (
+    AnswerDelta,
+    Continuation,
+    Delta,
+    Finish,
+    Message,
+    Partial,
+    Request,
+    ThinkingDelta,
+)
 from app.providers.deadlines import Deadlines, Watch
 
 # What a model repeats at a seam is a few words to some paragraphs. Less than the lower bound may
@@ -17,6 +26,8 @@ from app.providers.deadlines import Deadlines, Watch
 SHORTEST_OVERLAP = 12
 LONGEST_OVERLAP = 4_000
 _FEWEST_WORDS = 2
+
+_FIRST_HALVES = frozenset(map(chr, range(0xD800, 0xDC00)))
 
 _ASK = """
 
@@ -42,7 +53,7 @@ def asked_once(
     """What `ask` yields for the request that continues, watched over and without a seam."""
     answer, watch = continue_from.answer, Watch(deadlines)
     deltas = ask(to_continue(request, answer, how), watch)
-    return seamless(watch.over(deltas), answer, how)
+    return seamless(whole(watch.over(deltas)), answer, how)
 
 
 def to_continue(request: Request, answer: str, how: Continuation) -> Request:
@@ -66,6 +77,34 @@ def seamless(
     # A prefill is continued exactly: nothing of it comes again but the white space it was sent
     # without.
     return without_overlap(deltas, cut_off, shortest=1)
+
+
+async def whole(deltas: AsyncGenerator[Delta]) -> AsyncGenerator[Delta]:
+    """The deltas, with no character cut in half between two of them.
+
+    Servers in JavaScript cut between the halves of a surrogate pair, and a half has no form in
+    UTF-8. So the first half waits for the second. Where the answer fails in between, the half is
+    left out: the next attempt says the character again.
+    """
+    half: ThinkingDelta | AnswerDelta | None = None
+    async with aclosing(deltas):
+        async for each in deltas:
+            delta = each
+            if half is not None and type(delta) is type(half):
+                delta = replace(delta, text=_paired(half.text + delta.text))
+            elif half is not None:
+                yield half
+            half = None
+            if not isinstance(delta, Finish) and delta.text[-1:] in _FIRST_HALVES:
+                half = replace(delta, text=delta.text[-1])
+                delta = replace(delta, text=delta.text[:-1])
+                if not delta.text:
+                    continue
+            yield delta
+
+
+def _paired(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
 
 
 def asked_to_continue(request: Request, answer: str) -> Request:

@@ -46,6 +46,7 @@ _REASONS: dict[str, Ending] = {
     "stop": "stop",
     "eos": "stop",  # Together
     "length": "length",
+    "max_tokens": "length",
     "model_length": "length",  # Mistral
     "content_filter": "content_filtered",
     "tool_calls": "tool_use_unsupported",
@@ -188,6 +189,7 @@ class _Answer:
     """What has been learned of an answer beside its text."""
 
     reason: str = ""
+    answered: bool = False
     usage: _Usage | None = None
 
     @property
@@ -199,7 +201,7 @@ class _Answer:
         if data == _DONE:
             return
         try:
-            chunk = _Chunk.model_validate_json(data)
+            chunk = _Chunk.model_validate(parsed(data))
         except ValidationError:
             # Without its cause: that quotes what was sent.
             raise failure("provider_garbled") from None
@@ -214,11 +216,12 @@ class _Answer:
             if thinking := delta.reasoning_content or delta.reasoning:
                 yield ThinkingDelta(thinking)
             if delta.content:
+                self.answered = True
                 yield AnswerDelta(delta.content)
             if delta.refusal:
                 raise failure("content_filtered")
         if choice.finish_reason and not self.reason:
-            self.reason = finish_reason(choice.finish_reason, _REASONS)
+            self.reason = finish_reason(choice.finish_reason, _REASONS, answered=self.answered)
 
     def finish(self) -> Finish:
         usage = self.usage or _Usage()

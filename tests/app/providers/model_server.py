@@ -58,11 +58,15 @@ class Asked:
 
 
 class ModelServer:
-    """Gives one answer after the other, and remembers what it was asked."""
+    """Gives one answer after the other, and remembers what it was asked.
+
+    `answer` is given the number of requests before this one, `respond` the request.
+    """
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
         self.answer: Callable[[int], Answer] = lambda _: Answer()
+        self.respond: Callable[[Asked], Answer] = lambda _: self.answer(len(self.asked))
         self.port = 0
         self._connections = 0
 
@@ -86,7 +90,7 @@ class ModelServer:
     ) -> bool:
         """Whether the connection goes on."""
         asked = await _request(reader, connection)
-        answer = self.answer(len(self.asked))
+        answer = self.respond(asked)
         self.asked.append(asked)
         await _send(writer, answer)
         match answer.end:

@@ -132,6 +132,7 @@ async def test_text_and_thinking_at_a_blocks_start_count(
         ),
         (START, message_delta("max_tokens", output_tokens=7), Finish("length", 11, 7)),
         (START, message_delta("stop_sequence", output_tokens=7), Finish("stop", 11, 7)),
+        (START, message_delta("a reason to come", output_tokens=7), Finish("stop", 11, 7)),
         (
             START,
             message_delta("model_context_window_exceeded", output_tokens=7),
@@ -173,6 +174,14 @@ async def test_a_body_that_is_held_open_behind_the_stop_is_not_waited_for(
 # Bad ends
 
 
+async def test_an_end_for_an_unknown_reason_and_without_an_answer_is_a_failure(
+    server: ModelServer, connect: Connect
+) -> None:
+    server.answer = lambda _: Answer([START, message_delta("a reason to come"), MESSAGE_STOP])
+
+    assert await asked(connect()) == ([], "provider_rejected")
+
+
 def error(kind: str) -> bytes:
     said = {"type": "error", "error": {"type": kind, "message": f"{PROMPT} {KEY}"}}
     return frame(said, "error")
@@ -184,7 +193,6 @@ def error(kind: str) -> bytes:
         (message_delta("refusal"), "content_filtered"),
         (message_delta("tool_use"), "tool_use_unsupported"),
         (message_delta("pause_turn"), "tool_use_unsupported"),
-        (message_delta("a reason to come"), "provider_rejected"),
         (message_delta(None), "provider_cut"),
         (b"", "provider_cut"),
         (error("overloaded_error"), "provider_overloaded"),

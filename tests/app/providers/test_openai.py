@@ -279,7 +279,16 @@ async def test_done_without_a_finish_reason_is_a_cut(server: ModelServer, connec
 
 @pytest.mark.parametrize(
     ("reason", "finish"),
-    [("stop", "stop"), ("eos", "stop"), ("length", "length"), ("model_length", "length")],
+    [
+        ("stop", "stop"),
+        ("eos", "stop"),
+        ("eos_token", "stop"),
+        ("stop_sequence", "stop"),
+        ("length", "length"),
+        ("model_length", "length"),
+        ("max_tokens", "length"),
+        ("something new", "stop"),
+    ],
 )
 async def test_a_good_end_is_stop_or_length(
     server: ModelServer, connect: Connect, reason: str, finish: str
@@ -289,6 +298,15 @@ async def test_a_good_end_is_stop_or_length(
     deltas, code = await asked(connect())
 
     assert (deltas[-1], code) == (Finish(finish, None, None), None)
+
+
+async def test_an_end_for_an_unknown_reason_and_without_an_answer_is_a_failure(
+    server: ModelServer, connect: Connect
+) -> None:
+    thinking = chunk({"reasoning": "hm"})
+    server.answer = lambda _: Answer([thinking, chunk({}, "something new"), DONE])
+
+    assert await asked(connect()) == ([ThinkingDelta("hm")], "provider_rejected")
 
 
 @pytest.mark.parametrize(
@@ -301,7 +319,6 @@ async def test_a_good_end_is_stop_or_length(
         (chunk({}, "error"), "provider_failed"),
         (chunk({}, "abort"), "provider_cut"),
         (chunk({}, "insufficient_system_resource"), "provider_overloaded"),
-        (chunk({}, "something new"), "provider_rejected"),
         (frame({"error": {"message": "oh", "code": 502}}), "provider_failed"),
         (frame({"error": {"message": "oh", "code": 429}}), "provider_throttled"),
         (frame({"error": {"code": "rate_limit_exceeded"}}), "provider_throttled"),

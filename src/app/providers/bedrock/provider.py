@@ -98,11 +98,13 @@ async def _deltas(events: AsyncGenerator[Event], watch: Watch) -> AsyncGenerator
 
     By patterns, for not even types are certain in what comes.
     """
+    answered = False
     async with aclosing(events):
         with translated():
             async for event in events:
                 match event:
                     case {"contentBlockDelta": {"delta": {"text": str(text)}}} if text:
+                        answered = True
                         yield AnswerDelta(text)
                     case {
                         "contentBlockDelta": {"delta": {"reasoningContent": {"text": str(text)}}}
@@ -110,7 +112,8 @@ async def _deltas(events: AsyncGenerator[Event], watch: Watch) -> AsyncGenerator
                         yield ThinkingDelta(text)
                     case {"messageStop": {"stopReason": reason}}:
                         watch.ended()
-                        yield Finish(finish_reason(reason), *await _usage(events))
+                        ended = finish_reason(reason, answered=answered)
+                        yield Finish(ended, *await _usage(events))
                         return
                     case _:
                         watch.alive()

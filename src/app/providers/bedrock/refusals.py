@@ -126,11 +126,17 @@ def translated() -> Iterator[None]:
         raise _refusal(error) from error
 
 
-def finish_reason(stop_reason: object) -> str:
-    """`stop` or `length`; raises what any other reason to stop means."""
+def finish_reason(stop_reason: object, *, answered: bool) -> str:
+    """`stop` or `length`; raises ProviderError for a reason that means a failure.
+
+    An unknown reason ends an answer that has text. Without text (`answered` is false) it is a
+    failure.
+    """
     if (reason := _ENDS.get(str(stop_reason))) is not None:
         return reason
     logger.warning("bedrock stopped", extra={"reason": stop_reason})
+    if answered and str(stop_reason) not in _STOPS:
+        return "stop"
     raise failure(_STOPS.get(str(stop_reason), "provider_rejected"))
 
 

@@ -242,7 +242,6 @@ async def test_a_connection_that_ends_before_the_answer_cannot_be_reached(
         (stop("tool_use"), "tool_use_unsupported"),
         (stop("malformed_tool_use"), "tool_use_unsupported"),
         (stop("malformed_model_output"), "provider_failed"),
-        (stop("something_new"), "provider_rejected"),
     ],
 )
 @pytest.mark.parametrize("tokens", [(), (text("a"), text("b"))], ids=["at once", "after tokens"])
@@ -255,6 +254,14 @@ async def test_a_stream_that_fails_has_a_code(
 
     assert deltas == [AnswerDelta("a"), AnswerDelta("b")][: len(tokens)]
     assert failed == code
+
+
+async def test_an_end_for_an_unknown_reason_and_without_an_answer_is_a_failure(
+    server: Server, provider: BedrockProvider
+) -> None:
+    server.answer = saying(START, stop("something_new"), usage())
+
+    assert await asked(provider) == ([], "provider_rejected")
 
 
 async def test_what_fails_behind_the_end_does_not_undo_the_answer(

@@ -140,6 +140,7 @@ async def test_where_frames_are_cut_into_chunks_does_not_matter(
         ("stop_sequence", "stop"),
         ("max_tokens", "length"),
         ("model_context_window_exceeded", "length"),
+        ("something_new", "stop"),
     ],
 )
 async def test_an_answer_ends_for_a_reason(

@@ -1,0 +1,60 @@
+"""From a model's bytes, through the real provider and the real log, to a reader."""
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.api.frames import frame
+from app.event_log.dynamodb import DynamoDBLog
+from app.event_log.records import Answer, Record
+from app.generation.streams import Streams, Window
+from app.limits.budget import Budget
+from app.limits.counters import Counters
+from tests.app.providers.services import KINDS, Service, service
+from tests.app.test_streams import SETTINGS, die, read
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("kind", KINDS)]
+
+
+@pytest.fixture
+async def model(kind: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Service]:
+    async with service(kind, monkeypatch) as running:
+        yield running
+
+
+@pytest.fixture
+async def streams(model: Service, log: DynamoDBLog) -> AsyncIterator[Streams]:
+    made = Streams(log, model.provider, Budget(Counters(log._table), SETTINGS.limits), SETTINGS)
+    yield made
+    await die(made)
+
+
+def heard(records: list[Record]) -> str:
+    """The answer as a client puts it together: each event is decoded for itself, from UTF-8."""
+    answer = ""
+    for record in records:
+        if isinstance(record.payload, Answer):
+            (data,) = [
+                line.removeprefix("data: ")
+                for line in frame(record).decode().splitlines()
+                if line.startswith("data: ")
+            ]
+            text = json.loads(data)["text"]
+            answer += text.encode(errors="replace").decode()
+    return answer
+
+
+async def test_half_a_surrogate_pair_comes_whole_to_the_reader(
+    model: Service, streams: Streams
+) -> None:
+    """Servers in JavaScript cut an emoji between two pieces; each is an event of its own."""
+    first, second = model.text("a\ud83d"), model.text("\ude80b")
+    assert (b'a\\ud83d"' in first, b'"\\ude80b"' in second) == (True, True)
+    model.answers = [[first, second, *model.end]]
+
+    records = await read(await streams.create_and_read(model.request, None, Window()))
+
+    assert heard(records) == "a🚀b"
+    assert records[-1].payload.kind == "done"
+    assert len(model.asked) == 1

@@ -1053,6 +1053,29 @@ async def test_a_stream_that_vanishes_while_it_is_read_ends_the_reading(
     assert not any(record.terminal for record in rest)
 
 
+@pytest.mark.parametrize("left", [0, 2])
+async def test_a_stream_that_vanishes_behind_a_dead_writer_ends_the_reading(
+    sandbox: Sandbox, log: DynamoDBLog, dynamodb_url: str, left: int
+) -> None:
+    """An operator deletes it, or DynamoDB what has expired: there is nothing to take over."""
+    first = sandbox(ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]]))
+    stream_id, own = await begin(first)
+    seen = await read_until(own, Answer)
+    provider = ScriptedProvider([])
+    other = await sandbox(provider).read(stream_id, None, NOW)
+    await die(first)
+    stored = (await log.read(stream_id, 0, consistent=True)).records
+    for record in stored[left:]:
+        delete_item(dynamodb_url, log._table.name, record)
+
+    records = await read(other)
+
+    assert records[: len(seen)] == seen
+    assert not any(record.terminal for record in records)
+    assert provider.asked_to_continue == []
+    assert len((await log.read(stream_id, 0, consistent=True)).records) == left
+
+
 async def test_stream_ids_cannot_be_guessed(sandbox: Sandbox) -> None:
     streams = sandbox(ScriptedProvider([]))
 

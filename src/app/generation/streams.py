@@ -271,11 +271,18 @@ class Streams:
     # Writing
 
     async def _claim(self, tail: Tail, window: Window) -> Generation | None:
-        """Become the writer of a stream that seems to have none; None if somebody else is."""
+        """Become the writer of a stream that seems to have none.
+
+        None if another process is, or if the log has lost the stream.
+        """
         async with tail.claiming:
-            if tail.free_in() > 0:
+            known = tail.newest
+            if known is None or tail.free_in() > 0:
                 return None
             records = await self._history(tail.stream_id)
+            if not records or records[-1].seq < known.seq:
+                tail.vanished()
+                return None
             for record in records:
                 tail.feed(record)
             if tail.free_in() > 0:

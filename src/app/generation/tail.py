@@ -63,6 +63,12 @@ class Tail:
         self._heard_at = self._clock()
         self._announce()
 
+    def vanished(self) -> None:
+        """Forget a stream that the log has lost: its readers look for themselves, and leave."""
+        self.newest = None
+        self._window.clear()
+        self._announce()
+
     def since(self, seq: int) -> Sequence[Record] | None:
         """The known records from `seq` on; None if the log must be asked for the first of them."""
         if self.newest is None or seq < self._window[0].seq:

@@ -77,6 +77,24 @@ def events_path(page: Page) -> str:
     return f"/streams/{page.url.partition('?stream=')[2]}/events"
 
 
+async def show(page: Page, *, shown: bool) -> None:
+    """Let a tab be shown or hidden; a browser without windows shows all of them."""
+    await page.evaluate(
+        """hidden => {
+          Object.defineProperty(document, "hidden", { configurable: true, value: hidden });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        not shown,
+    )
+
+
+async def journal(page: Page) -> list[str]:
+    """What happened, line by line, without the times."""
+    lines = page.get_by_test_id("journal").locator("li")
+    said: list[str] = await lines.evaluate_all("lines => lines.map((li) => li.lastChild.data)")
+    return said
+
+
 async def drop_reader(function: Function, path: str) -> None:
     (request_id,) = [
         each["request_id"]

@@ -12,8 +12,10 @@ from tests.flows.chat_page import (
     asked,
     drop_reader,
     events_path,
+    journal,
     profile,
     reads,
+    show,
     shows,
     until,
 )
@@ -22,6 +24,14 @@ from tests.flows.conftest import Function, Gate, Start
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 
 DROPS = 10
+# A request that waits for another reader to end would wait much longer.
+STOPPED = 10
+HEAR = """() => {
+  window.heard = [];
+  const announcer = document.querySelector("#announcer");
+  new MutationObserver(() => heard.push(announcer.textContent))
+    .observe(announcer, { childList: true, characterData: true, subtree: true });
+}"""
 PARTS = ("client.js", "favicon.svg", "page.css", "page.js")
 MARKUP = "<img src=x onerror=document.body.remove()> "
 
@@ -32,6 +42,14 @@ Gated = tuple[Gate, dict[str, str]]
 async def browser() -> AsyncIterator[Profile]:
     async with profile() as browser:
         yield browser
+
+
+async def logged(function: Function, path: str, answer: str) -> None:
+    """Return when the log has exactly this answer."""
+    url = path.removesuffix("/events")
+    async with asyncio.timeout(10):
+        while (await function.http.get(url)).json()["answer"] != answer:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 def invocations(function: Function) -> int:
@@ -168,6 +186,114 @@ async def test_the_page_tells_that_another_sandbox_took_over(
         await successor.finish()
         await shows(page, "finished")
         await reads(page, "one two ")
+
+
+async def test_the_journal_tells_of_a_take_over_also_if_old_events_come_before_it(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start({**env, "LEASE": "1"}) as function:
+        page = await browser.open(function)
+        conversation = await asked(page, model)
+        await conversation.say("one ")
+        await reads(page, "one ")
+        path = events_path(page)
+        (writer,) = await function.serving(path)
+        await browser.context.set_offline(offline=True)
+        await drop_reader(function, path)
+        await shows(page, "reconnecting")
+        await conversation.say("two ")
+        await logged(function, path, "one two ")
+        await function.do("kill", writer)
+        await browser.context.set_offline(offline=False)
+        await (await model.next()).finish()
+        await shows(page, "finished")
+        await reads(page, "one two ")
+        told = [line for line in await journal(page) if "attempt 2" in line]
+        assert told == ["Another sandbox took over (attempt 2, at the last character)"]
+
+
+async def test_a_door_that_holds_responses_back_is_told_once_and_without_alarm(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    """As `sam local` and HTTP APIs do."""
+    model, env = gate
+    async with start({**env, "LAMBDA_STREAM_BUFFERED": "1"}, **WARM) as function:
+        page = await browser.open(function)
+        await page.evaluate(HEAR)
+        conversation = await asked(page, model)
+        said = ""
+        for number in range(5):
+            await conversation.say(f"{number} ")
+            said += f"{number} "
+            await reads(page, said)
+        await shows(page, "in-steps")
+        await conversation.finish()
+        await shows(page, "finished")
+        await page.get_by_test_id("announcer").get_by_text("Finished.").wait_for()
+        heard = " ".join(await page.evaluate("heard"))
+        assert heard.count("Reading in steps.") == heard.count("Answer started.") == 1
+        assert "onnect" not in heard
+        told = "Something on the way holds the answer back, so it is read in steps"
+        assert (await journal(page)).count(told) == 1
+        assert not any("connection ended" in line for line in await journal(page))
+        assert await page.locator("#strip [data-kind=gap]").count() == 0
+
+
+async def test_stop_stops_however_many_tabs_read(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    """Also in the tabs that have no connection; they say so, and are no blank pages."""
+    model, env = gate
+    async with start(env, **WARM) as function:
+        page = await browser.open(function)
+        conversation = await asked(page, model)
+        await conversation.say("one ")
+        await reads(page, "one ")
+        readers = [page, *[await browser.open(function, page.url) for _ in range(4)]]
+        await asyncio.gather(*(reads(each, "one ") for each in readers))
+        waiting = [await browser.open(function, page.url) for _ in range(2)]
+        for each in waiting:
+            await shows(each, "crowded")
+            assert "close or hide one" in str(await each.get_by_test_id("hint").text_content())
+        await waiting[1].get_by_test_id("stop").click()
+        async with asyncio.timeout(STOPPED):
+            await conversation.hung_up()
+            await asyncio.gather(*(shows(each, "cancelled") for each in (*readers, *waiting)))
+        await asyncio.gather(*(reads(each, "one ") for each in (*readers, *waiting)))
+
+
+async def test_a_hidden_tab_makes_room_for_one_that_is_shown_and_comes_back(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    """Whichever comes first: that it is hidden, or that room is wanted."""
+    model, env = gate
+    async with start(env, **WARM) as function:
+        page = await browser.open(function)
+        conversation = await asked(page, model)
+        await conversation.say("one ")
+        tabs = [page, *[await browser.open(function, page.url) for _ in range(4)]]
+        await asyncio.gather(*(reads(each, "one ") for each in tabs))
+        await show(tabs[0], shown=False)
+        sixth = await browser.open(function, page.url)
+        await reads(sixth, "one ")
+        await shows(tabs[0], "paused")
+        assert "Other tabs have all connections to the server" not in await journal(sixth)
+        seventh = await browser.open(function, page.url)
+        await shows(seventh, "crowded")
+        await show(tabs[1], shown=False)
+        await reads(seventh, "one ")
+        await shows(tabs[1], "paused")
+        await sixth.close()
+        await conversation.say("two ")
+        await show(tabs[0], shown=True)
+        shown = (tabs[0], *tabs[2:], seventh)
+        await asyncio.gather(*(reads(each, "one two ") for each in shown))
+        await conversation.finish()
+        await asyncio.gather(*(shows(each, "finished") for each in shown))
+        await show(tabs[1], shown=True)
+        await shows(tabs[1], "finished")
+        await reads(tabs[1], "one two ")
 
 
 async def test_the_page_is_used_from_the_keyboard(

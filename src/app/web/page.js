@@ -20,9 +20,12 @@ const STRIP_ROOM = 300;
 const STATES = {
   connecting: "Connecting",
   live: "Live",
+  "in-steps": "Reading in steps",
   stalled: "Interrupted",
   reconnecting: "Reconnecting",
   "taken-over": "Taken over",
+  crowded: "Waiting for a connection",
+  paused: "Paused",
   finished: "Finished",
   cancelled: "Stopped",
   failed: "Failed",
@@ -32,9 +35,12 @@ const STATES = {
 
 /** @type {Partial<Record<State | "locked", string>>} */
 const HINTS = {
+  "in-steps": "something on the way holds the answer back",
   stalled: "no word from the server",
   reconnecting: "nothing is lost",
   "taken-over": "the answer goes on",
+  crowded: "other tabs have all of them: close or hide one",
+  paused: "until this tab is shown",
 };
 
 /**
@@ -244,15 +250,26 @@ class Frames {
   }
 }
 
-/** Tells screen readers what changed, the last of several things that happen at once. */
+/**
+ * Tells screen readers what changed: of several things that happen at once, the last about the
+ * connection and the last about the answer.
+ */
 class Announcer {
+  /** @type {Map<"answer" | "connection", string>} */
+  #news = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
-  /** @param {string} text */
-  say(text) {
+  /** @param {string} text @param {"answer" | "connection"} [about] */
+  say(text, about = "answer") {
+    this.#news.set(about, text);
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => (ui.announcer.textContent = text), 400);
+    this.#timer = setTimeout(() => this.#tell(), 400);
+  }
+
+  #tell() {
+    ui.announcer.textContent = [...this.#news.values()].join(" ");
+    this.#news.clear();
   }
 }
 
@@ -338,7 +355,9 @@ class Reading {
   #replayUntil = -1;
   #attempt = 1;
   #handedOver = false;
-  #interrupted = false;
+  #interrupted = false; // since the last claim
+  #apart = false; // now
+  #inSteps = false;
   #thinking = new StreamedText(ui.thinking);
   #answer = new StreamedText(ui.answer);
   #strip = new Strip();
@@ -441,7 +460,7 @@ class Reading {
     else if (this.#handedOver) this.#note(`The next sandbox goes on (${how})`);
     else if (this.#interrupted) this.#note(`Another sandbox took over (${how})`);
     else this.#note(`The answer is taken up again (${how})`);
-    this.#handedOver = false;
+    this.#handedOver = this.#interrupted = false;
   }
 
   #handOver() {
@@ -462,37 +481,61 @@ class Reading {
 
   /** @param {State} state @param {Failure} [failure] */
   #enter(state, failure) {
-    if (state === "live") this.#live();
+    if (state === "live" || state === "in-steps") this.#live(state);
+    else if (state === "connecting" || state === "crowded" || state === "paused") this.#wait(state);
     else if (state === "taken-over") this.#takenOver();
     else if (state === "stalled" || state === "reconnecting") this.#interrupt(state);
     else if (failure?.code === "unauthorized") this.#lock(route);
     else this.#finish(state, failure);
   }
 
-  #live() {
-    if (this.#interrupted) this.#note(`Reading again, from event ${this.#seq}`);
-    if (this.#interrupted) this.#say("Connected again.");
-    this.#interrupted = false;
+  /** @param {"live" | "in-steps"} state */
+  #live(state) {
+    if (this.#apart) this.#note(`Reading again, from event ${this.#seq}`);
+    if (this.#apart) this.#say("Connected again.", "connection");
+    this.#apart = false;
+    if (state === "in-steps") this.#tellOfSteps();
     // A take-over is over with the next event; that is too short to be read.
-    if (ui.state.dataset.state !== "taken-over") this.#show("live");
-    else this.#takenOverShown = setTimeout(() => this.#show("live"), TAKEN_OVER_SHOWN_MS);
+    clearTimeout(this.#takenOverShown);
+    if (ui.state.dataset.state !== "taken-over") this.#show(state);
+    else this.#takenOverShown = setTimeout(() => this.#show(state), TAKEN_OVER_SHOWN_MS);
+  }
+
+  #tellOfSteps() {
+    if (this.#inSteps) return;
+    this.#inSteps = true;
+    this.#note("Something on the way holds the answer back, so it is read in steps");
+    this.#say("Reading in steps.", "connection");
   }
 
   #takenOver() {
-    this.#interrupted = false;
+    this.#apart = false;
     if (this.#replaying) return;
     this.#show("taken-over");
-    this.#say("The answer goes on.");
+    this.#say("The answer goes on.", "connection");
+  }
+
+  /** @param {"connecting" | "crowded" | "paused"} state */
+  #wait(state) {
+    this.#show(state);
+    if (state === "connecting") return;
+    this.#apart = true;
+    this.#note(
+      state === "paused"
+        ? "This tab is hidden and lets its connection go"
+        : "Other tabs have all connections to the server",
+    );
+    if (state === "crowded") this.#say(`${STATES.crowded}: ${HINTS.crowded}.`, "connection");
   }
 
   /** @param {"stalled" | "reconnecting"} state */
   #interrupt(state) {
     const what = state === "stalled" ? "No word from the server" : "The connection ended";
     const since = this.#seq < 0 ? "before the first event" : `after event ${this.#seq}`;
-    this.#interrupted = true;
+    this.#interrupted = this.#apart = true;
     this.#show(state);
     this.#note(`${what} ${since}`);
-    this.#say(state === "stalled" ? "Answer interrupted." : "Reconnecting.");
+    this.#say(state === "stalled" ? "Answer interrupted." : "Reconnecting.", "connection");
     this.#strip.add("gap");
     frames.request();
   }
@@ -534,9 +577,9 @@ class Reading {
     ui.hint.textContent = HINTS[state] ?? "";
   }
 
-  /** @param {string} text */
-  #say(text) {
-    if (!this.#replaying) announcer.say(text);
+  /** @param {string} text @param {"answer" | "connection"} [about] */
+  #say(text, about) {
+    if (!this.#replaying) announcer.say(text, about);
   }
 
   /** @param {string} text */
@@ -554,12 +597,18 @@ class Reading {
 function showRunning(running) {
   const { activeElement } = document;
   ui.answer.ariaBusy = String(running);
-  ui.stop.disabled = false;
+  showStopping(false);
   ui.stop.hidden = !running;
   ui.send.hidden = running;
   // Whoever was on a button that has gone is not left nowhere.
   if (running && activeElement?.matches("button, input")) ui.stop.focus();
   if (!running && activeElement === ui.stop) ui.send.focus();
+}
+
+/** @param {boolean} stopping */
+function showStopping(stopping) {
+  ui.stop.disabled = stopping;
+  ui.stop.textContent = stopping ? "Stopping" : "Stop";
 }
 
 /** What happened, and if it was too much for now, until when. @param {Failure} failure */
@@ -649,12 +698,13 @@ async function resume(id, prompt) {
 async function stop() {
   const reading = current;
   if (!reading) return;
-  ui.stop.disabled = reading.stopRequested = true;
+  reading.stopRequested = true;
+  showStopping(true);
   try {
     await reading.stream?.cancel();
   } catch (error) {
-    if (reading !== current) return;
-    ui.stop.disabled = false;
+    if (reading !== current || !reading.running) return;
+    showStopping(false);
     showError(`Not stopped. ${/** @type {Error} */ (error).message}`, stop);
   }
 }

@@ -273,6 +273,25 @@ class Announcer {
   }
 }
 
+/** What this browser keeps; null also where it is told to keep nothing. @param {string} name */
+function recall(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+/** @param {string} name @param {string | null} value */
+function keep(name, value) {
+  try {
+    if (value === null) localStorage.removeItem(name);
+    else localStorage.setItem(name, value);
+  } catch {
+    // It is asked for once a page then.
+  }
+}
+
 /**
  * The access token, once it has been entered. It is kept in localStorage: a reload and another tab
  * need it too, which sessionStorage does not give them, and unlike a cookie it goes nowhere by
@@ -280,21 +299,26 @@ class Announcer {
  */
 class AccessToken {
   #name = `access-token ${api.baseUrl}`; // an origin may have other stages, with other tokens
-  /** @type {string | null} */
-  #value = null;
+  #nameOfOpen = `open ${api.baseUrl}`;
+  #value = recall(this.#name);
   /** @type {() => void} */
   #again = () => {};
 
   constructor() {
-    try {
-      this.#value = localStorage.getItem(this.#name);
-    } catch {
-      // This browser is told to keep nothing: it is asked for once a page.
-    }
     addEventListener("storage", ({ key, newValue }) => key === this.#name && this.#set(newValue));
     ui.access.addEventListener("submit", (/** @type {SubmitEvent} */ event) => this.#enter(event));
     ui.forget.addEventListener("click", () => this.#forget());
     this.#set(this.#value);
+  }
+
+  /** Whether there is one, or none is needed. */
+  get isSettled() {
+    return this.#value !== null || recall(this.#nameOfOpen) !== null;
+  }
+
+  /** Remembers that none is needed. */
+  rememberOpen() {
+    keep(this.#nameOfOpen, "yes");
   }
 
   /** What the client is to show. */
@@ -302,22 +326,27 @@ class AccessToken {
     return { bearer: this.#value };
   }
 
-  /** Asks for it because a request was refused. @param {() => void} again what goes on with it */
+  /**
+   * Asks for it because a request was refused, or will be.
+   * @param {() => void} again what goes on with it
+   */
   ask(again) {
     this.#again = again;
     const wrong = this.#value !== null;
+    keep(this.#nameOfOpen, null);
     this.#keep(null);
     ui.access.hidden = false;
     ui["access-error"].textContent = wrong ? "This access token is not valid." : "";
     ui["access-token"].ariaInvalid = String(wrong);
     ui["access-token"].value = "";
-    ui["access-token"].focus();
+    if (!ui.prompt.value) ui["access-token"].focus();
   }
 
   #forget() {
     this.#keep(null);
     announcer.say("Access token forgotten.");
     ui.prompt.focus();
+    void askFirst();
   }
 
   /** @param {SubmitEvent} event */
@@ -330,12 +359,7 @@ class AccessToken {
   /** @param {string | null} value */
   #keep(value) {
     this.#set(value);
-    try {
-      if (value === null) localStorage.removeItem(this.#name);
-      else localStorage.setItem(this.#name, value);
-    } catch {
-      // As above.
-    }
+    keep(this.#name, value);
   }
 
   /** @param {string | null} value */
@@ -718,6 +742,19 @@ function reset() {
   follower.follow(false);
   scrollTo(0, 0);
   ui.prompt.focus();
+  void askFirst();
+}
+
+/**
+ * Asks for an access token before a prompt is typed, where one is needed. Where none is, this
+ * browser remembers it, so that coming back to the page costs no request more than the page.
+ */
+async function askFirst() {
+  if (accessToken.isSettled) return;
+  const answer = await fetch(`${api.baseUrl}/healthz`).catch(() => null);
+  const health = answer?.ok ? await answer.json().catch(() => null) : null;
+  if (health?.access === "open") accessToken.rememberOpen();
+  else if (health?.access && !current && !accessToken.isSettled) accessToken.ask(reset);
 }
 
 /** Shows what the address, and this tab's memory of it, say. */

@@ -213,6 +213,31 @@ async def test_the_journal_tells_of_a_take_over_also_if_old_events_come_before_i
         assert told == ["Another sandbox took over (attempt 2, at the last character)"]
 
 
+@pytest.mark.parametrize("width", [320, 390, 1280, 1920])
+async def test_what_reassures_is_never_cut_off(
+    start: Start, gate: Gated, browser: Profile, width: int
+) -> None:
+    model, env = gate
+    async with start(env, **WARM) as function:
+        page = await browser.open(function)
+        await page.set_viewport_size({"width": width, "height": 800})
+        conversation = await asked(page, model)
+        await conversation.say("one ")
+        await reads(page, "one ")
+        await browser.context.set_offline(offline=True)
+        await drop_reader(function, events_path(page))
+        await shows(page, "reconnecting")
+        hint = page.get_by_test_id("hint")
+        assert await hint.text_content() == "nothing is lost"
+        assert await hint.is_visible()
+        assert await hint.evaluate(
+            "hint => hint.parentElement.scrollWidth <= hint.parentElement.clientWidth"
+        )
+        await browser.context.set_offline(offline=False)
+        await conversation.finish()
+        await shows(page, "finished")
+
+
 async def test_a_door_that_holds_responses_back_is_told_once_and_without_alarm(
     start: Start, gate: Gated, browser: Profile
 ) -> None:
@@ -238,6 +263,50 @@ async def test_a_door_that_holds_responses_back_is_told_once_and_without_alarm(
         assert (await journal(page)).count(told) == 1
         assert not any("connection ended" in line for line in await journal(page))
         assert await page.locator("#strip [data-kind=gap]").count() == 0
+
+
+async def test_a_model_that_is_silent_is_called_so(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start(env, **WARM) as function:
+        page = await browser.open(function)
+        conversation = await asked(page, model)
+        await conversation.say("one ")
+        await page.get_by_test_id("hint").get_by_text("the model is silent").wait_for()
+        assert await page.get_by_test_id("rate").text_content() == ""
+        await conversation.say("two ")
+        await until(page, "() => document.querySelector('#hint').textContent === ''")
+        await conversation.finish()
+        await shows(page, "finished")
+
+
+async def test_each_paragraph_has_the_direction_of_its_own_words(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start(env, **WARM) as function:
+        page = await browser.open(function)
+        conversation = await asked(page, model)
+        # The gate takes a line for a word; this character ends a paragraph as well.
+        said = "שלום עולם.\u2029And a line in English."
+        await conversation.say(said)
+        await reads(page, said)
+        left_to_right = """at => {
+          const text = document.querySelector("#answer").firstChild;
+          const edge = (index) => {
+            const range = document.createRange();
+            range.setStart(text, index);
+            range.setEnd(text, index + 1);
+            return range.getBoundingClientRect().left;
+          };
+          return edge(at[0]) < edge(at[1]);
+        }"""
+        end = len(said) - 1
+        assert await page.evaluate(left_to_right, [said.index("And"), end])
+        assert not await page.evaluate(left_to_right, [0, said.index(".")])
+        await conversation.finish()
+        await shows(page, "finished")
 
 
 async def test_stop_stops_however_many_tabs_read(
@@ -294,6 +363,66 @@ async def test_a_hidden_tab_makes_room_for_one_that_is_shown_and_comes_back(
         await show(tabs[1], shown=True)
         await shows(tabs[1], "finished")
         await reads(tabs[1], "one two ")
+
+
+async def test_what_only_the_operator_can_mend_is_not_the_readers_task(
+    start: Start, browser: Profile
+) -> None:
+    """Who runs the page finds the server's own words under What happened."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 401 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        env = {
+            "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
+            "OPENAI_API_KEY": "sk-refused",
+            "MODELS": "any",
+        }
+        chosen = {"provider": "openai", "handler": "app.main.handler", **WARM}
+        async with start(env, **chosen) as function:
+            page = await browser.open(function)
+            await page.get_by_test_id("prompt").fill("hi")
+            await page.keyboard.press("Enter")
+            await shows(page, "failed")
+            error = page.locator("#error-message")
+            told = "The model refused our key. Please tell the person who runs this page."
+            assert await error.text_content() == told
+            assert any("The operator checks the key" in line for line in await journal(page))
+
+
+async def test_the_frame_of_the_focused_prompt_is_whole(start: Start, browser: Profile) -> None:
+    async with start(**WARM) as function:
+        page = await browser.open(function)
+        await page.get_by_test_id("prompt").focus()
+        frame = "document.querySelector('#form').getBoundingClientRect().top"
+        dock = "document.querySelector('#dock').getBoundingClientRect().top"
+        assert await page.evaluate(f"{frame} - {dock}") >= 1, "above the dock is its shadow"
+
+
+async def test_forced_colours_leave_the_strip_and_the_focus_visible(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start(env, **WARM) as function:
+        page = await browser.open(function)
+        await page.emulate_media(forced_colors="active")
+        conversation = await asked(page, model)
+        await conversation.say("one ")
+        await reads(page, "one ")
+        colour = "getComputedStyle(document.querySelector('{}')).{}"
+        ground = await page.evaluate(colour.format("body", "backgroundColor"))
+        stretch = colour.format("#strip [data-kind=answer]", "backgroundColor")
+        await until(page, "() => document.querySelector('#strip [data-kind=answer]')")
+        assert await page.evaluate(stretch) not in {ground, "rgba(0, 0, 0, 0)"}
+        await page.get_by_test_id("prompt").focus()
+        assert await page.evaluate(colour.format("#form", "outlineStyle")) == "solid"
+        await conversation.finish()
+        await shows(page, "finished")
 
 
 async def test_the_page_is_used_from_the_keyboard(

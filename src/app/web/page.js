@@ -14,6 +14,7 @@ import { createKey, createStream, LLMStream, readStream, StreamError } from "./c
 const TITLE = "Lambda LLM stream";
 const RATE_EVERY_MS = 500;
 const TAKEN_OVER_SHOWN_MS = 2_000;
+const SILENT_MS = 5_000;
 const STRIP_ROOM = 300;
 
 /** @type {Record<State | "locked", string>} */
@@ -43,6 +44,26 @@ const HINTS = {
   paused: "until this tab is shown",
 };
 
+const FOR_THE_OPERATOR = "Please tell the person who runs this page.";
+
+/**
+ * What readers are told of failures that only the operator can mend. The server's own words, which
+ * are for the operator, are in the journal.
+ * @type {Record<string, string>}
+ */
+const FAILURES = {
+  key_unreadable: `The key to the model is missing. ${FOR_THE_OPERATOR}`,
+  model_access_denied: `The model is not open to this page. ${FOR_THE_OPERATOR}`,
+  provider_denied: `The model refused our key. ${FOR_THE_OPERATOR}`,
+  provider_incompatible: `The model's service does not stream answers. ${FOR_THE_OPERATOR}`,
+  provider_rejected: `The model's service refused this request. ${FOR_THE_OPERATOR}`,
+  provider_unreachable: `The model's service cannot be reached. Try again in a minute.`,
+  quota_exhausted: `The quota of the model is used up. ${FOR_THE_OPERATOR}`,
+  unknown_model: `The model is set up under a wrong name. ${FOR_THE_OPERATOR}`,
+  log_refused: `The log of the answers refuses to be used. ${FOR_THE_OPERATOR}`,
+  secret_refused: `The access tokens cannot be read. ${FOR_THE_OPERATOR}`,
+};
+
 /**
  * How an attempt takes up the answer: the model gets it as the beginning of its own turn, or is
  * asked for the rest, or nothing was there yet.
@@ -52,6 +73,9 @@ const CONTINUED = {
   asked: "asked to continue",
   restarted: "from the start",
 };
+
+/** @type {Record<string, string>} */
+const ENDINGS = { length: "cut at the longest answer allowed (max_tokens)" };
 
 const KINDS = /** @type {const} */ ([
   "start",
@@ -114,7 +138,7 @@ class Meter {
   /** @param {boolean} fromSend whether the time since the prompt was sent is known here */
   constructor(fromSend) {
     this.fromSend = fromSend;
-    ui.ttft.textContent = ui.rate.textContent = "–";
+    ui.ttft.textContent = ui.rate.textContent = "";
   }
 
   get elapsedMs() {
@@ -136,6 +160,10 @@ class Meter {
 
   showRate() {
     this.#show(this.#words, "words/s", "White-space separated words, since the first came");
+  }
+
+  hideRate() {
+    ui.rate.textContent = "";
   }
 
   /** @param {number} tokens of one writer that was seen from its first token to its last */
@@ -382,6 +410,7 @@ class Reading {
   #interrupted = false; // since the last claim
   #apart = false; // now
   #inSteps = false;
+  #saidAt = performance.now();
   #thinking = new StreamedText(ui.thinking);
   #answer = new StreamedText(ui.answer);
   #strip = new Strip();
@@ -453,7 +482,13 @@ class Reading {
   }
 
   tick() {
-    if (this.running) this.#meter.showRate();
+    if (!this.running) return;
+    const silence = performance.now() - this.#saidAt;
+    const silent = silence >= SILENT_MS;
+    if (silent) this.#meter.hideRate();
+    else this.#meter.showRate();
+    if (ui.state.dataset.state !== "live") return;
+    ui.hint.textContent = silent ? `the model is silent, ${seconds(silence, 0)}` : "";
   }
 
   // What the stream tells
@@ -472,6 +507,7 @@ class Reading {
   /** @param {StreamedText} part @param {string} text */
   #text(part, text) {
     if (this.#answer.words === 0 && part === this.#answer) this.#say("Answer started.");
+    this.#saidAt = performance.now();
     const words = part.add(text);
     if (!this.#replaying) this.#meter.add(words);
   }
@@ -499,8 +535,8 @@ class Reading {
     if (tokens !== null && this.#meter.fromSend && this.#attempt === 1) {
       this.#meter.showTokenRate(tokens);
     }
-    const counted = tokens === null ? "" : `${tokens.toLocaleString("en")} tokens `;
-    ui.summary.textContent = `${counted}(${reason})`;
+    const counted = tokens === null ? "" : `${tokens.toLocaleString("en")} tokens`;
+    ui.summary.textContent = [counted, ENDINGS[reason]].filter(Boolean).join(", ");
   }
 
   /** @param {State} state @param {Failure} [failure] */
@@ -578,6 +614,7 @@ class Reading {
     ui.after.hidden = this.#answer.words === 0;
     ui.error.hidden = true;
     this.#note(`${STATES[state]}, after ${this.#seq + 1} events`);
+    if (failure && failure.code in FAILURES) this.#note(`The server says: ${failure.message}`);
     if (failure) showError(inFull(failure), failure.retryable && this.prompt ? again : null);
     else this.#say(`${STATES[state]}. The answer has ${inWords(this.#answer.words)}.`);
     follower.grown();
@@ -638,7 +675,7 @@ function showStopping(stopping) {
 /** What happened, and if it was too much for now, until when. @param {Failure} failure */
 function inFull(failure) {
   if (!(failure instanceof StreamError && failure.status === 429 && failure.retryAfter)) {
-    return failure.message;
+    return FAILURES[failure.code] ?? failure.message;
   }
   const at = new Date(Date.now() + failure.retryAfter * 1000).toLocaleTimeString();
   return `${failure.message} Possible again at ${at}.`;

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 import anyio
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Error, Page
 
 from tests.chromium import chromium
 
@@ -265,9 +265,17 @@ async def bench(page: Page) -> AsyncIterator[Bench]:
     listener = await asyncio.start_server(server.serve, "127.0.0.1")
     await page.goto(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}")
     bench = Bench(page, server)
+    errors: list[str] = []
+
+    def failed(error: Error) -> None:
+        errors.append(str(error))
+
+    page.on("pageerror", failed)
     await bench.until("window.ready")
     yield bench
     await page.goto("about:blank")
+    page.remove_listener("pageerror", failed)
+    assert errors == []
     listener.close()
     await listener.wait_closed()
     assert server.unexpected == []

@@ -88,7 +88,7 @@ const DEFAULTS = {
   heldBackMs: 900,
   /** A hidden page that gets only heartbeats for so long stops reading until it is shown. */
   hiddenMs: 30_000,
-  /** How many may read at once from one host over HTTP/1.1, in all pages of this origin. */
+  /** How many may read at once from one host over HTTP/1.1, in all pages; 0 sets no bound. */
   readersAtOnce: 5,
   fetch: globalThis.fetch,
   EventSource: globalThis.EventSource,

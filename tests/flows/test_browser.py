@@ -425,6 +425,26 @@ async def test_forced_colours_leave_the_strip_and_the_focus_visible(
         await shows(page, "finished")
 
 
+async def test_a_prompt_that_is_sent_too_early_waits_and_the_page_says_why(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start(env, **WARM) as function:
+        page = await browser.open(function)
+        conversation = await asked(page, model)
+        await conversation.say("one ")
+        await reads(page, "one ")
+        await page.get_by_test_id("prompt").fill("and then?")
+        await page.keyboard.press("Enter")
+        why = "wait for the end, or stop"
+        await page.get_by_test_id("hint").get_by_text(why).wait_for()
+        await page.get_by_test_id("announcer").get_by_text(why).wait_for()
+        await conversation.finish()
+        await shows(page, "finished")
+        await page.keyboard.press("Enter")
+        assert (await model.next()).prompt == "and then?"
+
+
 async def test_the_page_is_used_from_the_keyboard(
     start: Start, gate: Gated, browser: Profile
 ) -> None:

@@ -15,6 +15,7 @@ const TITLE = "Lambda LLM stream";
 const RATE_EVERY_MS = 500;
 const TAKEN_OVER_SHOWN_MS = 2_000;
 const SILENT_MS = 5_000;
+const REFUSAL_SHOWN_MS = 4_000;
 const STRIP_ROOM = 300;
 
 /** @type {Record<State | "locked", string>} */
@@ -411,6 +412,7 @@ class Reading {
   #apart = false; // now
   #inSteps = false;
   #saidAt = performance.now();
+  #refusedAt = -Infinity;
   #thinking = new StreamedText(ui.thinking);
   #answer = new StreamedText(ui.answer);
   #strip = new Strip();
@@ -481,6 +483,14 @@ class Reading {
     follower.grown();
   }
 
+  /** Says why the next prompt is not sent yet. */
+  refuse() {
+    const why = "one answer at a time: wait for the end, or stop";
+    this.#refusedAt = performance.now();
+    ui.hint.textContent = why;
+    announcer.say(`Not sent: ${why}.`);
+  }
+
   tick() {
     if (!this.running) return;
     const silence = performance.now() - this.#saidAt;
@@ -488,6 +498,7 @@ class Reading {
     if (silent) this.#meter.hideRate();
     else this.#meter.showRate();
     if (ui.state.dataset.state !== "live") return;
+    if (performance.now() - this.#refusedAt < REFUSAL_SHOWN_MS) return;
     ui.hint.textContent = silent ? `the model is silent, ${seconds(silence, 0)}` : "";
   }
 
@@ -814,7 +825,8 @@ async function copy() {
 function send(event) {
   event.preventDefault();
   const prompt = ui.prompt.value.trim();
-  if (prompt && !ui.send.hidden) submit(prompt);
+  if (prompt && ui.send.hidden) current?.refuse();
+  else if (prompt) submit(prompt);
 }
 
 /** @param {KeyboardEvent} event */

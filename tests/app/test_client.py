@@ -15,7 +15,7 @@ from urllib.parse import parse_qs
 
 import anyio
 import pytest
-from playwright.async_api import Page
+from playwright.async_api import Error, Page
 
 from tests.chromium import chromium
 
@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 
 CLIENT = Path(__file__).parents[2] / "src/app/web/client.js"
 DEADLINE = 10.0
+HELD_BACK = 0.4
 
 # Reads stream `s` with the waits cut short, and writes down what the client tells.
 HARNESS = """
@@ -149,6 +150,16 @@ def sse(*frames: bytes, hang: bool = False) -> Answer:
     return send
 
 
+def late(send: Answer) -> Answer:
+    """An answer that something on the way holds back, and then passes on as a whole."""
+
+    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(HELD_BACK)
+        await send(reader, writer)
+
+    return wait
+
+
 async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
     """Says nothing (more) until the browser leaves."""
     await reader.read()
@@ -182,6 +193,10 @@ def words(first: int, last: int) -> bytes:
 def done(seq: int) -> bytes:
     usage = {"input_tokens": 1, "output_tokens": seq}
     return frame(seq, "done", {"finish_reason": "stop", "usage": usage})
+
+
+def cancelled(seq: int) -> bytes:
+    return frame(seq, "cancelled", {})
 
 
 def snapshot(
@@ -226,6 +241,12 @@ class Bench:
         await self.run(f"read({options})")
         await self.until(f"stream.state === '{state}'")
 
+    async def show(self, *, shown: bool) -> None:
+        """Let the page be shown or hidden; a browser without windows shows all its pages."""
+        now = f"{{ configurable: true, value: {str(not shown).lower()} }}"
+        await self.run(f"Object.defineProperty(document, 'hidden', {now}), null")
+        await self.run("document.dispatchEvent(new Event('visibilitychange'))")
+
     async def text(self) -> str:
         kept = "events.filter(([kind]) => kind === 'answer')"
         return str(await self.run(f"{kept}.map(([, data]) => data.text).join('')"))
@@ -244,9 +265,17 @@ async def bench(page: Page) -> AsyncIterator[Bench]:
     listener = await asyncio.start_server(server.serve, "127.0.0.1")
     await page.goto(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}")
     bench = Bench(page, server)
+    errors: list[str] = []
+
+    def failed(error: Error) -> None:
+        errors.append(str(error))
+
+    page.on("pageerror", failed)
     await bench.until("window.ready")
     yield bench
     await page.goto("about:blank")
+    page.remove_listener("pageerror", failed)
+    assert errors == []
     listener.close()
     await listener.wait_closed()
     assert server.unexpected == []
@@ -413,7 +442,8 @@ async def test_silence_is_counted_from_the_last_sign_of_life(bench: Bench) -> No
 
     bench.server.script(EVENTS, slow)
     await bench.run("read()")
-    for sign_of_life in ("sources[0].readyState === 1", "events.length === 1"):
+    await bench.until("sources.length === 1")
+    for sign_of_life in ("sources[0]?.readyState === 1", "events.length === 1"):
         await bench.run(AN_HOUR_PASSES)
         slept.put_nowait(None)
         await bench.until(sign_of_life)
@@ -449,17 +479,137 @@ async def test_another_writer_is_told_until_it_writes(bench: Bench) -> None:
 
 
 async def test_cancelling_is_repeated_until_the_server_has_heard(bench: Bench) -> None:
-    bench.server.script(EVENTS, sse(words(0, 0), hang=True))
+    bench.server.script(EVENTS, sse(words(0, 0), hang=True), sse(cancelled(1)))
     bench.server.script("/streams/s/cancel", cut, answer(503), answer(200, {"status": "cancelled"}))
     await bench.run("read()")
+    await bench.until("events.length === 1")
     assert await bench.run("stream.cancel()") == {"status": "cancelled"}
     assert [request.method for request in bench.server.asked("/streams/s/cancel")] == ["POST"] * 3
+    await bench.until("stream.state === 'cancelled'")
+    assert bench.cursors() == ["", "s:0"]
+
+
+async def test_cancelling_needs_no_connection_but_the_readers_own(bench: Bench) -> None:
+    """The other five that HTTP/1.1 has are held here by what knows nothing of this client."""
+    bench.server.script("/held", *[silence] * 5)
+    bench.server.script(EVENTS, sse(words(0, 0), hang=True), sse(cancelled(1)))
+    bench.server.script("/streams/s/cancel", answer(200, {"status": "cancelled"}))
+    await bench.run("window.held = [1, 2, 3, 4, 5].map((n) => fetch(`/held?${n}`)), null")
+    await bench.run("read()")
+    await bench.until("events.length === 1")
+    assert await bench.run("stream.cancel()") == {"status": "cancelled"}
+    await bench.until("stream.state === 'cancelled'")
+    assert bench.cursors() == ["", "s:0"]
+    assert await bench.run("states") == ["live", "cancelled"]
+
+
+async def test_of_six_readers_one_waits_and_says_so_until_another_has_ended(bench: Bench) -> None:
+    bench.server.script(EVENTS, *[sse(words(0, 0), hang=True)] * 5)
+    bench.server.script(SNAPSHOT, snapshot(0))
+    await bench.run("{ window.others = [1, 2, 3, 4, 5].map(() => new LLMStream('s', quick)) }")
+    await bench.until("others.every((other) => other.state === 'live')")
+    await bench.read_to("crowded")
+    assert len(bench.server.asked(EVENTS)) == 5
+    bench.server.script(EVENTS, sse(words(0, 1), done(2)))
+    await bench.run("others[3].close()")
+    await bench.until("stream.state === 'finished'")
+    assert await bench.run("states") == ["crowded", "connecting", "live", "finished"]
+    await bench.run("others.forEach((other) => other.close())")
+
+
+async def test_a_reader_that_waits_for_a_connection_can_cancel_and_sees_the_end(
+    bench: Bench,
+) -> None:
+    bench.server.script(EVENTS, *[sse(words(0, 0), hang=True)] * 5)
+    bench.server.script(SNAPSHOT, snapshot(0))
+    await bench.run("{ window.others = [1, 2, 3, 4, 5].map(() => new LLMStream('s', quick)) }")
+    await bench.until("others.every((other) => other.state === 'live')")
+    await bench.read_to("crowded")
+    bench.server.script("/streams/s/cancel", answer(200, {"status": "cancelled"}))
+    bench.server.script(SNAPSHOT, snapshot(1, "cancelled"))
+    bench.server.script(EVENTS, sse(words(0, 0), cancelled(1)))
+    await bench.run("stream.cancel()")
+    await bench.until("stream.state === 'cancelled'")
+    assert await bench.text() == "0 "
+    await bench.run("others.forEach((other) => other.close())")
+
+
+async def test_an_answer_that_has_ended_is_read_however_many_others_are_read(
+    bench: Bench,
+) -> None:
+    bench.server.script(EVENTS, *[sse(words(0, 0), hang=True)] * 5, sse(words(0, 1), done(2)))
+    bench.server.script(SNAPSHOT, snapshot(2, "done"))
+    await bench.run("{ window.others = [1, 2, 3, 4, 5].map(() => new LLMStream('s', quick)) }")
+    await bench.until("others.every((other) => other.state === 'live')")
+    await bench.read_to("finished")
+    assert await bench.text() == "0 1 "
+    await bench.run("others.forEach((other) => other.close())")
+
+
+async def test_a_hidden_page_without_news_lets_go_until_it_is_shown(bench: Bench) -> None:
+    """Heartbeats are no news."""
+    beats = b"".join(frame(seq, "heartbeat", {}) for seq in range(1, 3))
+    bench.server.script(EVENTS, sse(words(0, 0), beats, hang=True), sse(words(3, 4), done(5)))
+    await bench.run("read({hiddenMs: 200})")
+    await bench.until("events.length === 3")
+    await bench.show(shown=False)
+    await bench.until("stream.state === 'paused'")
+    assert await bench.run("sources.map((source) => source.readyState)") == [2]
+    await bench.run("dispatchEvent(new Event('online'))")
+    await bench.run("dispatchEvent(new Event('pageshow'))")
+    assert await bench.run("sources.length") == 1
+    await bench.show(shown=True)
+    await bench.until("stream.state === 'finished'")
+    assert bench.cursors() == ["", "s:2"]
+    assert await bench.run("states") == ["live", "paused", "connecting", "live", "finished"]
+
+
+async def test_a_hidden_page_with_news_reads_on(bench: Bench) -> None:
+    more = asyncio.Queue[bytes]()
+
+    async def told(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await sse(words(0, 0))(reader, writer)
+        while said := await more.get():
+            writer.write(said)
+
+    bench.server.script(EVENTS, told)
+    await bench.run("read({hiddenMs: 60_000})")
+    await bench.until("events.length === 1")
+    await bench.show(shown=False)
+    for seq in (1, 2):
+        await bench.run("{ const now = Date.now(); Date.now = () => now + 50_000; }")
+        more.put_nowait(words(seq, seq))
+        await bench.until(f"events.length === {seq + 1}")
+    more.put_nowait(done(3))
+    await bench.until("stream.state === 'finished'")
+    more.put_nowait(b"")
+
+
+async def test_responses_that_are_held_back_until_they_end_are_no_interruptions(
+    bench: Bench,
+) -> None:
+    """As through `sam local` and HTTP APIs. That one of them brings nothing changes nothing."""
+    pieces = [sse(words(seq, seq)) for seq in range(3)]
+    bench.server.script(EVENTS, *map(late, [*pieces, sse(), sse(words(3, 3), done(4))]))
+    await bench.read_to("finished", "{heldBackMs: 300}")
+    assert await bench.text() == "0 1 2 3 "
+    assert await bench.run("states") == ["live", "in-steps", "finished"]
+
+
+async def test_a_response_that_streams_again_is_live_and_its_break_an_interruption(
+    bench: Bench,
+) -> None:
+    bench.server.script(EVENTS, *map(late, [sse(words(0, 0)), sse(words(1, 1))]))
+    bench.server.script(EVENTS, sse(words(2, 2)), sse(words(3, 3), done(4)))
+    await bench.read_to("finished", "{heldBackMs: 300}")
+    states = ["live", "in-steps", "live", "reconnecting", "live", "finished"]
+    assert await bench.run("states") == states
 
 
 async def test_a_closed_reader_tells_nothing_more_and_stays_closed(bench: Bench) -> None:
     bench.server.script(EVENTS, sse(words(0, 1)))
     await bench.run("read(), stream.addEventListener('answer', () => stream.close())")
-    await bench.until("sources[0].readyState === 2")
+    await bench.until("sources[0]?.readyState === 2")
     assert await bench.text() == "0 "
     assert await bench.run("states") == []
     await bench.run("dispatchEvent(new Event('online'))")
@@ -473,7 +623,7 @@ async def test_a_reader_closed_because_it_lost_the_connection_does_not_reconnect
     bench.server.script(EVENTS, sse(words(0, 0), words(2, 2)))
     close = "({ detail }) => detail.state === 'reconnecting' && stream.close()"
     await bench.run(f"read(), stream.addEventListener('state', {close})")
-    await bench.until("sources[0].readyState === 2")
+    await bench.until("sources[0]?.readyState === 2")
     assert await bench.run("[stream.state, sources.length]") == ["reconnecting", 1]
 
 
@@ -531,12 +681,13 @@ async def test_an_access_token_goes_into_a_header_and_never_into_an_address(benc
     bench.server.script("/streams", answer(201, {"id": "s", "token": "t"}))
     bench.server.script(SNAPSHOT, snapshot(0, token="t"))
     bench.server.script("/streams/s/cancel", answer(200, {}))
-    bench.server.script(EVENTS, sse(words(0, 0), hang=True))
+    bench.server.script(EVENTS, sse(words(0, 0), hang=True), sse(cancelled(1)))
     await bench.run("create({prompt: 'Hi'}, {bearer: 'b'})")
     await bench.run("readStream('s', {bearer: 'b', token: 't'})")
     await bench.run("read({bearer: 'b', token: 't'})")
     await bench.until("events.length === 1")
     await bench.run("stream.cancel()")
+    await bench.until("stream.state === 'cancelled'")
     shown = {request.target.partition("?")[0]: request.shown for request in bench.server.requests}
     assert shown == {
         **dict.fromkeys(("/streams", SNAPSHOT, "/streams/s/cancel"), ("Bearer b", None)),
@@ -545,13 +696,14 @@ async def test_an_access_token_goes_into_a_header_and_never_into_an_address(benc
 
 
 async def test_a_streams_token_alone_is_enough_to_read_look_and_cancel(bench: Bench) -> None:
-    bench.server.script(EVENTS, answer(503), sse(words(0, 0), hang=True))
+    bench.server.script(EVENTS, answer(503), sse(words(0, 0), hang=True), sse(cancelled(1)))
     bench.server.script(SNAPSHOT, snapshot(0, token="t"))
     bench.server.script("/streams/s/cancel", answer(200, {}))
     await bench.run("read({token: 't'})")
     await bench.until("events.length === 1")
     await bench.run("stream.cancel()")
-    assert [request.shown for request in bench.server.requests] == [(None, "t")] * 4
+    await bench.until("stream.state === 'cancelled'")
+    assert [request.shown for request in bench.server.requests] == [(None, "t")] * 5
 
 
 async def test_an_owner_who_has_no_token_of_the_stream_gets_one_first(bench: Bench) -> None:

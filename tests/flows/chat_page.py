@@ -21,6 +21,7 @@ class Profile:
 
     context: BrowserContext
     violations: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
     async def open(self, function: Function, address: str = "/") -> Page:
         page = await self.context.new_page()
@@ -34,13 +35,15 @@ class Profile:
 
 @asynccontextmanager
 async def profile() -> AsyncIterator[Profile]:
-    """A new profile, in which the page must keep to its Content-Security-Policy."""
+    """A new profile. The page must catch its errors, and keep to its Content-Security-Policy."""
     async with chromium() as browser:
         profile = Profile(await browser.new_context(locale="en-GB", timezone_id="UTC"))
         profile.context.set_default_timeout(DEADLINE * 1000)
         profile.context.on("console", profile.heard)
+        profile.context.on("weberror", lambda error: profile.errors.append(str(error.error)))
         yield profile
     assert profile.violations == []
+    assert profile.errors == []
 
 
 async def asked(page: Page, gate: Gate, prompt: str = "hi") -> Conversation:
@@ -75,6 +78,24 @@ async def until(page: Page, condition: str, given: str | None = None) -> None:
 
 def events_path(page: Page) -> str:
     return f"/streams/{page.url.partition('?stream=')[2]}/events"
+
+
+async def show(page: Page, *, shown: bool) -> None:
+    """Let a tab be shown or hidden; a browser without windows shows all of them."""
+    await page.evaluate(
+        """hidden => {
+          Object.defineProperty(document, "hidden", { configurable: true, value: hidden });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        not shown,
+    )
+
+
+async def journal(page: Page) -> list[str]:
+    """What happened, line by line, without the times."""
+    lines = page.get_by_test_id("journal").locator("li")
+    said: list[str] = await lines.evaluate_all("lines => lines.map((li) => li.lastChild.data)")
+    return said
 
 
 async def drop_reader(function: Function, path: str) -> None:

@@ -12,8 +12,10 @@ from tests.flows.chat_page import (
     asked,
     drop_reader,
     events_path,
+    journal,
     profile,
     reads,
+    show,
     shows,
     until,
 )
@@ -22,6 +24,14 @@ from tests.flows.conftest import Function, Gate, Start
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 
 DROPS = 10
+# A request that waits for another reader to end would wait much longer.
+STOPPED = 10
+HEAR = """() => {
+  window.heard = [];
+  const announcer = document.querySelector("#announcer");
+  new MutationObserver(() => heard.push(announcer.textContent))
+    .observe(announcer, { childList: true, characterData: true, subtree: true });
+}"""
 PARTS = ("client.js", "favicon.svg", "page.css", "page.js")
 MARKUP = "<img src=x onerror=document.body.remove()> "
 
@@ -32,6 +42,14 @@ Gated = tuple[Gate, dict[str, str]]
 async def browser() -> AsyncIterator[Profile]:
     async with profile() as browser:
         yield browser
+
+
+async def logged(function: Function, path: str, answer: str) -> None:
+    """Return when the log has exactly this answer."""
+    url = path.removesuffix("/events")
+    async with asyncio.timeout(10):
+        while (await function.http.get(url)).json()["answer"] != answer:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 def invocations(function: Function) -> int:
@@ -170,6 +188,263 @@ async def test_the_page_tells_that_another_sandbox_took_over(
         await reads(page, "one two ")
 
 
+async def test_the_journal_tells_of_a_take_over_also_if_old_events_come_before_it(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start({**env, "LEASE": "1"}) as function:
+        page = await browser.open(function)
+        conversation = await asked(page, model)
+        await conversation.say("one ")
+        await reads(page, "one ")
+        path = events_path(page)
+        (writer,) = await function.serving(path)
+        await browser.context.set_offline(offline=True)
+        await drop_reader(function, path)
+        await shows(page, "reconnecting")
+        await conversation.say("two ")
+        await logged(function, path, "one two ")
+        await function.do("kill", writer)
+        await browser.context.set_offline(offline=False)
+        await (await model.next()).finish()
+        await shows(page, "finished")
+        await reads(page, "one two ")
+        told = [line for line in await journal(page) if "attempt 2" in line]
+        assert told == ["Another sandbox took over (attempt 2, at the last character)"]
+
+
+@pytest.mark.parametrize("width", [320, 390, 1280, 1920])
+async def test_what_reassures_is_never_cut_off(
+    start: Start, gate: Gated, browser: Profile, width: int
+) -> None:
+    model, env = gate
+    async with start(env, **WARM) as function:
+        page = await browser.open(function)
+        await page.set_viewport_size({"width": width, "height": 800})
+        conversation = await asked(page, model)
+        await conversation.say("one ")
+        await reads(page, "one ")
+        await browser.context.set_offline(offline=True)
+        await drop_reader(function, events_path(page))
+        await shows(page, "reconnecting")
+        hint = page.get_by_test_id("hint")
+        assert await hint.text_content() == "nothing is lost"
+        assert await hint.is_visible()
+        assert await hint.evaluate(
+            "hint => hint.parentElement.scrollWidth <= hint.parentElement.clientWidth"
+        )
+        await browser.context.set_offline(offline=False)
+        await conversation.finish()
+        await shows(page, "finished")
+
+
+async def test_a_door_that_holds_responses_back_is_told_once_and_without_alarm(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    """As `sam local` and HTTP APIs do."""
+    model, env = gate
+    async with start({**env, "LAMBDA_STREAM_BUFFERED": "1"}, **WARM) as function:
+        page = await browser.open(function)
+        await page.evaluate(HEAR)
+        conversation = await asked(page, model)
+        said = ""
+        for number in range(5):
+            await conversation.say(f"{number} ")
+            said += f"{number} "
+            await reads(page, said)
+        await shows(page, "in-steps")
+        await conversation.finish()
+        await shows(page, "finished")
+        await page.get_by_test_id("announcer").get_by_text("Finished.").wait_for()
+        heard = " ".join(await page.evaluate("heard"))
+        assert heard.count("Reading in steps.") == heard.count("Answer started.") == 1
+        assert "onnect" not in heard
+        told = "Something on the way holds the answer back, so it is read in steps"
+        assert (await journal(page)).count(told) == 1
+        assert not any("connection ended" in line for line in await journal(page))
+        assert await page.locator("#strip [data-kind=gap]").count() == 0
+
+
+async def test_a_model_that_is_silent_is_called_so(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start(env, **WARM) as function:
+        page = await browser.open(function)
+        conversation = await asked(page, model)
+        await conversation.say("one ")
+        await page.get_by_test_id("hint").get_by_text("the model is silent").wait_for()
+        assert await page.get_by_test_id("rate").text_content() == ""
+        await conversation.say("two ")
+        await until(page, "() => document.querySelector('#hint').textContent === ''")
+        await conversation.finish()
+        await shows(page, "finished")
+
+
+async def test_each_paragraph_has_the_direction_of_its_own_words(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start(env, **WARM) as function:
+        page = await browser.open(function)
+        conversation = await asked(page, model)
+        # The gate takes a line for a word; this character ends a paragraph as well.
+        said = "שלום עולם.\u2029And a line in English."
+        await conversation.say(said)
+        await reads(page, said)
+        left_to_right = """at => {
+          const text = document.querySelector("#answer").firstChild;
+          const edge = (index) => {
+            const range = document.createRange();
+            range.setStart(text, index);
+            range.setEnd(text, index + 1);
+            return range.getBoundingClientRect().left;
+          };
+          return edge(at[0]) < edge(at[1]);
+        }"""
+        end = len(said) - 1
+        assert await page.evaluate(left_to_right, [said.index("And"), end])
+        assert not await page.evaluate(left_to_right, [0, said.index(".")])
+        await conversation.finish()
+        await shows(page, "finished")
+
+
+async def test_stop_stops_however_many_tabs_read(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    """Also in the tabs that have no connection; they say so, and are no blank pages."""
+    model, env = gate
+    async with start(env, **WARM) as function:
+        page = await browser.open(function)
+        conversation = await asked(page, model)
+        await conversation.say("one ")
+        await reads(page, "one ")
+        readers = [page, *[await browser.open(function, page.url) for _ in range(4)]]
+        await asyncio.gather(*(reads(each, "one ") for each in readers))
+        waiting = [await browser.open(function, page.url) for _ in range(2)]
+        for each in waiting:
+            await shows(each, "crowded")
+            assert "close or hide one" in str(await each.get_by_test_id("hint").text_content())
+        await waiting[1].get_by_test_id("stop").click()
+        async with asyncio.timeout(STOPPED):
+            await conversation.hung_up()
+            await asyncio.gather(*(shows(each, "cancelled") for each in (*readers, *waiting)))
+        await asyncio.gather(*(reads(each, "one ") for each in (*readers, *waiting)))
+
+
+async def test_a_hidden_tab_makes_room_for_one_that_is_shown_and_comes_back(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    """Whichever comes first: that it is hidden, or that room is wanted."""
+    model, env = gate
+    async with start(env, **WARM) as function:
+        page = await browser.open(function)
+        conversation = await asked(page, model)
+        await conversation.say("one ")
+        tabs = [page, *[await browser.open(function, page.url) for _ in range(4)]]
+        await asyncio.gather(*(reads(each, "one ") for each in tabs))
+        await show(tabs[0], shown=False)
+        sixth = await browser.open(function, page.url)
+        await reads(sixth, "one ")
+        await shows(tabs[0], "paused")
+        assert "Other tabs have all connections to the server" not in await journal(sixth)
+        seventh = await browser.open(function, page.url)
+        await shows(seventh, "crowded")
+        await show(tabs[1], shown=False)
+        await reads(seventh, "one ")
+        await shows(tabs[1], "paused")
+        await sixth.close()
+        await conversation.say("two ")
+        await show(tabs[0], shown=True)
+        shown = (tabs[0], *tabs[2:], seventh)
+        await asyncio.gather(*(reads(each, "one two ") for each in shown))
+        await conversation.finish()
+        await asyncio.gather(*(shows(each, "finished") for each in shown))
+        await show(tabs[1], shown=True)
+        await shows(tabs[1], "finished")
+        await reads(tabs[1], "one two ")
+
+
+async def test_what_only_the_operator_can_mend_is_not_the_readers_task(
+    start: Start, browser: Profile
+) -> None:
+    """Who runs the page finds the server's own words under What happened."""
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 401 x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        env = {
+            "OPENAI_BASE_URL": f"http://127.0.0.1:{port}/v1",
+            "OPENAI_API_KEY": "sk-refused",
+            "MODELS": "any",
+        }
+        chosen = {"provider": "openai", "handler": "app.main.handler", **WARM}
+        async with start(env, **chosen) as function:
+            page = await browser.open(function)
+            await page.get_by_test_id("prompt").fill("hi")
+            await page.keyboard.press("Enter")
+            await shows(page, "failed")
+            error = page.locator("#error-message")
+            told = "The model refused our key. Please tell the person who runs this page."
+            assert await error.text_content() == told
+            assert any("The operator checks the key" in line for line in await journal(page))
+
+
+async def test_the_frame_of_the_focused_prompt_is_whole(start: Start, browser: Profile) -> None:
+    async with start(**WARM) as function:
+        page = await browser.open(function)
+        await page.get_by_test_id("prompt").focus()
+        frame = "document.querySelector('#form').getBoundingClientRect().top"
+        dock = "document.querySelector('#dock').getBoundingClientRect().top"
+        assert await page.evaluate(f"{frame} - {dock}") >= 1, "above the dock is its shadow"
+
+
+async def test_forced_colours_leave_the_strip_and_the_focus_visible(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start(env, **WARM) as function:
+        page = await browser.open(function)
+        await page.emulate_media(forced_colors="active")
+        conversation = await asked(page, model)
+        await conversation.say("one ")
+        await reads(page, "one ")
+        colour = "getComputedStyle(document.querySelector('{}')).{}"
+        ground = await page.evaluate(colour.format("body", "backgroundColor"))
+        stretch = colour.format("#strip [data-kind=answer]", "backgroundColor")
+        await until(page, "() => document.querySelector('#strip [data-kind=answer]')")
+        assert await page.evaluate(stretch) not in {ground, "rgba(0, 0, 0, 0)"}
+        await page.get_by_test_id("prompt").focus()
+        assert await page.evaluate(colour.format("#form", "outlineStyle")) == "solid"
+        await conversation.finish()
+        await shows(page, "finished")
+
+
+async def test_a_prompt_that_is_sent_too_early_waits_and_the_page_says_why(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start(env, **WARM) as function:
+        page = await browser.open(function)
+        conversation = await asked(page, model)
+        await conversation.say("one ")
+        await reads(page, "one ")
+        await page.get_by_test_id("prompt").fill("and then?")
+        await page.keyboard.press("Enter")
+        why = "wait for the end, or stop"
+        await page.get_by_test_id("hint").get_by_text(why).wait_for()
+        await page.get_by_test_id("announcer").get_by_text(why).wait_for()
+        await conversation.finish()
+        await shows(page, "finished")
+        await page.keyboard.press("Enter")
+        assert (await model.next()).prompt == "and then?"
+
+
 async def test_the_page_is_used_from_the_keyboard(
     start: Start, gate: Gated, browser: Profile
 ) -> None:
@@ -286,9 +561,10 @@ async def test_a_script_that_gets_into_the_page_does_not_run(
 async def test_coming_back_to_the_page_is_one_invocation(start: Start, browser: Profile) -> None:
     """Each may be a cold start: only the page itself is asked for again."""
     async with start(**WARM) as function:
-        for expected in (1 + len(PARTS), 1):
+        for expected in (1 + len(PARTS) + 1, 1):  # one tells that no token is needed
             before = invocations(function)
-            await browser.open(function)
+            page = await browser.open(function)
+            await until(page, "() => localStorage.length === 1")
             assert invocations(function) - before == expected
 
 

@@ -94,6 +94,33 @@ async def test_the_page_asks_for_a_token_and_goes_on_with_the_prompt(
         assert "token" not in page.url
 
 
+async def test_where_a_token_is_needed_it_is_asked_for_before_the_prompt_is_typed(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start({**env, **CLOSED}, **WARM) as function:
+        page = await browser.open(function)
+        await page.get_by_test_id("access").wait_for()
+        assert await page.evaluate("document.activeElement.id") == "access-token"
+        await page.keyboard.type(TOKEN)
+        await page.keyboard.press("Enter")
+        await page.get_by_test_id("access").wait_for(state="hidden")
+        assert await page.evaluate("document.activeElement.id") == "prompt"
+        await page.keyboard.type("What now?")
+        await page.keyboard.press("Enter")
+        conversation = await model.next()
+        assert conversation.prompt == "What now?"
+        await conversation.finish()
+        await shows(page, "finished")
+
+
+async def test_where_none_is_needed_none_is_asked_for(start: Start, browser: Profile) -> None:
+    async with start(**WARM) as function:
+        page = await browser.open(function)
+        await until(page, "() => localStorage.length === 1")
+        assert await page.get_by_test_id("access").is_hidden()
+
+
 async def test_a_wrong_token_is_told_and_asked_for_again(
     start: Start, gate: Gated, browser: Profile
 ) -> None:

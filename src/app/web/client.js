@@ -16,17 +16,24 @@
  * final, notices a connection that is open but dead, refuses repeated and missing events, and
  * knows when a stream has ended.
  *
+ * Over HTTP/1.1 a browser has six connections to one host, for all its pages together, and each
+ * reader holds one. So the pages of an origin agree, by Web Locks, on five readers at once: one
+ * connection stays free for loading a page and for cancel(). A hidden page makes room for a shown
+ * one.
+ *
  * Where the API wants an API token, give it as `bearer` to all three. EventSource, which can
  * send no header, shows the token of its one stream instead; who has only that (`token` of what
  * was created or read) may read and cancel this stream, and needs no `bearer`.
  */
 
 /**
+ * `in-steps`: all is well, but something on the way holds each response back until it ends.
  * `stalled`: connected, but not even heartbeats arrive. `taken-over`: another writer goes on; lasts
- * until its first event. The last four are final. `lost`: the server has no such stream (any more)
- * or refuses it to us.
- * @typedef {"connecting" | "live" | "stalled" | "reconnecting" | "taken-over"
- *   | "finished" | "cancelled" | "failed" | "lost"} State
+ * until its first event. `crowded`: other readers have all the connections; this one waits for its
+ * turn. `paused`: the page is hidden and does not read; it goes on when it is shown. The last four
+ * are final. `lost`: the server has no such stream (any more) or refuses it to us.
+ * @typedef {"connecting" | "live" | "in-steps" | "stalled" | "reconnecting" | "taken-over"
+ *   | "crowded" | "paused" | "finished" | "cancelled" | "failed" | "lost"} State
  *
  * @typedef {{code: string, message: string, retryable: boolean}} Failure
  * @typedef {{input_tokens: number | null, output_tokens: number | null}} Usage
@@ -77,13 +84,22 @@ const DEFAULTS = {
   silentMs: 8_000,
   /** Without an answer at all; longer, for the server may have to start first. */
   unansweredMs: 10_000,
+  /** A response that is awaited for so long, and then comes as a whole, was held back. */
+  heldBackMs: 900,
+  /** A hidden page that gets only heartbeats for so long stops reading until it is shown. */
+  hiddenMs: 30_000,
+  /** How many may read at once from one host over HTTP/1.1, in all pages; 0 sets no bound. */
+  readersAtOnce: 5,
   fetch: globalThis.fetch,
   EventSource: globalThis.EventSource,
 };
 
 const DROPS_BEFORE_BACKOFF = 3;
+const PIECES_BEFORE_STEPS = 2;
 const KINDS = ["start", "claim", "thinking", "answer", "heartbeat", "handoff", "done", "cancelled"];
 
+/** @type {Set<State>} */
+const READING = new Set(["live", "in-steps", "taken-over"]);
 /** @type {Record<string, State>} */
 const FINAL_STATES = { done: "finished", error: "failed", cancelled: "cancelled" };
 
@@ -143,6 +159,21 @@ export class LLMStream extends EventTarget {
   #drops = 0;
   #heardAt = 0;
   #backingOff = false;
+  #askedAt = 0;
+  #openedAt = 0;
+  #brought = 0;
+  #pieces = 0;
+  #newsAt = Date.now();
+  #paused = false;
+  #cancelling = 0;
+  #seat = "";
+  #seats;
+  /** @type {AbortController | undefined} gives back the seat that is held or waited for */
+  #seated;
+  /** @type {AbortController | undefined} */
+  #offered;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #hiddenTimer;
   #closed = new AbortController();
   /** @type {EventSource | undefined} */
   #source;
@@ -158,12 +189,15 @@ export class LLMStream extends EventTarget {
     super();
     this.id = id;
     this.#options = { ...DEFAULTS, ...options };
+    this.#seats = seatsOf(this.#options);
     if (lastEventId) this.#moveTo(lastEventId);
     const { signal } = this.#closed;
     const check = () => this.#checkSilence();
     globalThis.addEventListener("online", () => this.#backingOff && this.#probe(), { signal });
     globalThis.addEventListener("pageshow", check, { signal });
-    globalThis.document?.addEventListener("visibilitychange", check, { signal });
+    const turn = () => this.#turned();
+    globalThis.document?.addEventListener("visibilitychange", turn, { signal });
+    if (isHidden()) this.#turned();
     const { bearer, token } = this.#options;
     if (bearer && !token) void this.#probe();
     else this.#connect();
@@ -188,45 +222,87 @@ export class LLMStream extends EventTarget {
   }
 
   /**
-   * Stops the generation, for every reader; `cancelled` then comes as an event.
+   * Stops the generation, for every reader; `cancelled` then comes as an event. Meanwhile nothing
+   * is read, so that the request finds a free connection however many pages read.
    * @returns {Promise<Snapshot>}
    * @throws {StreamError}
    */
-  cancel() {
-    return request(`${pathOf(this.id)}/cancel`, { method: "POST" }, this.#options);
+  async cancel() {
+    this.#cancelling += 1;
+    this.#disconnect();
+    try {
+      return await request(`${pathOf(this.id)}/cancel`, { method: "POST" }, this.#options);
+    } finally {
+      this.#cancelling -= 1;
+      this.#connect();
+    }
   }
 
   /** Stops reading; the generation goes on. */
   close() {
     this.#closed.abort();
-    this.#source?.close();
-    clearTimeout(this.#timer);
+    this.#disconnect();
+    this.#leaveSeat();
+    clearTimeout(this.#hiddenTimer);
   }
 
   // Connecting
 
   #connect() {
-    if (this.#closed.signal.aborted) return;
+    this.#disconnect();
+    if (this.#closed.signal.aborted || this.#paused || this.#cancelling) return;
+    if (this.#seat || this.#seats.length === 0) this.#open();
+    else if (this.#waits) void this.#openIfEnded();
+    else void this.#takeSeat();
+  }
+
+  #disconnect() {
+    this.#source?.close();
+    this.#backingOff = false;
+    clearTimeout(this.#timer);
+  }
+
+  #open() {
     const { baseUrl, token, EventSource } = this.#options;
     const query = queryOf({ last_event_id: this.#lastEventId, token });
     this.#source?.close();
     const source = new EventSource(`${baseUrl}${pathOf(this.id)}/events${query}`);
     for (const kind of KINDS) source.addEventListener(kind, (event) => this.#receive(event));
-    source.addEventListener("open", () => this.#heard());
+    source.addEventListener("open", () => this.#opened());
     source.addEventListener("error", (event) => {
       if (event instanceof MessageEvent) this.#receive(event);
       else this.#dropped();
     });
     this.#source = source;
+    this.#askedAt = Date.now();
     this.#heard();
     this.#checkSilence();
   }
 
+  #opened() {
+    this.#heard();
+    this.#openedAt = this.#heardAt;
+    this.#brought = 0;
+  }
+
   #dropped() {
     this.#heard();
-    this.#enter("reconnecting");
+    const piece = this.#heldBack() && (this.#brought > 0 || this.#pieces > 0);
+    this.#pieces = piece ? this.#pieces + 1 : 0;
+    this.#askedAt = this.#heardAt;
+    if (this.#pieces >= PIECES_BEFORE_STEPS) this.#enter("in-steps");
+    else if (this.#pieces === 0) this.#enter("reconnecting");
     this.#drops += 1;
     if (this.#source?.readyState === 2 || this.#drops >= DROPS_BEFORE_BACKOFF) this.#backOff();
+  }
+
+  /**
+   * Whether this response has come as a whole, after a wait. EventSource does not tell a response
+   * that ends from a connection that breaks, but a connection hardly ever breaks as it opens.
+   */
+  #heldBack() {
+    const wait = this.#openedAt - this.#askedAt;
+    return wait >= this.#options.heldBackMs && Date.now() - this.#openedAt < wait / 4;
   }
 
   #backOff(retryAfter = 0) {
@@ -253,12 +329,97 @@ export class LLMStream extends EventTarget {
       if (ended) this.#end(FINAL_STATES[status], error ?? undefined);
       else this.#connect();
     } catch (error) {
-      if (this.#closed.signal.aborted) return;
+      if (this.#closed.signal.aborted || this.#paused || this.#cancelling) return;
       if (!(error instanceof StreamError)) throw error;
       if (!error.retryable) return this.#end("lost", error);
       this.#drops += 1;
       this.#backOff(error.retryAfter);
     }
+  }
+
+  // Sharing the browser's connections with other readers
+
+  async #takeSeat() {
+    const seated = new AbortController();
+    this.#seated = seated;
+    const full = () => void this.#openIfEnded();
+    const seat = await takeSeat(this.#seats, seated.signal, full, () => this.#unseated());
+    if (seated.signal.aborted) return;
+    this.#seat = seat;
+    if (this.#state === "crowded") this.#enter("connecting");
+    if (isHidden()) void this.#offerSeat();
+    this.#connect();
+  }
+
+  /** Reads without a seat what has ended: that holds no connection for long. */
+  async #openIfEnded() {
+    this.#enter("crowded");
+    try {
+      const options = { ...this.#options, signal: this.#closed.signal };
+      const { status, token } = await readStream(this.id, options);
+      this.#options.token = token;
+      if (status in FINAL_STATES && this.#waits && !this.#cancelling) this.#open();
+    } catch (error) {
+      if (this.#closed.signal.aborted) return;
+      if (!(error instanceof StreamError)) throw error;
+      if (!error.retryable) this.#end("lost", error);
+    }
+  }
+
+  get #waits() {
+    return this.#seated !== undefined && !this.#seat;
+  }
+
+  #leaveSeat() {
+    this.#seated?.abort();
+    this.#offered?.abort();
+    this.#seated = undefined;
+    this.#seat = "";
+  }
+
+  /** Another page has taken the seat, which it does if this one is hidden. */
+  #unseated() {
+    this.#leaveSeat();
+    if (isHidden()) return this.#pause();
+    this.#enter("connecting");
+    this.#connect();
+  }
+
+  async #offerSeat() {
+    const offered = new AbortController();
+    this.#offered = offered;
+    await hold(offerOf(this.#seat), offered.signal, { signal: offered.signal }).catch(() => {});
+    // Who waits already has looked for offers before there was this one.
+    if (!offered.signal.aborted && (await isWaitedFor(this.#seats)) && isHidden()) this.#pause();
+  }
+
+  #turned() {
+    this.#newsAt = Date.now();
+    this.#checkHidden();
+    this.#offered?.abort();
+    if (isHidden()) return this.#seat ? void this.#offerSeat() : undefined;
+    if (!this.#paused && !this.#waits) return this.#checkSilence();
+    this.#paused = false;
+    this.#leaveSeat(); // A shown page may take what a hidden one offers.
+    this.#enter("connecting");
+    this.#connect();
+  }
+
+  #checkHidden() {
+    clearTimeout(this.#hiddenTimer);
+    if (!isHidden() || this.#paused || this.#closed.signal.aborted) return;
+    const left = this.#newsAt + this.#options.hiddenMs - Date.now();
+    if (left <= 0) this.#pause();
+    else this.#hiddenTimer = setTimeout(() => this.#checkHidden(), left);
+  }
+
+  #pause() {
+    if (this.#closed.signal.aborted) return;
+    this.#paused = true;
+    clearTimeout(this.#hiddenTimer);
+    this.#disconnect();
+    this.#leaveSeat();
+    this.#enter("paused");
   }
 
   // Receiving
@@ -277,11 +438,15 @@ export class LLMStream extends EventTarget {
     const data = JSON.parse(json);
     this.#moveTo(lastEventId);
     this.#drops = 0;
+    this.#brought += 1;
+    if (!this.#heldBack()) this.#pieces = 0;
+    if (type !== "heartbeat") this.#newsAt = this.#heardAt;
     const failed = type === "error";
     this.dispatchEvent(new MessageEvent(failed ? "failure" : type, { data, lastEventId }));
     if (this.#closed.signal.aborted) return;
     if (type in FINAL_STATES) this.#end(FINAL_STATES[type], failed ? data : undefined);
-    else this.#enter(type === "claim" && data.attempt > 1 ? "taken-over" : "live");
+    else if (type === "claim" && data.attempt > 1) this.#enter("taken-over");
+    else this.#enter(this.#pieces >= PIECES_BEFORE_STEPS ? "in-steps" : "live");
   }
 
   /** @param {string} eventId @returns {number} NaN if it is not an id of this stream */
@@ -313,7 +478,7 @@ export class LLMStream extends EventTarget {
       return this.#connect();
     }
     const stalled = silence >= stalledMs;
-    if (stalled && (this.#state === "live" || this.#state === "taken-over")) this.#enter("stalled");
+    if (stalled && READING.has(this.#state)) this.#enter("stalled");
     const next = stalled ? limit : Math.min(stalledMs, limit);
     this.#wait(next - silence, () => this.#checkSilence());
   }
@@ -339,6 +504,95 @@ export class LLMStream extends EventTarget {
     this.close();
     this.#enter(state, failure);
   }
+}
+
+const isHidden = () => globalThis.document?.hidden ?? false;
+
+/**
+ * The names of the locks of which every reader holds one; none where there is room for all, or
+ * where pages have no locks in common: those need https, or localhost.
+ * @param {typeof DEFAULTS} options
+ */
+function seatsOf({ baseUrl, readersAtOnce }) {
+  if (!globalThis.navigator?.locks || !globalThis.document) return [];
+  const { origin } = new URL(baseUrl, location.href);
+  const loaded = ["navigation", "resource"].flatMap((type) => performance.getEntriesByType(type));
+  const multiplexed = loaded.some(
+    (entry) =>
+      entry instanceof PerformanceResourceTiming &&
+      entry.name.startsWith(`${origin}/`) &&
+      /^h[23]/.test(entry.nextHopProtocol),
+  );
+  const count = multiplexed ? 0 : readersAtOnce;
+  return Array.from({ length: count }, (_, number) => `reader ${number} of ${origin}`);
+}
+
+/** The lock by which a hidden page says that its seat may be taken. @param {string} seat */
+const offerOf = (seat) => `${seat}, offered`;
+
+/** @param {string[]} seats */
+async function isWaitedFor(seats) {
+  const { pending = [] } = await navigator.locks.query();
+  return pending.some(({ name = "" }) => seats.includes(name));
+}
+
+/** @param {string[]} seats @returns {Promise<string | undefined>} */
+async function findOffer(seats) {
+  const { held = [] } = await navigator.locks.query();
+  return seats.find((seat) => held.some(({ name }) => name === offerOf(seat)));
+}
+
+/**
+ * Waits for one of these locks, and holds it until `until` aborts.
+ * @param {string[]} seats @param {AbortSignal} until
+ * @param {() => void} full called if it has to wait
+ * @param {() => void} lost called when another page has taken the lock that is held
+ * @returns {Promise<string>} its name; "" if `until` aborts before
+ */
+async function takeSeat(seats, until, full, lost) {
+  for (const seat of seats) {
+    if (until.aborted) return "";
+    if (await hold(seat, until, { ifAvailable: true }, lost)) return seat;
+  }
+  const tries = [...seats, ""].map((seat) => ({ seat, end: new AbortController() }));
+  const endAll = () => tries.forEach(({ end }) => end.abort());
+  until.addEventListener("abort", endAll, { once: true });
+  if (until.aborted) return "";
+  const waits = tries.map(async (each) => {
+    const { signal } = each.end;
+    if (each.seat) await hold(each.seat, signal, { signal }, lost);
+    else {
+      const offer = isHidden() ? undefined : await findOffer(seats);
+      if (!offer) full();
+      if (!offer || signal.aborted) throw new Error("There is no offer.");
+      each.seat = offer;
+      await hold(offer, signal, { steal: true }, lost);
+    }
+    return each;
+  });
+  const won = await Promise.any(waits).catch(() => null);
+  for (const each of tries) if (each !== won) each.end.abort();
+  return won?.seat ?? "";
+}
+
+/**
+ * Holds a lock of this origin's pages until `until` aborts.
+ * @param {string} name @param {AbortSignal} until @param {LockOptions} how
+ * @param {() => void} [lost] called when another page has taken it
+ * @returns {Promise<boolean>} whether it is held now; rejects if `how.signal` aborts the wait
+ */
+function hold(name, until, how, lost = () => {}) {
+  return new Promise((resolve, reject) => {
+    const held = (/** @type {Lock | null} */ lock) => {
+      resolve(lock !== null);
+      if (!lock || until.aborted) return;
+      return new Promise((end) => until.addEventListener("abort", end, { once: true }));
+    };
+    navigator.locks.request(name, how, held).catch((error) => {
+      reject(error);
+      if (!until.aborted) lost();
+    });
+  });
 }
 
 /** @param {string} id */

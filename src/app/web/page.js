@@ -14,15 +14,20 @@ import { createKey, createStream, LLMStream, readStream, StreamError } from "./c
 const TITLE = "Lambda LLM stream";
 const RATE_EVERY_MS = 500;
 const TAKEN_OVER_SHOWN_MS = 2_000;
+const SILENT_MS = 5_000;
+const REFUSAL_SHOWN_MS = 4_000;
 const STRIP_ROOM = 300;
 
 /** @type {Record<State | "locked", string>} */
 const STATES = {
   connecting: "Connecting",
   live: "Live",
+  "in-steps": "Reading in steps",
   stalled: "Interrupted",
   reconnecting: "Reconnecting",
   "taken-over": "Taken over",
+  crowded: "Waiting for a connection",
+  paused: "Paused",
   finished: "Finished",
   cancelled: "Stopped",
   failed: "Failed",
@@ -32,9 +37,32 @@ const STATES = {
 
 /** @type {Partial<Record<State | "locked", string>>} */
 const HINTS = {
+  "in-steps": "something on the way holds the answer back",
   stalled: "no word from the server",
   reconnecting: "nothing is lost",
   "taken-over": "the answer goes on",
+  crowded: "other tabs have all of them: close or hide one",
+  paused: "until this tab is shown",
+};
+
+const FOR_THE_OPERATOR = "Please tell the person who runs this page.";
+
+/**
+ * What readers are told of failures that only the operator can mend. The server's own words, which
+ * are for the operator, are in the journal.
+ * @type {Record<string, string>}
+ */
+const FAILURES = {
+  key_unreadable: `The key to the model is missing. ${FOR_THE_OPERATOR}`,
+  model_access_denied: `The model is not open to this page. ${FOR_THE_OPERATOR}`,
+  provider_denied: `The model refused our key. ${FOR_THE_OPERATOR}`,
+  provider_incompatible: `The model's service does not stream answers. ${FOR_THE_OPERATOR}`,
+  provider_rejected: `The model's service refused this request. ${FOR_THE_OPERATOR}`,
+  provider_unreachable: `The model's service cannot be reached. Try again in a minute.`,
+  quota_exhausted: `The quota of the model is used up. ${FOR_THE_OPERATOR}`,
+  unknown_model: `The model is set up under a wrong name. ${FOR_THE_OPERATOR}`,
+  log_refused: `The log of the answers refuses to be used. ${FOR_THE_OPERATOR}`,
+  secret_refused: `The access tokens cannot be read. ${FOR_THE_OPERATOR}`,
 };
 
 /**
@@ -46,6 +74,9 @@ const CONTINUED = {
   asked: "asked to continue",
   restarted: "from the start",
 };
+
+/** @type {Record<string, string>} */
+const ENDINGS = { length: "cut at the longest answer allowed (max_tokens)" };
 
 const KINDS = /** @type {const} */ ([
   "start",
@@ -108,7 +139,7 @@ class Meter {
   /** @param {boolean} fromSend whether the time since the prompt was sent is known here */
   constructor(fromSend) {
     this.fromSend = fromSend;
-    ui.ttft.textContent = ui.rate.textContent = "–";
+    ui.ttft.textContent = ui.rate.textContent = "";
   }
 
   get elapsedMs() {
@@ -130,6 +161,10 @@ class Meter {
 
   showRate() {
     this.#show(this.#words, "words/s", "White-space separated words, since the first came");
+  }
+
+  hideRate() {
+    ui.rate.textContent = "";
   }
 
   /** @param {number} tokens of one writer that was seen from its first token to its last */
@@ -244,15 +279,45 @@ class Frames {
   }
 }
 
-/** Tells screen readers what changed, the last of several things that happen at once. */
+/**
+ * Tells screen readers what changed: of several things that happen at once, the last about the
+ * connection and the last about the answer.
+ */
 class Announcer {
+  /** @type {Map<"answer" | "connection", string>} */
+  #news = new Map();
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
 
-  /** @param {string} text */
-  say(text) {
+  /** @param {string} text @param {"answer" | "connection"} [about] */
+  say(text, about = "answer") {
+    this.#news.set(about, text);
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => (ui.announcer.textContent = text), 400);
+    this.#timer = setTimeout(() => this.#tell(), 400);
+  }
+
+  #tell() {
+    ui.announcer.textContent = [...this.#news.values()].join(" ");
+    this.#news.clear();
+  }
+}
+
+/** What this browser keeps; null also where it is told to keep nothing. @param {string} name */
+function recall(name) {
+  try {
+    return localStorage.getItem(name);
+  } catch {
+    return null;
+  }
+}
+
+/** @param {string} name @param {string | null} value */
+function keep(name, value) {
+  try {
+    if (value === null) localStorage.removeItem(name);
+    else localStorage.setItem(name, value);
+  } catch {
+    // It is asked for once a page then.
   }
 }
 
@@ -263,21 +328,26 @@ class Announcer {
  */
 class AccessToken {
   #name = `access-token ${api.baseUrl}`; // an origin may have other stages, with other tokens
-  /** @type {string | null} */
-  #value = null;
+  #nameOfOpen = `open ${api.baseUrl}`;
+  #value = recall(this.#name);
   /** @type {() => void} */
   #again = () => {};
 
   constructor() {
-    try {
-      this.#value = localStorage.getItem(this.#name);
-    } catch {
-      // This browser is told to keep nothing: it is asked for once a page.
-    }
     addEventListener("storage", ({ key, newValue }) => key === this.#name && this.#set(newValue));
     ui.access.addEventListener("submit", (/** @type {SubmitEvent} */ event) => this.#enter(event));
     ui.forget.addEventListener("click", () => this.#forget());
     this.#set(this.#value);
+  }
+
+  /** Whether there is one, or none is needed. */
+  get isSettled() {
+    return this.#value !== null || recall(this.#nameOfOpen) !== null;
+  }
+
+  /** Remembers that none is needed. */
+  rememberOpen() {
+    keep(this.#nameOfOpen, "yes");
   }
 
   /** What the client is to show. */
@@ -285,22 +355,27 @@ class AccessToken {
     return { bearer: this.#value };
   }
 
-  /** Asks for it because a request was refused. @param {() => void} again what goes on with it */
+  /**
+   * Asks for it because a request was refused, or will be.
+   * @param {() => void} again what goes on with it
+   */
   ask(again) {
     this.#again = again;
     const wrong = this.#value !== null;
+    keep(this.#nameOfOpen, null);
     this.#keep(null);
     ui.access.hidden = false;
     ui["access-error"].textContent = wrong ? "This access token is not valid." : "";
     ui["access-token"].ariaInvalid = String(wrong);
     ui["access-token"].value = "";
-    ui["access-token"].focus();
+    if (!ui.prompt.value) ui["access-token"].focus();
   }
 
   #forget() {
     this.#keep(null);
     announcer.say("Access token forgotten.");
     ui.prompt.focus();
+    void askFirst();
   }
 
   /** @param {SubmitEvent} event */
@@ -313,12 +388,7 @@ class AccessToken {
   /** @param {string | null} value */
   #keep(value) {
     this.#set(value);
-    try {
-      if (value === null) localStorage.removeItem(this.#name);
-      else localStorage.setItem(this.#name, value);
-    } catch {
-      // As above.
-    }
+    keep(this.#name, value);
   }
 
   /** @param {string | null} value */
@@ -338,7 +408,11 @@ class Reading {
   #replayUntil = -1;
   #attempt = 1;
   #handedOver = false;
-  #interrupted = false;
+  #interrupted = false; // since the last claim
+  #apart = false; // now
+  #inSteps = false;
+  #saidAt = performance.now();
+  #refusedAt = -Infinity;
   #thinking = new StreamedText(ui.thinking);
   #answer = new StreamedText(ui.answer);
   #strip = new Strip();
@@ -409,8 +483,23 @@ class Reading {
     follower.grown();
   }
 
+  /** Says why the next prompt is not sent yet. */
+  refuse() {
+    const why = "one answer at a time: wait for the end, or stop";
+    this.#refusedAt = performance.now();
+    ui.hint.textContent = why;
+    announcer.say(`Not sent: ${why}.`);
+  }
+
   tick() {
-    if (this.running) this.#meter.showRate();
+    if (!this.running) return;
+    const silence = performance.now() - this.#saidAt;
+    const silent = silence >= SILENT_MS;
+    if (silent) this.#meter.hideRate();
+    else this.#meter.showRate();
+    if (ui.state.dataset.state !== "live") return;
+    if (performance.now() - this.#refusedAt < REFUSAL_SHOWN_MS) return;
+    ui.hint.textContent = silent ? `the model is silent, ${seconds(silence, 0)}` : "";
   }
 
   // What the stream tells
@@ -429,6 +518,7 @@ class Reading {
   /** @param {StreamedText} part @param {string} text */
   #text(part, text) {
     if (this.#answer.words === 0 && part === this.#answer) this.#say("Answer started.");
+    this.#saidAt = performance.now();
     const words = part.add(text);
     if (!this.#replaying) this.#meter.add(words);
   }
@@ -441,7 +531,7 @@ class Reading {
     else if (this.#handedOver) this.#note(`The next sandbox goes on (${how})`);
     else if (this.#interrupted) this.#note(`Another sandbox took over (${how})`);
     else this.#note(`The answer is taken up again (${how})`);
-    this.#handedOver = false;
+    this.#handedOver = this.#interrupted = false;
   }
 
   #handOver() {
@@ -456,43 +546,67 @@ class Reading {
     if (tokens !== null && this.#meter.fromSend && this.#attempt === 1) {
       this.#meter.showTokenRate(tokens);
     }
-    const counted = tokens === null ? "" : `${tokens.toLocaleString("en")} tokens `;
-    ui.summary.textContent = `${counted}(${reason})`;
+    const counted = tokens === null ? "" : `${tokens.toLocaleString("en")} tokens`;
+    ui.summary.textContent = [counted, ENDINGS[reason]].filter(Boolean).join(", ");
   }
 
   /** @param {State} state @param {Failure} [failure] */
   #enter(state, failure) {
-    if (state === "live") this.#live();
+    if (state === "live" || state === "in-steps") this.#live(state);
+    else if (state === "connecting" || state === "crowded" || state === "paused") this.#wait(state);
     else if (state === "taken-over") this.#takenOver();
     else if (state === "stalled" || state === "reconnecting") this.#interrupt(state);
     else if (failure?.code === "unauthorized") this.#lock(route);
     else this.#finish(state, failure);
   }
 
-  #live() {
-    if (this.#interrupted) this.#note(`Reading again, from event ${this.#seq}`);
-    if (this.#interrupted) this.#say("Connected again.");
-    this.#interrupted = false;
+  /** @param {"live" | "in-steps"} state */
+  #live(state) {
+    if (this.#apart) this.#note(`Reading again, from event ${this.#seq}`);
+    if (this.#apart) this.#say("Connected again.", "connection");
+    this.#apart = false;
+    if (state === "in-steps") this.#tellOfSteps();
     // A take-over is over with the next event; that is too short to be read.
-    if (ui.state.dataset.state !== "taken-over") this.#show("live");
-    else this.#takenOverShown = setTimeout(() => this.#show("live"), TAKEN_OVER_SHOWN_MS);
+    clearTimeout(this.#takenOverShown);
+    if (ui.state.dataset.state !== "taken-over") this.#show(state);
+    else this.#takenOverShown = setTimeout(() => this.#show(state), TAKEN_OVER_SHOWN_MS);
+  }
+
+  #tellOfSteps() {
+    if (this.#inSteps) return;
+    this.#inSteps = true;
+    this.#note("Something on the way holds the answer back, so it is read in steps");
+    this.#say("Reading in steps.", "connection");
   }
 
   #takenOver() {
-    this.#interrupted = false;
+    this.#apart = false;
     if (this.#replaying) return;
     this.#show("taken-over");
-    this.#say("The answer goes on.");
+    this.#say("The answer goes on.", "connection");
+  }
+
+  /** @param {"connecting" | "crowded" | "paused"} state */
+  #wait(state) {
+    this.#show(state);
+    if (state === "connecting") return;
+    this.#apart = true;
+    this.#note(
+      state === "paused"
+        ? "This tab is hidden and lets its connection go"
+        : "Other tabs have all connections to the server",
+    );
+    if (state === "crowded") this.#say(`${STATES.crowded}: ${HINTS.crowded}.`, "connection");
   }
 
   /** @param {"stalled" | "reconnecting"} state */
   #interrupt(state) {
     const what = state === "stalled" ? "No word from the server" : "The connection ended";
     const since = this.#seq < 0 ? "before the first event" : `after event ${this.#seq}`;
-    this.#interrupted = true;
+    this.#interrupted = this.#apart = true;
     this.#show(state);
     this.#note(`${what} ${since}`);
-    this.#say(state === "stalled" ? "Answer interrupted." : "Reconnecting.");
+    this.#say(state === "stalled" ? "Answer interrupted." : "Reconnecting.", "connection");
     this.#strip.add("gap");
     frames.request();
   }
@@ -511,6 +625,7 @@ class Reading {
     ui.after.hidden = this.#answer.words === 0;
     ui.error.hidden = true;
     this.#note(`${STATES[state]}, after ${this.#seq + 1} events`);
+    if (failure && failure.code in FAILURES) this.#note(`The server says: ${failure.message}`);
     if (failure) showError(inFull(failure), failure.retryable && this.prompt ? again : null);
     else this.#say(`${STATES[state]}. The answer has ${inWords(this.#answer.words)}.`);
     follower.grown();
@@ -534,9 +649,9 @@ class Reading {
     ui.hint.textContent = HINTS[state] ?? "";
   }
 
-  /** @param {string} text */
-  #say(text) {
-    if (!this.#replaying) announcer.say(text);
+  /** @param {string} text @param {"answer" | "connection"} [about] */
+  #say(text, about) {
+    if (!this.#replaying) announcer.say(text, about);
   }
 
   /** @param {string} text */
@@ -554,7 +669,7 @@ class Reading {
 function showRunning(running) {
   const { activeElement } = document;
   ui.answer.ariaBusy = String(running);
-  ui.stop.disabled = false;
+  showStopping(false);
   ui.stop.hidden = !running;
   ui.send.hidden = running;
   // Whoever was on a button that has gone is not left nowhere.
@@ -562,10 +677,16 @@ function showRunning(running) {
   if (!running && activeElement === ui.stop) ui.send.focus();
 }
 
+/** @param {boolean} stopping */
+function showStopping(stopping) {
+  ui.stop.disabled = stopping;
+  ui.stop.textContent = stopping ? "Stopping" : "Stop";
+}
+
 /** What happened, and if it was too much for now, until when. @param {Failure} failure */
 function inFull(failure) {
   if (!(failure instanceof StreamError && failure.status === 429 && failure.retryAfter)) {
-    return failure.message;
+    return FAILURES[failure.code] ?? failure.message;
   }
   const at = new Date(Date.now() + failure.retryAfter * 1000).toLocaleTimeString();
   return `${failure.message} Possible again at ${at}.`;
@@ -649,12 +770,13 @@ async function resume(id, prompt) {
 async function stop() {
   const reading = current;
   if (!reading) return;
-  ui.stop.disabled = reading.stopRequested = true;
+  reading.stopRequested = true;
+  showStopping(true);
   try {
     await reading.stream?.cancel();
   } catch (error) {
-    if (reading !== current) return;
-    ui.stop.disabled = false;
+    if (reading !== current || !reading.running) return;
+    showStopping(false);
     showError(`Not stopped. ${/** @type {Error} */ (error).message}`, stop);
   }
 }
@@ -668,6 +790,19 @@ function reset() {
   follower.follow(false);
   scrollTo(0, 0);
   ui.prompt.focus();
+  void askFirst();
+}
+
+/**
+ * Asks for an access token before a prompt is typed, where one is needed. Where none is, this
+ * browser remembers it, so that coming back to the page costs no request more than the page.
+ */
+async function askFirst() {
+  if (accessToken.isSettled) return;
+  const answer = await fetch(`${api.baseUrl}/healthz`).catch(() => null);
+  const health = answer?.ok ? await answer.json().catch(() => null) : null;
+  if (health?.access === "open") accessToken.rememberOpen();
+  else if (health?.access && !current && !accessToken.isSettled) accessToken.ask(reset);
 }
 
 /** Shows what the address, and this tab's memory of it, say. */
@@ -690,7 +825,8 @@ async function copy() {
 function send(event) {
   event.preventDefault();
   const prompt = ui.prompt.value.trim();
-  if (prompt && !ui.send.hidden) submit(prompt);
+  if (prompt && ui.send.hidden) current?.refuse();
+  else if (prompt) submit(prompt);
 }
 
 /** @param {KeyboardEvent} event */

@@ -21,6 +21,8 @@ _BYTES_PER_SECOND = 2_000_000
 _REQUEST_LOG_BYTES = 440
 # X-Ray's default rule.
 _TRACES_PER_SECOND, _TRACED_BEYOND = 1, 0.05
+# How often wrong tokens make a sandbox look whether the secret has changed.
+_SECRET_READ_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,7 @@ def _estimated(limits: Limits, stack: Stack, prices: Prices) -> Sequence[Line]:
     logged = rate * _DAY * _REQUEST_LOG_BYTES / GB
     traced = min(rate, _TRACES_PER_SECOND + rate * _TRACED_BEYOND) * _DAY
     leaving = prices.transfer_gb + prices.lambda_streamed_gb
+    read = limits.concurrency * _DAY / _SECRET_READ_SECONDS
     return [
         Line(
             "DynamoDB writes",
@@ -111,5 +114,11 @@ def _estimated(limits: Limits, stack: Stack, prices: Prices) -> Sequence[Line]:
             "X-Ray traces",
             f"{traced:,.0f} sampled x ${prices.million_traces:g} a million",
             traced * prices.million_traces / _MILLION,
+        ),
+        Line(
+            "Secret reads",
+            f"{limits.concurrency} sandboxes x one a minute that wrong tokens cause x {_DAY} s x "
+            f"${prices.secret_ten_thousand_reads:g} for 10,000",
+            read * prices.secret_ten_thousand_reads / 10_000,
         ),
     ]

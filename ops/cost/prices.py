@@ -34,6 +34,7 @@ class Prices:
     alarm_month: float = option(0.10, "CloudWatch: a metric that an alarm watches, for a month")
     dashboard_month: float = option(3.00, "CloudWatch: a dashboard for a month")
     secret_month: float = option(0.40, "Secrets Manager: a secret for a month")
+    secret_ten_thousand_reads: float = option(0.05, "Secrets Manager: ten thousand calls")
     model_million_input_tokens: float = option(0.0, "the model: a million tokens read")
     model_million_output_tokens: float = option(0.0, "the model: a million tokens written")
 

@@ -1,8 +1,7 @@
 """The handler that Lambda calls, `app.main.handler`.
 
-`app` is a plain ASGI application; any ASGI server runs it as well:
-
-    TABLE_NAME=… uvicorn app.main:app
+`app` is a plain ASGI application; any ASGI server runs it as well, where it finds its table and
+AWS credentials (README.md has the line for uvicorn).
 """
 
 import os

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -142,10 +143,10 @@ async def logged(function: Function, path: str) -> tuple[str, list[str]]:
     return snapshot["answer"], kinds
 
 
-async def ran(*command: str) -> bytes:
+async def ran(*command: str, folder: Path = ROOT) -> bytes:
     """What a command has printed, once it has succeeded."""
     process = await asyncio.create_subprocess_exec(
-        *command, cwd=ROOT, env=ENVIRON, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        *command, cwd=folder, env=ENVIRON, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     async with asyncio.timeout(COMMAND_LIMIT):
         said, complaint = await process.communicate()
@@ -215,6 +216,22 @@ async def test_an_event_from_a_file_is_answered(sam_local: SamLocal) -> None:
     command = ["sam", "local", "invoke", "--template-file", TEMPLATE, "--skip-pull-image"]
     answer = json.loads(await ran(*command, "--event", "events/function-url-create.json"))
     assert answer["statusCode"] == httpx.codes.CREATED
+
+
+async def test_by_hand_it_starts_on_this_machine_and_says_what_brings_a_table(
+    tmp_path: Path,
+) -> None:
+    """`sam build` and `sam local invoke` as SAM CLI's users type them, with our samconfig.toml."""
+    for name in ("samconfig.toml", "template.yaml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    (tmp_path / "src").symlink_to(ROOT / "src")
+    await ran("sam", "build", folder=tmp_path)
+    event = str(ROOT / "events/function-url-create.json")
+    command = ["sam", "local", "invoke", "--skip-pull-image", "--event", event]
+
+    answer = json.loads(await ran(*command, folder=tmp_path))
+
+    assert "make sam-local" in json.loads(answer["body"])["error"]["message"]
 
 
 async def test_a_variable_reaches_the_function_and_not_the_disk(sam_local: SamLocal) -> None:

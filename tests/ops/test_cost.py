@@ -213,6 +213,13 @@ def test_a_day_costs_at_most_what_the_limits_let_through() -> None:
     }
 
 
+def test_wrong_tokens_have_each_sandbox_read_the_secret_once_a_minute() -> None:
+    prices = Prices(secret_ten_thousand_reads=10_000)
+    most = ceiling(Limits(concurrency=3), BARE, prices)
+
+    assert {line.what: line.dollars for line in most.estimated}["Secret reads"] == 3 * 24 * 60
+
+
 def test_without_a_limit_on_tokens_a_day_may_cost_any_sum() -> None:
     prices = Prices(model_million_output_tokens=15)
     most = ceiling(Limits(total_tokens_per_day=0), BARE, prices)

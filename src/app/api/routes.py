@@ -194,7 +194,10 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         pattern=r"^[A-Za-z0-9._:-]{16,128}$",
-        description="Makes creating repeatable: the same key gives the same stream. A UUID.",
+        description=(
+            "Makes creating repeatable: the same key gives the same stream. Use a random UUID. "
+            "Where access is open, the key gives the stream's address away: keep it secret."
+        ),
     ),
 ]
 # Told, not enforced here: what is wrong with a cursor is answered 400, with a message of its own.

@@ -61,6 +61,9 @@ class Settings:
     poll_interval: float = 0.05
     poll_interval_idle: float = 0.5
     keep_alive: float = 2.0
+    # A reader that is not the writer's own is sent away after so long, and comes back if it is
+    # still there: one that has left holds its invocation no longer.
+    reader_life: float = 60.0
 
     # How soon an EventSource comes back, when all is well and when the log is not.
     retry_ms: int = 500

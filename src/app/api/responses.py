@@ -117,5 +117,14 @@ def come_back_later(error: LimitExceeded) -> Response:
     return _event_stream(again + refusal(error.code, error.message))
 
 
+def come_back_to_read(error: LimitExceeded) -> Response:
+    """The answer to a reader that connects too often: when to do so again, and no event.
+
+    An error event would tell that the stream has failed, and nothing is wrong with it.
+    """
+    metrics.refused(error.code)
+    return _event_stream(retry(error.retry_after * 1000))
+
+
 def _event_stream(content: bytes) -> Response:
     return Response(content, media_type=EventSourceResponse.media_type, headers=HEADERS)

@@ -207,7 +207,8 @@ IdempotencyKey = Annotated[
     ),
 ]
 # Told, not enforced here: what is wrong with a cursor is answered 400, with a message of its own.
-_CURSOR: dict[str, JsonValue] = {"pattern": frames.EVENT_ID}
+# An empty one is none.
+_CURSOR: dict[str, JsonValue] = {"pattern": f"{frames.EVENT_ID}|^$"}
 LastEventId = Annotated[
     str | None,
     Header(description="The id of the last event received.", json_schema_extra=_CURSOR),

@@ -14,6 +14,7 @@ from app.event_log.dynamodb import DynamoDBLog
 from app.generation import metrics
 from app.generation.streams import Streams
 from app.limits.budget import Budget
+from app.limits.connects import Connects
 from app.limits.counters import Counters
 from app.log import RequestIdInLog
 from app.providers.base import Provider
@@ -27,6 +28,7 @@ class State(TypedDict):
     settings: Settings
     provider: Provider
     streams: Streams
+    connects: Connects
     gate: Gate
 
 
@@ -36,11 +38,14 @@ def create_app(settings: Settings, provider: Provider, gate: Gate) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         table = Table(settings.table_name, connections=settings.connections)
-        budget = Budget(Counters(table), settings.limits)
+        counters = Counters(table)
+        budget, connects = Budget(counters, settings.limits), Connects(counters, settings.limits)
         streams = Streams(DynamoDBLog(table), provider, budget, settings)
         await gate.open_up()
         metrics.started()
-        yield State(settings=settings, provider=provider, streams=streams, gate=gate)
+        yield State(
+            settings=settings, provider=provider, streams=streams, connects=connects, gate=gate
+        )
         await streams.close()
         await provider.close()
         table.close()

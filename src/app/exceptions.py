@@ -92,7 +92,7 @@ class TokenExpired(AccessError):
     """Raised when a stream's token was good once."""
 
 
-LimitCode = Literal["rate_limited", "budget_spent"]
+LimitCode = Literal["rate_limited", "budget_spent", "reads_limited"]
 
 
 class LimitExceeded(StreamError):

@@ -16,9 +16,15 @@ _ROOM_BESIDE_TEXT = 256 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What may be used up, None for any amount. All but the last are for one principal."""
+    """What may be used up, None for any amount.
+
+    `total_tokens_per_day` is for all principals together, `stream_connects_per_minute` for one
+    stream, all others for one principal.
+    """
 
     requests_per_minute: int | None = None
+    connects_per_minute: int | None = None
+    stream_connects_per_minute: int | None = None
     tokens_per_day: int | None = None
     total_tokens_per_day: int | None = None
 
@@ -61,6 +67,9 @@ class Settings:
     poll_interval: float = 0.05
     poll_interval_idle: float = 0.5
     keep_alive: float = 2.0
+    # A reader that is not the writer's own is sent away after so long, and comes back if it is
+    # still there: one that has left holds its invocation no longer.
+    reader_life: float = 60.0
 
     # How soon an EventSource comes back, when all is well and when the log is not.
     retry_ms: int = 500
@@ -97,6 +106,8 @@ class Settings:
             event_padding_bytes=_number(environ, "EVENT_PADDING_BYTES") or 0,
             limits=Limits(
                 requests_per_minute=_number(environ, "REQUESTS_PER_MINUTE"),
+                connects_per_minute=_number(environ, "CONNECTS_PER_MINUTE"),
+                stream_connects_per_minute=_number(environ, "STREAM_CONNECTS_PER_MINUTE"),
                 tokens_per_day=_number(environ, "TOKENS_PER_DAY"),
                 total_tokens_per_day=_number(environ, "TOTAL_TOKENS_PER_DAY"),
             ),

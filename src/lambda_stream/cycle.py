@@ -96,9 +96,11 @@ class ResponseCycle:
         A head that is too large does not fail the invocation, as a client may have made it grow:
         where the application has no other answer, the client is answered 500.
         """
+        failure: Exception | None = None
         try:
             await app(scope, self.receive, self.send)
-        except Exception:
+        except Exception as error:
+            failure = error
             if self.state is CycleState.COMPLETE:
                 logger.exception("the application failed after its response was complete")
             elif self._lost is None and not self._lacks_a_head:
@@ -106,7 +108,7 @@ class ResponseCycle:
         if self._lost is not None:
             raise self._lost
         if self._lacks_a_head:
-            logger.error("the response was answered 500 instead: %s", self._too_large)
+            logger.error("answered 500 instead: %s", self._too_large, exc_info=failure)
             self._take_head(_FAILED)
             await self._send(_FAILED_BODY, last=True)
         if self.state not in _ENDED:
@@ -125,7 +127,7 @@ class ResponseCycle:
         return {"type": "http.disconnect"}
 
     async def send(self, message: "Message") -> None:
-        """Take one message; raises OSError when nobody reads the response any more.
+        """Take one message; raises OSError once the client has left.
 
         Raises PreludeTooLarge for a head that is too large; another one may follow.
         """

@@ -535,8 +535,10 @@ def test_openapi_tells_the_form_of_a_cursor_and_that_a_prompt_is_not_empty(
         ("/streams/{stream_id}/events", "last_event_id"),
         ("/sse", "last-event-id"),
     ):
+        assert schema(path, name)["type"] == "string"
         pattern = schema(path, name)["pattern"]
         assert re.search(pattern, f"{UNKNOWN}:17")
+        assert re.search(pattern, "")
         for wrong in ("nonsense", f"{UNKNOWN}:-1", f"{UNKNOWN}:01", f"{UNKNOWN}:1e3"):
             assert not re.search(pattern, wrong)
     assert re.search(schema("/streams/{stream_id}", "stream_id")["pattern"], UNKNOWN)

@@ -152,7 +152,7 @@ async def test_a_body_is_not_parsed_for_a_stranger() -> None:
         for body, expected in (("no JSON", 422), (_stop(2_000_000), 413)):
             status, answer = await process.post(body, **shown)
             assert status == expected
-        assert process.busy() - busy < 2
+        assert process.busy() - busy < 1
 
 
 async def told(process: Process, body: Any) -> str:

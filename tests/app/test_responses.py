@@ -123,3 +123,27 @@ async def test_the_generation_is_waited_for_when_its_reader_has_gone(log: Dynamo
 
     assert provider.running == 0
     assert not streams._tails, "no tail is left, and none that waits for the garbage collector"
+
+
+async def test_a_reader_that_stops_reading_a_stream_of_another_writer_is_cut_after_its_life(
+    log: DynamoDBLog,
+) -> None:
+    """It has time for a take-over that is under way, and no more."""
+
+    async def blocked(message: Message) -> None:
+        if message.get("body"):
+            await asyncio.Event().wait()
+
+    settings = dataclasses.replace(SETTINGS, reader_life=0.5, log_patience=1.0)
+    provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]])
+    streams = Streams(log, provider, Budget(Counters(log._table), settings.limits), settings)
+    window = Window(deadline=time.time() + 60)
+    reading = await streams.create_and_read(REQUEST, None, window)
+    visiting = await streams.read(reading.stream_id, 0, window)
+    assert visiting is not None
+
+    async with asyncio.timeout(4):
+        await ReadingResponse(visiting, window, settings)(SCOPE, never, blocked)
+
+    assert provider.running == 1, "the writer goes on"
+    await streams.close()

@@ -1084,3 +1084,60 @@ async def test_stream_ids_cannot_be_guessed(sandbox: Sandbox) -> None:
     assert len(set(ids)) == 3
     assert {len(each) for each in ids} == {32}
     assert KEY not in ids[2]
+
+
+# How long a reader stays
+
+
+LIFE = 1.0
+
+
+async def test_a_reader_that_is_not_the_writers_own_leaves_after_a_while_and_comes_back(
+    sandbox: Sandbox,
+) -> None:
+    """A reader that has gone is noticed by nothing: it must not hold an invocation for long."""
+    go_on = asyncio.Event()
+    streams = sandbox(ScriptedProvider([[AnswerDelta("a"), go_on, *answer("b")]]), reader_life=LIFE)
+    stream_id, own = await begin(streams)
+    writing = asyncio.create_task(read(own))
+    begun = time.monotonic()
+
+    visited = await read(await streams.read(stream_id, None, NOW))
+
+    assert LIFE <= time.monotonic() - begun < LIFE + 1
+    assert not visited[-1].terminal
+    assert not writing.done()
+    go_on.set()
+    rest = await read(await streams.read(stream_id, visited[-1].seq, NOW))
+    assert_exact([*visited, *rest], "ab")
+    assert_exact(await writing, "ab")
+
+
+async def test_a_reader_that_has_become_the_writer_stays(sandbox: Sandbox) -> None:
+    go_on = asyncio.Event()
+    dying = sandbox(ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]]))
+    stream_id, own = await begin(dying)
+    await read_until(own, Answer)
+    heir = sandbox(ScriptedProvider([[go_on, *answer("b")]]), reader_life=SETTINGS.lease + LIFE)
+    reading = await heir.read(stream_id, None, NOW)
+    assert reading is not None
+    begun = asyncio.get_running_loop().time()
+    assert reading.until <= begun + SETTINGS.lease + LIFE
+    await die(dying)
+
+    taken = asyncio.create_task(read(reading))
+    async with asyncio.timeout(SETTINGS.lease + LIFE):
+        while not heir._written:  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.02)
+    asyncio.get_running_loop().call_at(begun + SETTINGS.lease + 2 * LIFE, go_on.set)
+
+    assert_exact(await taken, "ab")
+
+
+async def test_a_readers_life_does_not_outlast_its_invocation(sandbox: Sandbox) -> None:
+    streams = sandbox(ScriptedProvider([[asyncio.Event()]]), reader_life=60)
+    stream_id, _ = await begin(streams)
+    reading = await streams.read(stream_id, None, Window(deadline=time.time() + 2))
+    assert reading is not None
+
+    assert reading.until < asyncio.get_running_loop().time() + 2

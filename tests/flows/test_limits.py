@@ -61,6 +61,25 @@ async def test_over_a_limit_a_post_is_told_when_to_come_back(start: Start) -> No
         assert 1 <= int(answer.headers["retry-after"]) <= 60
 
 
+async def test_readers_that_leave_at_once_leave_room_for_others(
+    start: Start, gate: tuple[Gate, dict[str, str]]
+) -> None:
+    """Each holds a sandbox on, as on Lambda, which does not tell that a client has left."""
+    _, env = gate
+    async with start({**env, "STREAM_CONNECTS_PER_MINUTE": "1"}, sandboxes=4) as function:
+        created = await function.create(PROMPT, max_tokens=LONGEST)
+        for _ in range(6):
+            async with function.http.stream("GET", created["events_url"]) as response:
+                assert response.status_code == httpx.codes.OK
+                await anext(response.aiter_raw())
+
+        # The minute may have ended meanwhile, and let one more in.
+        path = f"/streams/{created['id']}/events"
+        assert len(await function.serving(path)) in {1, 2}
+        for method, url in (("GET", "/healthz"), ("POST", created["cancel_url"])):
+            assert (await function.http.request(method, url)).status_code == httpx.codes.OK
+
+
 async def test_over_a_limit_an_event_source_is_told_too(start: Start) -> None:
     """It takes 429 for final, so this is a 200: an error, and when to try again."""
     url = f"/sse?prompt={PROMPT}&max_tokens={LONGEST}"

@@ -404,6 +404,19 @@ async def test_a_head_that_is_too_large_is_answered_500_and_fails_no_invocation(
     assert sink.sent == [(*PLAIN_500, b""), ("finish",)]
 
 
+async def test_what_an_application_raises_instead_of_a_smaller_head_is_logged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        with contextlib.suppress(PreludeTooLarge):
+            await send(LONG)
+        raise KeyError("mine")
+
+    await run(app, Sink())
+
+    assert "KeyError: 'mine'" in caplog.text
+
+
 async def test_an_application_may_answer_itself_when_its_head_is_too_large() -> None:
     sink = Sink()
 

@@ -62,8 +62,10 @@ class Gate(Protocol):
         """The name of somebody who may create streams; raises Unauthorized."""
         ...
 
-    async def admit(self, shown: Credentials, stream_id: str, owner_of: OwnerOf) -> None:
-        """Let somebody read this stream and cancel it, who has its token or is its owner.
+    async def admit(self, shown: Credentials, stream_id: str, owner_of: OwnerOf) -> str:
+        """The stream's owner, if the credentials open it for reading and cancelling.
+
+        They are its token, or an API token of its owner; where all are let in, the name is "".
 
         Raises Unauthorized, TokenExpired, or StreamNotFound: whether a stream that is not theirs
         exists is nobody's business.
@@ -89,8 +91,10 @@ class OpenGate:
         del shown
         return ""
 
-    async def admit(self, shown: Credentials, stream_id: str, owner_of: OwnerOf) -> None:
+    async def admit(self, shown: Credentials, stream_id: str, owner_of: OwnerOf) -> str:
         """Let everybody in."""
+        del shown, stream_id, owner_of
+        return ""
 
     async def token(self, stream_id: str, owner: str, expires_at: int) -> str | None:
         """None: none is needed."""
@@ -124,7 +128,7 @@ class TokenGate:
             raise Unauthorized
         return name
 
-    async def admit(self, shown: Credentials, stream_id: str, owner_of: OwnerOf) -> None:
+    async def admit(self, shown: Credentials, stream_id: str, owner_of: OwnerOf) -> str:
         """Whichever of the two opens the stream; the refusal is the API token's if there is one."""
         if shown.token is not None:
             try:
@@ -132,16 +136,18 @@ class TokenGate:
             except (AccessError, StreamNotFound):
                 if shown.bearer is None:
                     raise
-        if await self.creator(shown) != await owner_of(stream_id):
+        name = await self.creator(shown)
+        if name != await owner_of(stream_id):
             raise StreamNotFound
-        return None
+        return name
 
-    async def _check(self, token: str, stream_id: str) -> None:
+    async def _check(self, token: str, stream_id: str) -> str:
         try:
-            stream_tokens.check(await self._tokens(), stream_id, token, time.time())
+            return stream_tokens.check(await self._tokens(), stream_id, token, time.time())
         except StreamNotFound:
             # It may be signed with a key that is newer than what we know.
-            stream_tokens.check(await self._tokens(fresh=True), stream_id, token, time.time())
+            tokens = await self._tokens(fresh=True)
+            return stream_tokens.check(tokens, stream_id, token, time.time())
 
     async def token(self, stream_id: str, owner: str, expires_at: int) -> str | None:
         """A token that is good as long as the stream is."""

@@ -23,8 +23,8 @@ def sign(tokens: ApiTokens, stream_id: str, owner: str, expires_at: int) -> str:
     return f"{owner}.{expires_at}.{signature}"
 
 
-def check(tokens: ApiTokens, stream_id: str, token: str, now: float) -> None:
-    """Return if the token opens this stream.
+def check(tokens: ApiTokens, stream_id: str, token: str, now: float) -> str:
+    """The owner of this stream, if the token opens it.
 
     Raises Unauthorized if it is no token, TokenExpired if it was one, and StreamNotFound if it is
     not this stream's, which cannot be told from a forged one.
@@ -39,6 +39,7 @@ def check(tokens: ApiTokens, stream_id: str, token: str, now: float) -> None:
         raise StreamNotFound
     if expires_at <= now:
         raise TokenExpired
+    return owner
 
 
 def _signature(key: str, stream_id: str, owner: str, expires_at: int) -> str:

@@ -29,8 +29,19 @@ class DescribedApp(FastAPI):
     def _suit(self, document: dict[str, Any]) -> None:
         for operations in document["paths"].values():
             for operation in operations.values():
+                for parameter in operation.get("parameters", ()):
+                    parameter["schema"] = _without_null(parameter["schema"])
                 operation["responses"].pop(_NEVER_ANSWERED[self._mode], None)
                 if self._mode == "open":
                     operation.pop("security", None)
         if self._mode == "open":
             document["components"].pop("securitySchemes", None)
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter: one that may be left out is still never sent as null."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    kind: dict[str, Any] = kinds[0]
+    return kind | {name: member for name, member in schema.items() if name != "anyOf"}

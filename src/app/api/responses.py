@@ -63,7 +63,7 @@ class ReadingResponse(EventSourceResponse):
         """
         clock = asyncio.get_running_loop().time
         # A reader that stops reading blocks the sending, and nothing else would end it.
-        limit = asyncio.timeout_at(self._reading.until + _LAST_WORDS_SECONDS)
+        limit = asyncio.timeout_at(self._reading.cut_at + _LAST_WORDS_SECONDS)
         ended = False
 
         async def tell(message: Message) -> None:
@@ -71,6 +71,9 @@ class ReadingResponse(EventSourceResponse):
             if message["type"] == "http.response.body" and not message.get("more_body"):
                 ended = True
                 limit.reschedule(max(limit.when() or 0.0, clock() + _END_SECONDS))
+            elif not ended:
+                # A reader that has become the writer has longer.
+                limit.reschedule(self._reading.cut_at + _LAST_WORDS_SECONDS)
             await send(message)
 
         try:
@@ -112,6 +115,15 @@ def come_back_later(error: LimitExceeded) -> Response:
     metrics.refused(error.code)
     again = retry(error.retry_after * 1000)
     return _event_stream(again + refusal(error.code, error.message))
+
+
+def come_back_to_read(error: LimitExceeded) -> Response:
+    """The answer to a reader that connects too often: when to do so again, and no event.
+
+    An error event would tell that the stream has failed, and nothing is wrong with it.
+    """
+    metrics.refused(error.code)
+    return _event_stream(retry(error.retry_after * 1000))
 
 
 def _event_stream(content: bytes) -> Response:

@@ -25,7 +25,13 @@ from app.api.models import (
     Temperature,
     Usage,
 )
-from app.api.responses import ReadingResponse, come_back, come_back_later, window
+from app.api.responses import (
+    ReadingResponse,
+    come_back,
+    come_back_later,
+    come_back_to_read,
+    window,
+)
 from app.event_log.records import Done, Failed
 from app.exceptions import (
     AccessError,
@@ -37,6 +43,7 @@ from app.exceptions import (
 )
 from app.generation.streams import Streams, Window
 from app.generation.transcript import Transcript, status
+from app.limits.connects import Connects
 from app.providers.base import Message, Provider
 from app.providers.base import Request as ModelRequest
 from app.settings import Settings
@@ -101,15 +108,16 @@ class Served:
     """
 
     streams: Streams
+    connects: Connects
     provider: Provider
     settings: Settings
     gate: Gate
     window: Window
     root: str
 
-    async def admit(self, shown: Credentials, stream_id: str) -> None:
-        """Let somebody through to a stream; raises as `Gate.admit`."""
-        await self.gate.admit(shown, stream_id, self.streams.owner)
+    async def admit(self, shown: Credentials, stream_id: str) -> str:
+        """The owner of a stream that is opened; raises as `Gate.admit`."""
+        return await self.gate.admit(shown, stream_id, self.streams.owner)
 
 
 _bearer = HTTPBearer(
@@ -132,6 +140,7 @@ async def _served(request: Request) -> Served:
     state = request.state
     return Served(
         streams=state.streams,
+        connects=state.connects,
         provider=state.provider,
         settings=state.settings,
         gate=state.gate,
@@ -201,7 +210,8 @@ IdempotencyKey = Annotated[
     ),
 ]
 # Told, not enforced here: what is wrong with a cursor is answered 400, with a message of its own.
-_CURSOR: dict[str, JsonValue] = {"pattern": frames.EVENT_ID}
+# An empty one is none.
+_CURSOR: dict[str, JsonValue] = {"pattern": f"{frames.EVENT_ID}|^$"}
 LastEventId = Annotated[
     str | None,
     Header(description="The id of the last event received.", json_schema_extra=_CURSOR),
@@ -381,12 +391,17 @@ async def _resume(
 ) -> Response:
     after = frames.position(cursor, stream_id) if cursor else None
     try:
-        await served.admit(shown, stream_id)
+        owner = await served.admit(shown, stream_id)
         reading = await served.streams.read(stream_id, after, served.window)
+        if reading is None:
+            return Response(status_code=204)
+        await served.connects.count(
+            stream_id, owner, buffered=served.window.buffered, at=int(time.time())
+        )
+    except LimitExceeded as error:
+        return come_back_to_read(error)
     except (LogUnavailable, SecretUnavailable) as error:
         return come_back(error, served.settings)
-    if reading is None:
-        return Response(status_code=204)
     return ReadingResponse(reading, served.window, served.settings)
 
 

@@ -20,7 +20,8 @@ class Reading:
     `first` is what has been read of them already.
 
     A reader is also who keeps a stream alive: when it finds nobody writing, it takes over, if its
-    invocation has the time. `until` and `claim_until` are times of the event loop's clock.
+    invocation has the time. `until`, `claim_until` and `leave_at` are times of the event loop's
+    clock. A reader that has not become the writer leaves at `leave_at`, to come back.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Reading:
         settings: Settings,
         until: float = math.inf,
         claim_until: float = math.inf,
+        leave_at: float = math.inf,
         generation: Generation | None = None,
     ) -> None:
         self.stream_id = tail.stream_id
@@ -43,8 +45,9 @@ class Reading:
         self._first = first
         self._take_over = take_over
         self._settings = settings
-        self.until = until
+        self._until = until
         self._claim_until = claim_until
+        self._leave_at = leave_at
         self._generation = generation
         self._complete = False
         self._clock = asyncio.get_running_loop().time
@@ -73,6 +76,16 @@ class Reading:
                     return  # The log has lost what the tail has seen: the stream has expired.
                 if not await self._has_news():
                     yield ()
+
+    @property
+    def until(self) -> float:
+        """When this reading ends; later, once the reader has become the writer."""
+        return self._until if self._generation is not None else min(self._until, self._leave_at)
+
+    @property
+    def cut_at(self) -> float:
+        """When its sending may be cut: by then no take-over is under way any more."""
+        return min(self._until, self.until + self._settings.log_patience)
 
     @property
     def complete(self) -> bool:

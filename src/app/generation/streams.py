@@ -259,6 +259,7 @@ class Streams:
             settings=self._settings,
             until=until,
             claim_until=hand_over_at - self._settings.claim_margin,
+            leave_at=self._clock() + self._settings.reader_life,
             generation=generation,
         )
 

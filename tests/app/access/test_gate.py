@@ -80,7 +80,8 @@ async def test_a_rotation_has_no_gap(aws: str, monkeypatch: pytest.MonkeyPatch) 
 
     token = await ahead.token(STREAM, "website", 9_999_999_999)
 
-    await behind.admit(Credentials(token=token), STREAM, owned_by_website)
+    admitted = await behind.admit(Credentials(token=token), STREAM, owned_by_website)
+    assert admitted == "website"
     assert await behind.creator(Credentials(bearer=new)) == "website"
     assert await behind.creator(Credentials(bearer=TOKEN)) == "website"
 
@@ -104,7 +105,7 @@ async def test_an_api_token_opens_what_its_name_has_created_and_nothing_else() -
 
     assert gate.mode == "tokens"
     assert await gate.creator(Credentials(bearer=TOKEN)) == "website"
-    await gate.admit(Credentials(bearer=TOKEN), STREAM, owned_by_website)
+    assert await gate.admit(Credentials(bearer=TOKEN), STREAM, owned_by_website) == "website"
     with pytest.raises(StreamNotFound):
         await gate.admit(Credentials(bearer=OTHER), STREAM, owned_by_website)
     for nobody in (Credentials(), Credentials(bearer="y" * 32), Credentials(token="y" * 32)):
@@ -119,7 +120,7 @@ async def test_a_streams_token_opens_it_but_creates_nothing() -> None:
     gate = from_environ(STORED)
     shown = Credentials(token=await gate.token(STREAM, "website", 9_999_999_999))
 
-    await gate.admit(shown, STREAM, owned_by_website)
+    assert await gate.admit(shown, STREAM, owned_by_website) == "website"
     with pytest.raises(Unauthorized):
         await gate.creator(shown)
 

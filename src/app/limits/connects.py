@@ -1,0 +1,58 @@
+"""Connects: how often a minute streams may be read.
+
+A reader that leaves at once still holds an invocation, for as long as `Settings.reader_life`. So
+the connects of a minute bound how many invocations one stream's readers can hold, and how many all
+readers of one owner's streams can.
+
+A reader that is answered in one piece holds an invocation for a second, and comes back each
+second: sixty of its connects count as one.
+"""
+
+import random
+
+from app.exceptions import LimitExceeded
+from app.limits.counters import Charge, Counters
+from app.settings import Limits
+
+_MINUTE = 60
+_BUFFERED = 1
+_STREAMED = 60 * _BUFFERED
+
+# Readers that are refused together must not come back together.
+_SPREAD_SECONDS = 10
+
+
+class Connects:
+    """Counts the connects of readers, as atomically as requests are counted."""
+
+    def __init__(self, counters: Counters, limits: Limits) -> None:
+        self._counters = counters
+        self._limits = limits
+
+    async def count(self, stream_id: str, owner: str, *, buffered: bool, at: int) -> None:
+        """Count a connect at some Unix time.
+
+        Raises LimitExceeded, and then nothing is counted; LogUnavailable or LogRefused.
+        """
+        minute = at // _MINUTE
+        limits = (
+            (f"stream:{stream_id}", self._limits.stream_connects_per_minute),
+            (f"by:{owner}", self._limits.connects_per_minute),
+        )
+        # In this order: readers of one stream take nothing from those of others once it is refused.
+        charges = [
+            Charge(
+                f"connects:{name}:{minute}",
+                _BUFFERED if buffered else _STREAMED,
+                limit * _STREAMED,
+                (minute + 2) * _MINUTE,
+            )
+            for name, limit in limits
+            if limit is not None
+        ]
+        if await self._counters.take(charges) is not None:
+            raise LimitExceeded(
+                "reads_limited",
+                "This is read too often: come back in the next minute.",
+                retry_after=_MINUTE - at % _MINUTE + random.randrange(_SPREAD_SECONDS),  # noqa: S311
+            )

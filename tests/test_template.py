@@ -198,10 +198,20 @@ def settings_of(stack: Stack) -> Settings:
 
 
 def test_limits_are_set_unless_they_are_taken_away(stack: Stack) -> None:
-    unlimited = stack.with_parameters(RequestsPerMinute="", TokensPerDay="", TotalTokensPerDay="")
+    unlimited = stack.with_parameters(
+        RequestsPerMinute="",
+        ConnectsPerMinute="",
+        StreamConnectsPerMinute="",
+        TokensPerDay="",
+        TotalTokensPerDay="",
+    )
 
     assert settings_of(stack).limits == Limits(
-        requests_per_minute=60, tokens_per_day=1_000_000, total_tokens_per_day=5_000_000
+        requests_per_minute=60,
+        connects_per_minute=600,
+        stream_connects_per_minute=60,
+        tokens_per_day=1_000_000,
+        total_tokens_per_day=5_000_000,
     )
     assert settings_of(unlimited).limits == Limits()
 
@@ -226,6 +236,8 @@ def test_events_are_padded_where_it_is_chosen(stack: Stack) -> None:
     [
         ("AllowedOrigins", ["", "https://a.example"], ["*", "https://a.example/", "a.example"]),
         ("RequestsPerMinute", ["", "0", "60"], ["-1", "1.5", "many"]),
+        ("ConnectsPerMinute", ["", "0", "600"], ["-1", "1.5", "many"]),
+        ("StreamConnectsPerMinute", ["", "0", "60"], ["-1", "1.5", "many"]),
         ("ReservedConcurrency", ["", "0", "50"], ["00", "-1", "05"]),
         ("AlarmTopicArn", ["", TOPIC], ["alarms", f"{TOPIC} "]),
         ("ProviderSecret", ["", SECRET], ["sk-1234"]),

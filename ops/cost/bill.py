@@ -104,7 +104,7 @@ def _dynamodb(stack: Stack, used: Usage, prices: Prices) -> Sequence[Line]:
         _line(
             "DynamoDB writes",
             f"{used.text_records} text + {used.heartbeats} heartbeats + {around} around, in KB "
-            f"begun: {used.record_units}; + {used.counter_units} of the limits = "
+            f"begun: {used.record_units}; + {used.counter_units:g} of the limits = "
             f"{used.write_units} units",
             used.write_units,
             prices.dynamodb_million_writes,

@@ -50,7 +50,7 @@ class Usage:
     heartbeats: int
     records: int
     record_units: int
-    counter_units: int
+    counter_units: float
     stored_bytes: float
 
     consistent_units: float
@@ -65,7 +65,7 @@ class Usage:
     traces: float
 
     @property
-    def write_units(self) -> int:
+    def write_units(self) -> float:
         """All that DynamoDB counts as written."""
         return self.record_units + self.counter_units
 
@@ -96,7 +96,7 @@ def usage(answer: Answer, stack: Stack) -> Usage:
         heartbeats=beats,
         records=len(sizes),
         record_units=sum(begun(size, WRITE_UNIT_BYTES) for size in sizes),
-        counter_units=stack.request_counters + 2 * stack.token_counters,
+        counter_units=_counter_units(answer, stack),
         stored_bytes=sum(sizes) + len(sizes) * INDEXED_BYTES,
         consistent_units=consistent_units(answer, stack),
         polls=others * polls(answer, stack) + answer.reconnects * polls(answer, stack, 0.5),
@@ -108,6 +108,16 @@ def usage(answer: Answer, stack: Stack) -> Usage:
         log_bytes=_log_bytes(answer, stack, requests),
         traces=requests * stack.traced,
     )
+
+
+def _counter_units(answer: Answer, stack: Stack) -> float:
+    """Requests are counted once, tokens when reserved and when settled, connects each time.
+
+    The reader that creates with GET /sse is counted as a request only.
+    """
+    connects = _opening_requests(stack) - 1 + answer.readers - 1 + answer.reconnects
+    creating = stack.request_counters + 2 * stack.token_counters
+    return creating + connects * stack.connect_counters
 
 
 # The function

@@ -42,6 +42,7 @@ class Stack:
     cold_starts: float = option(0.05, "share of the requests that start a sandbox")
     cold_start_seconds: float = option(1.2, "what starting one takes, which is paid for too")
     request_counters: int = option(1, "limits on requests that are set: REQUESTS_PER_MINUTE")
+    connect_counters: int = option(2, "limits on connects that are set: the owner's, the stream's")
     token_counters: int = option(2, "limits on tokens that are set: one's own and the total")
     traced: float = option(1.0, "share of the requests that X-Ray samples: 1/s, then 5 %")
     recoverable: bool = option(default=True, text="whether point-in-time recovery is on")

@@ -55,6 +55,7 @@ BARE = Stack(
     request_seconds=0,
     cold_starts=0,
     request_counters=0,
+    connect_counters=0,
     token_counters=0,
 )
 
@@ -106,6 +107,16 @@ def test_a_limit_on_tokens_is_written_twice_and_one_on_requests_once() -> None:
     limited = dataclasses.replace(BARE, request_counters=1, token_counters=2)
 
     assert usage(ANSWER, limited).counter_units == 3 + 2
+
+
+def test_a_limit_on_connects_is_written_for_every_reader_that_does_not_create() -> None:
+    limited = dataclasses.replace(BARE, connect_counters=2)
+    by_post = dataclasses.replace(limited, creation="post")
+    others = dataclasses.replace(ANSWER, readers=3, reconnects=0.5)
+
+    assert usage(ANSWER, limited).counter_units == 0
+    assert usage(ANSWER, by_post).counter_units == 2
+    assert usage(others, limited).counter_units == 2 * 2.5
 
 
 def test_lambda_is_paid_from_the_request_to_the_settled_answer() -> None:
@@ -370,6 +381,8 @@ PROMPT = "Why is the sky blue? " * 20
 ENVIRONMENT = {
     "API_TOKENS": json.dumps({"default": TOKEN}),
     "REQUESTS_PER_MINUTE": "60",
+    "CONNECTS_PER_MINUTE": "600",
+    "STREAM_CONNECTS_PER_MINUTE": "60",
     "TOKENS_PER_DAY": "1000000",
     "TOTAL_TOKENS_PER_DAY": "5000000",
     "DEMO_TOKENS": str(TOKENS),

@@ -96,8 +96,7 @@ class Reading:
             return known
         page = await self._log.read(self.stream_id, self._seq, consistent=True)
         if not page.more:
-            for record in page.records:
-                self._tail.feed(record)
+            self._tail.feed(*page.records)
         return page.records
 
     async def _has_news(self) -> bool:

@@ -120,7 +120,7 @@ class Tail:
         if is_waiting(self.newest):
             return 0
         unanswered = self._since_answer()
-        if unanswered > self._longest_gap():
+        if unanswered > self._longest_gap() and self._is_polling():
             return self._longest_gap()  # Then ask again: nothing counts before the next answer.
         return max(0, self._settings.lease + self._jitter - self._silence - unanswered)
 
@@ -177,6 +177,10 @@ class Tail:
             if self._readers == 0 and self._polling is not None:
                 self._polling.cancel()
                 self._polling = None
+
+    def _is_polling(self) -> bool:
+        """Whether an answer may come; where polling has broken, a reader must look for itself."""
+        return self._polling is not None and not self._polling.done()
 
     def _announce(self) -> None:
         self._news.set()

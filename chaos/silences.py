@@ -48,7 +48,7 @@ def survivals(
 ) -> Iterator[Survival]:
     """The silences of a plan's streams that their writers lived through, with all their time left.
 
-    Those whose process was ended by the harness, at whatever time, or frozen meanwhile, are none.
+    Those whose process was ended by the harness, or frozen, meanwhile are none.
     """
     for silence in traffic.silences:
         writing = _writing(silence, generations)
@@ -61,8 +61,8 @@ def survivals(
         seq = silence.seq if claim is None else claim.seq
         at = traffic.stood_at[silence.stream_id, seq]
         frozen = sandboxes.frozen_between({silence.pid}, silence.since, at)
-        stalled = sandboxes.stalled_at > silence.since
-        ended = silence.pid in sandboxes.ended
+        stalled = claim is not None and sandboxes.stalled_between(silence.since, at)
+        ended = sandboxes.ended_at.get(silence.pid, at) < at
         if at < writing.began + _IN_TIME and not (frozen or stalled or ended):
             yield Survival(silence, claim)
 

@@ -72,7 +72,7 @@ async def test_a_writer_that_was_ended_or_frozen_may_lose_its_stream(sandboxes: 
     assert lived(IS_TAKEN, sandboxes) == []
 
     sandboxes.frozen.clear()
-    sandboxes.ended.add(PID)
+    sandboxes.ended_at[PID] = 7.0
     assert lived(IS_TAKEN, sandboxes) == []
 
 

@@ -460,6 +460,26 @@ async def test_a_record_that_comes_late_is_a_sign_of_life_however_old_it_says_it
     assert bystander.asked_to_continue == []
 
 
+async def test_a_dead_writer_is_replaced_also_by_readers_whose_responses_are_short(
+    sandbox: Sandbox,
+) -> None:
+    """Where nobody sees a byte before a response ends, a reader comes back again and again."""
+    first = sandbox(ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]]))
+    stream_id, own = await begin(first)
+    records = await read_until(own, Answer)
+    await die(first)
+    provider = ScriptedProvider([answer("b")])
+
+    async with asyncio.timeout(10):
+        while not records[-1].terminal:
+            streams = sandbox(provider, listening=1.75, buffered_window=0.5)
+            reading = await streams.read(stream_id, records[-1].seq, Window(buffered=True))
+            assert reading is not None
+            records += await read(reading)
+
+    assert_exact(records, "ab")
+
+
 # Handing over
 
 

@@ -308,20 +308,21 @@ class Streams:
     async def _unclaimed(self, tail: Tail) -> Sequence[Record]:
         """All records of a stream, as the log has them now; none if it may not be claimed."""
         known = tail.newest
-        if known is None or tail.free_in() > 0:
+        # The reader has listened; what counts here is what this process has come to know meanwhile.
+        if known is None or tail.free_in(0) > 0:
             return ()
         if not is_waiting(known):
             # Those who come second learn it from this, and not from all of the history.
             page = await self._log.read(tail.stream_id, known.seq + 1, consistent=True)
             tail.feed(*page.records)
-            if tail.free_in() > 0:
+            if tail.free_in(0) > 0:
                 return ()
         records = await self._history(tail.stream_id)
         if not records or records[-1].seq < known.seq:
             tail.vanished()
             return ()
         tail.feed(*records)
-        return () if tail.free_in() > 0 else records
+        return () if tail.free_in(0) > 0 else records
 
     def _writer(self, record: Record, *, seq: int) -> Writer:
         return Writer(

@@ -49,7 +49,10 @@ class Tail:
         self._window: deque[Record] = deque(maxlen=_WINDOW)
         self._clock = asyncio.get_running_loop().time
         self._answered_at = self._clock()
-        self._silence = 0.0
+        # Of the writer's silence, in seconds, what was before this process heard its last record,
+        # and what it has heard since.
+        self._unheard = 0.0
+        self._heard = 0.0
         self._jitter = 0.0
         self._news = asyncio.Event()
         self._readers = 0
@@ -59,20 +62,21 @@ class Tail:
 
     def feed(self, *records: Record) -> None:
         """Take note of an answer of the log: of its records, unless they are known."""
-        settings = self._settings
         gap = min(self._since_answer(), self._longest_gap())
         self._answered_at = self._clock()
         newest = self.newest
         news = [each for each in records if newest is None or each.seq > newest.seq]
         if not news:
-            self._silence += gap
+            self._heard += gap
             return
         for record in news:
             self._take(record)
-        unheard = gap if newest else max(0, settings.lease - settings.listening)
-        self._silence = min(_age(news[-1]), unheard)
+        self._heard, self._unheard = 0.0, _age(news[-1])
+        if newest is not None:
+            # It was not there at the last answer, whatever its writer's clock says.
+            self._unheard = min(self._unheard, gap)
         # Drawn for each silence: those who have heard the same do not all act on it at once.
-        self._jitter = random.uniform(0, settings.claim_jitter)  # noqa: S311
+        self._jitter = random.uniform(0, self._settings.claim_jitter)  # noqa: S311
         self._announce()
 
     def _take(self, record: Record) -> None:
@@ -104,14 +108,15 @@ class Tail:
             return False
         return True
 
-    def free_in(self) -> float:
+    def free_in(self, listening: float) -> float:
         """Seconds until the stream may be taken over, if nothing is heard until then.
 
         A writer that cannot append because the log is silent is not dead. So of a silence counts
         what the log has answered through, and a moment of what it has not. The age that a record
-        has by its writer's clock is believed only for what this process cannot have heard, and
-        never for all of a lease: the record may have come late, and the clocks may disagree.
-        None of this decides anything but when to try: the log decides who wins.
+        has by its writer's clock is believed only for what this process cannot have heard, and so
+        many seconds of `listening` are asked for all the same: the record may have come late, and
+        the clocks may disagree. None of this decides anything but when to try: the log decides who
+        wins.
         """
         if self.closed or self.generation is not None:
             return float("inf")
@@ -122,7 +127,8 @@ class Tail:
         unanswered = self._since_answer()
         if unanswered > self._longest_gap() and self._is_polling():
             return self._longest_gap()  # Then ask again: nothing counts before the next answer.
-        return max(0, self._settings.lease + self._jitter - self._silence - unanswered)
+        silence = max(self._settings.lease - self._unheard, listening)
+        return max(0, silence + self._jitter - self._heard - unanswered)
 
     def _since_answer(self) -> float:
         return self._clock() - self._answered_at

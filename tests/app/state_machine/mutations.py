@@ -98,8 +98,8 @@ def silence_is_never_over(patch: pytest.MonkeyPatch) -> None:
     """A stream whose writer is dead is never taken over."""
     free_in = Tail.free_in
 
-    def patient(tail: Tail) -> float:
+    def patient(tail: Tail, listening: float) -> float:
         waiting = tail.newest is not None and transcript.is_waiting(tail.newest)
-        return free_in(tail) if waiting else math.inf
+        return free_in(tail, listening) if waiting else math.inf
 
     patch.setattr(Tail, "free_in", patient)

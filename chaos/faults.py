@@ -22,6 +22,8 @@ class Fault(StrEnum):
     LATE_ANSWER = "answer after the client gave up"
     LATE_PUT = "put carried out behind its retry"
     OUTAGE = "store out for many calls"
+    SILENT = "store silent"
+    UNREACHABLE = "store out of reach"
     # At the nth Query of the stream.
     QUERY_FAILS = "fail the query"
     QUERY_UNANSWERED = "lose the query's answer"
@@ -66,6 +68,10 @@ WHAT = {
     Fault.LATE_ANSWER: "carried out at once, answered 2 s later; the client waits for 1.5 s",
     Fault.LATE_PUT: "held for 2 s and carried out then, when its retry has been",
     Fault.OUTAGE: "12 calls for this stream, puts and queries, fail with status 500",
+    Fault.SILENT: "for 10 s no call for this stream is answered, its writer alive; then what waits "
+    "is carried out, also for who does not wait any more",
+    Fault.UNREACHABLE: "for 10 s every call for this stream has its connection closed, its writer "
+    "alive",
     Fault.QUERY_FAILS: "InternalServerError, status 500, and at the next 3 calls",
     Fault.QUERY_UNANSWERED: "the connection closes without an answer",
     Fault.STALE_QUERY: "the next eventually consistent read with news lacks the newest record",
@@ -105,7 +111,10 @@ AT_PUT = (
     Fault.LATE_ANSWER,
     Fault.LATE_PUT,
     Fault.OUTAGE,
+    Fault.SILENT,
+    Fault.UNREACHABLE,
 )
+SILENCES = frozenset({Fault.SILENT, Fault.UNREACHABLE})
 # Of those, what happens to the process rather than to its call.
 FREEZES = frozenset({Fault.FREEZE_BEFORE_PUT, Fault.FREEZE_AFTER_PUT})
 TO_THE_PROCESS = FREEZES | {
@@ -140,9 +149,9 @@ STOPPING = frozenset(
         Fault.CANCEL_AT_TAKE_OVER,
     }
 )
-# They cost an attempt without a word if the writer has not spoken yet, and five of those are given
-# up for good reason: no stream gets more than three.
-FATAL = frozenset(
+# They cost an attempt without a word if the writer has not spoken yet (a silence, if it begins with
+# a claim), and five of those are given up for good reason: no stream gets more than three.
+FATAL = SILENCES | frozenset(
     {
         Fault.KILL_BEFORE_PUT,
         Fault.KILL_AFTER_PUT,

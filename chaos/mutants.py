@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 
-from chaos.faults import AT_BYTE, Fault
+from chaos.faults import AT_BYTE, SILENCES, Fault
 from chaos.functions import SOURCE
 from chaos.plan import Plan, draw
 from chaos.report import drawn
@@ -53,12 +53,12 @@ MUTANTS = (
     Mutant(
         rule="durable before delivered",
         file="app/generation/generation.py",
-        passage="                record = await writer.append(payload, self._patience())\n",
+        passage="                record = await self._append(writer, payload)\n",
         instead="                at = int(__import__('time').time() * 1000)\n"
         "                place = (writer.stream_id, writer.seq)\n"
         "                last_words = (writer.name, '', at, writer.expires_at)\n"
         "                self._publish(Record(*place, payload, *last_words))\n"
-        "                record = await writer.append(payload, self._patience())\n",
+        "                record = await self._append(writer, payload)\n",
         shown_by=frozenset({Fault.KILL_BEFORE_PUT, Fault.FREEZE_BEFORE_PUT, Fault.OUTAGE}),
         found_by=r"events are not the log's records|beyond the end of this stream",
     ),
@@ -96,6 +96,14 @@ MUTANTS = (
             {Fault.FREEZE_BEFORE_PUT, Fault.FREEZE_AFTER_PUT, Fault.OUTAGE, Fault.CANCEL}
         ),
         found_by=r"providers? worked on it",
+    ),
+    Mutant(
+        rule="a silent store stops no writer",
+        file="app/generation/generation.py",
+        passage="asyncio.get_running_loop().time() + self._settings.writer_patience)",
+        instead="asyncio.get_running_loop().time() + self._settings.lease)",
+        shown_by=SILENCES,
+        found_by=r"lived through a silence of the store",
     ),
     Mutant(
         rule="continue from what was said",

@@ -113,6 +113,9 @@ def _results(report: Report) -> Iterator[tuple[str, str]]:
         yield f"readers told {name}", f"{ends.count(name):,}"
     yield "readers ended by the platform's 502", f"{sum(len(t.gave_up) for t in readers):,}"
     yield "zombies that woke", f"{report.zombies:,}"
+    lived = [each for one in played for each in one.survivals]
+    went_on = sum(not each.wrong for each in lived)
+    yield "writers that went on behind a silence of the store", f"{went_on:,} of {len(lived):,}"
     yield "longest overlap of two providers", f"{overlap:.1f} s"
     yield "longest work of a provider behind the end", f"{overrun:.1f} s"
     yield "tokens lost", f"{sum(each.verdict.lost for each in played):,}"

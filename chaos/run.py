@@ -17,6 +17,7 @@ from chaos.log import log
 from chaos.plan import Plan
 from chaos.sandbox_log import Complaint, SandboxLog
 from chaos.sandboxes import Sandboxes
+from chaos.silences import Survival, survivals
 from chaos.store import Store
 from chaos.story import PATIENCE, Outcome, Story
 from chaos.traffic import Ledger
@@ -36,13 +37,15 @@ class Played:
     """A plan, what became of it, and what is to be said of it.
 
     `overlap` is for how long two providers worked on one stream, and `overrun` for how long one
-    worked behind a stream's end, each at most and in seconds.
+    worked behind a stream's end, each at most and in seconds. `survivals` are the silences of the
+    store that writers lived through.
     """
 
     outcome: Outcome
     verdict: Verdict
     overlap: float
     overrun: float
+    survivals: Sequence[Survival] = ()
 
 
 @dataclass
@@ -155,7 +158,11 @@ def _judged(outcome: Outcome, records: Mapping[str, Sequence[Record]], report: R
         f"log of {stream_id[:6]}: position {seq} was written twice"
         for stream_id, seq in report.ledger.traffic(number).twice
     ]
-    return Played(outcome=outcome, verdict=verdict, overlap=overlap, overrun=overrun)
+    lived = [*survivals(report.ledger.traffic(number), records, generations, sandboxes)]
+    verdict.wrong += [each.wrong for each in lived if each.wrong]
+    return Played(
+        outcome=outcome, verdict=verdict, overlap=overlap, overrun=overrun, survivals=lived
+    )
 
 
 def _named(complaint: Complaint, ledger: Ledger) -> str:

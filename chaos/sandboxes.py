@@ -34,8 +34,9 @@ class Sandboxes:
     `controls` are the emulators' control URLs. A signal goes out at once, for the moment counts;
     an emulator is told behind it, so that it gives nothing to what is frozen. `seen` has when
     each process began, in the kernel's words: its number may come to be another's. `ended` has
-    those that were killed or told to end, `disturbed` when one was last kept from the table, and
-    `stalled_at` when all of them were, since the harness itself did not get a processor.
+    those that were killed or told to end, `ended_at` when, `disturbed` when one was last kept from
+    the table, and `stalled_at` when all of them were, since the harness itself did not get a
+    processor: the last of its `stalls`.
     """
 
     http: httpx.AsyncClient
@@ -43,8 +44,10 @@ class Sandboxes:
     seen: dict[int, str] = field(default_factory=dict)
     frozen: defaultdict[int, list[Frozen]] = field(default_factory=lambda: defaultdict(list))
     ended: set[int] = field(default_factory=set)
+    ended_at: dict[int, float] = field(default_factory=dict)
     disturbed: dict[int, float] = field(default_factory=dict)
     stalled_at: float = -math.inf
+    stalls: list[float] = field(default_factory=list)
 
     def meet(self, pid: int) -> None:
         """Take note of a sandbox that has shown a sign of life."""
@@ -74,6 +77,11 @@ class Sandboxes:
             await asyncio.sleep(_BEAT)
             if time.monotonic() - began_at > _BEAT + LONG_SECONDS:
                 self.stalled_at = time.monotonic()
+                self.stalls.append(self.stalled_at)
+
+    def stalled_between(self, since: float, until: float) -> bool:
+        """Whether the machine was too busy for anything to come in time."""
+        return any(since < at < until for at in self.stalls)
 
     async def freeze(self, pid: int) -> bool:
         """Take a sandbox's processor away; False if it is frozen already, or does not live."""
@@ -165,6 +173,7 @@ class Sandboxes:
         lived = self._signal(pid, number)
         if lived:
             self.ended.add(pid)
+            self.ended_at.setdefault(pid, time.monotonic())
         return lived
 
     def _signal(self, pid: int, number: signal.Signals) -> bool:

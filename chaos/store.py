@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import Any
 
 from chaos.event_source import TERMINAL
-from chaos.faults import CANCELS, FREEZES, TO_THE_PROCESS, Fault
+from chaos.faults import CANCELS, FREEZES, SILENCES, TO_THE_PROCESS, Fault
 from chaos.history import History
 from chaos.listening import listening
 from chaos.message import Message, answer_of, read, refusal
@@ -28,11 +28,13 @@ from chaos.traffic import Call, Ledger, Traffic, parse
 # A client misses the frozen sandbox after seven seconds and comes back; if the clock of the one
 # that it comes to is behind, that listens for a lease of four. And it may have to start.
 TAKE_OVER_SECONDS = 20.0
-# A stop has to find a sandbox; a writer bears its log's silence for a lease.
+# A stop has to find a sandbox, before a reader's sandbox believes that the writer is gone.
 CANCEL_SECONDS = 3.5
 SLOW_SECONDS = 0.6
 # Longer than the client waits for an answer (app.table).
 LATE_SECONDS = 2.0
+# More than two leases: whoever gave up, or took over, for silence alone would have done so.
+SILENT_SECONDS = 10.0
 # More than the two tries that botocore makes of a call, so that the application must bear some;
 # and more than it bears.
 LASTING = {
@@ -144,14 +146,17 @@ class Exchange:
         traffic = passing.traffic
         self.store.sandboxes.disturb(passing.call.pid)
         # Those are counted where they are done, and what lasts for many calls once.
-        if fault not in CANCELS | _BEHIND | TO_THE_PROCESS and not traffic.lasting:
+        lasts = traffic.lasting or traffic.silence
+        if fault not in CANCELS | _BEHIND | TO_THE_PROCESS and not lasts:
             self._note(fault, passing)
+        if fault in SILENCES and traffic.silence is None:
+            traffic.fall_silent(fault, passing.call, SILENT_SECONDS)
         if calls := LASTING.get(fault):
             traffic.suffer(fault, calls)
         if fault in TO_THE_PROCESS:
             return await self._shake(fault, passing)
         match fault:
-            case Fault.REFUSE:
+            case Fault.REFUSE | Fault.UNREACHABLE:
                 return False
             case Fault.LOSE_ANSWER | Fault.QUERY_UNANSWERED:
                 await self._settled(passing)
@@ -222,6 +227,9 @@ class Exchange:
                 await asyncio.sleep(SLOW_SECONDS)
             case Fault.LATE_PUT:
                 await asyncio.sleep(LATE_SECONDS)
+            case Fault.SILENT:
+                if (silence := passing.traffic.silence) is not None:
+                    await asyncio.sleep(silence.until - time.monotonic())
             case Fault.CANCEL | Fault.CANCEL_AT_FINISH | Fault.CANCEL_AT_TAKE_OVER:
                 await self._stop(fault, passing)
             case Fault.LATE_ANSWER:
@@ -270,6 +278,8 @@ class Exchange:
 
 def _fault(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
     """What is to be done to a call; counts it."""
+    if traffic.silence is not None:
+        return traffic.silence.fault
     if traffic.lasting:
         return traffic.lasting
     match call.operation:

@@ -73,6 +73,22 @@ def parse(operation: str, user_agent: str, body: bytes) -> Call:
             return Call(operation=operation, pid=pid)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Silence:
+    """The store's, for one plan; it began with the put of a record, of `seq` and `kind`, by `pid`.
+
+    `since` and `until` are of the monotonic clock.
+    """
+
+    fault: Fault
+    stream_id: str
+    seq: int
+    kind: str
+    pid: int
+    since: float
+    until: float
+
+
 @dataclass
 class Traffic:
     """Of one plan, which may have several streams: an EventSource that never got an id asks anew.
@@ -82,7 +98,7 @@ class Traffic:
     `killed` has each SIGKILL to a writer: the stream, the process, and when. `ended_at` has when
     the table had a stream's last record. `zombies` counts the frozen writers that woke after
     another had taken their place. `twice` has the positions that
-    the table has taken two records for.
+    the table has taken two records for, `silences` those of the store.
     """
 
     puts: int = 0
@@ -97,6 +113,7 @@ class Traffic:
     ended_at: dict[str, float] = field(default_factory=dict)
     killed: list[tuple[str, int, float]] = field(default_factory=list)
     twice: list[tuple[str, int]] = field(default_factory=list)
+    silences: list[Silence] = field(default_factory=list)
     zombies: int = 0
     cancel_wanted: asyncio.Event = field(default_factory=asyncio.Event)
     over: asyncio.Event = field(default_factory=asyncio.Event)
@@ -108,6 +125,27 @@ class Traffic:
         """Take note that a call suffers a fault which so many in a row do, this one included."""
         self.lasts = (self.lasts or calls) - 1
         self.lasting = fault if self.lasts else None
+
+    @property
+    def silence(self) -> Silence | None:
+        """The one that lasts."""
+        newest = self.silences[-1] if self.silences else None
+        return newest if newest is not None and time.monotonic() < newest.until else None
+
+    def fall_silent(self, fault: Fault, call: Call, seconds: float) -> None:
+        """Take note that the store answers nothing for so long, from this put on."""
+        now = time.monotonic()
+        self.silences.append(
+            Silence(
+                fault=fault,
+                stream_id=call.stream_id,
+                seq=call.seq,
+                kind=call.kind,
+                pid=call.pid,
+                since=now,
+                until=now + seconds,
+            )
+        )
 
     async def acknowledged(self, call: Call) -> None:
         """Note that the table has taken a record."""

@@ -31,6 +31,7 @@ _BRIEF = "FAULTS=1 TOKENS=1 FRUITLESS=1 HANDOFFS=0"
 _CALM = "FAULTS=0 TOKENS=1 FRUITLESS=1"
 _LEASED = "FAULTS=1 TOKENS=2 FRUITLESS=3 HANDOFFS=1 LEASE"
 _ANSWERED = "FAULTS=2 TOKENS=2 FRUITLESS=1 HANDOFFS=0 LEASE PATIENT"
+_SILENT = "FAULTS=2 TOKENS=2 FRUITLESS=1 HANDOFFS=1 LEASE PATIENT ALL_LIVE"
 
 # The long ones first: two are searched at a time.
 PROPERTIES = (
@@ -71,6 +72,7 @@ PROPERTIES = (
     Check(name="ends, handover", sizes=_ENDING, claim="ends"),
     Check(name="completes, lease kept", sizes=_LEASED, claim="completes"),
     Check(name="completes, no answer fails", sizes=_ANSWERED, claim="completes"),
+    Check(name="safe, log silent, all live", sizes=_SILENT),
 )
 
 
@@ -88,6 +90,7 @@ _PREFIX = "a reader gets a prefix of the log"
 _BOUNDED = "attempts without a word end"
 _ENDS = "every stream ends"
 _COMPLETES = "every answer is completed"
+_GOES_ON = "a writer that lives goes on with its attempt"
 _NO_DEADLOCK = "invalid end state"  # what pan says
 
 MUTATIONS = (
@@ -142,5 +145,6 @@ MUTATIONS = (
     ),
     _without("giving up", "NO_LIMIT", _FAILOVER, breaks=_BOUNDED),
     _without("take-over", "NO_TAKEOVER", _FAILOVER, claim="ends", breaks=_ENDS),
+    _without("going on in a silence", "GIVE_UP_IN_SILENCE", _SILENT, breaks=_GOES_ON),
     _without("lease", "NO_LEASE", _LEASED, claim="completes", breaks=_COMPLETES),
 )

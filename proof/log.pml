@@ -146,8 +146,9 @@ inline arrive(r, answer) {
 }
 
 /*
- * Try to append a record; UNAVAILABLE is no answer and no patience for another try. With PATIENT
- * nobody's patience is ever over, and nobody dies.
+ * Try to append a record; UNAVAILABLE is no answer and no time left for another try, which is when
+ * a writer's invocation ends and not when its lease does. With PATIENT no time is ever over, and no
+ * writer dies.
  */
 inline try(r, answer) {
 	if
@@ -383,6 +384,9 @@ watch:
 		if
 		:: is_end(newest) -> r.nonce = 0; goto over
 		:: may_claim ->
+#ifdef ALL_LIVE
+			assert(newest.kind == HANDOFF);  /* a writer that lives goes on with its attempt */
+#endif
 			writes(true);
 			r.seq = end;
 #ifndef CONTINUE_FROM_MEMORY
@@ -431,7 +435,12 @@ append:
 #endif
 		try(r, heard);
 		if
+#ifdef GIVE_UP_IN_SILENCE
+		:: heard == UNANSWERED && r.kind != START -> heard = 0; r.nonce++; goto stop
+		:: heard == UNANSWERED && r.kind == START ->
+#else
 		:: heard == UNANSWERED ->
+#endif
 			heard = 0;
 #ifdef RETRY_ELSEWHERE
 			r.seq = end;

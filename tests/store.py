@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from app.event_log.records import Record
+from app.event_log.records import Record, encode_payload
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -86,6 +86,23 @@ def update_item(url: str, table: str, record: Record, *, kind: str) -> None:
         Key={"stream_id": {"S": record.stream_id}, "seq": {"N": str(record.seq)}},
         UpdateExpression="SET kind = :kind",
         ExpressionAttributeValues={":kind": {"S": kind}},
+    )
+
+
+def put_item(url: str, table: str, record: Record) -> None:
+    """Append a record as another process does."""
+    client(url).put_item(
+        TableName=table,
+        Item={
+            "stream_id": {"S": record.stream_id},
+            "seq": {"N": str(record.seq)},
+            "kind": {"S": record.payload.kind},
+            "data": {"S": encode_payload(record.payload)},
+            "writer": {"S": record.writer},
+            "nonce": {"S": record.nonce},
+            "at": {"N": str(record.at)},
+            "expires_at": {"N": str(record.expires_at)},
+        },
     )
 
 

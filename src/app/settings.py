@@ -44,16 +44,23 @@ class Settings:
     stream_ttl: int = 24 * 3600
 
     # The writer: it appends at once, then at most every `flush_interval`, and at least every
-    # `heartbeat`. Without a sign of life for `lease`, a reader takes over.
+    # `heartbeat`. Without a sign of life for `lease`, a reader takes over. Whatever the clocks say,
+    # that reader has listened for `listening`: longer than a writer that lives is silent, and than
+    # it may take to be back behind a log that was (a call hangs for 1.5 s, and boto3 tries again
+    # within another). `claim_jitter`, at most, lies between those who come to the same moment.
     flush_interval: float = 0.04
     heartbeat: float = 1.0
     lease: float = 4.0
+    listening: float = 2.5
+    claim_jitter: float = 0.3
     # So many writers in a row may end without a word; then the stream is given up.
     fruitless_attempts: int = 5
-    # How long a failing log is borne before a reader's response, or a creation, gives up. A
-    # writer gives up after its lease: others may have taken over by then.
+    # How long a failing log is borne before a reader's response, or a creation, gives up.
     log_patience: float = 15.0
     create_patience: float = 5.0
+    # A writer that no other has superseded bears it until its invocation's deadline. Where there is
+    # none, it does so for as long as an invocation may last on Lambda.
+    writer_patience: float = 900.0
     # How long a provider is asked for a first token, and how often it may break off after one.
     # Longer than a provider may be silent (PROVIDER_FIRST_SECONDS), so that is tried twice.
     provider_patience: float = 150.0

@@ -37,8 +37,9 @@ from app.limits.budget import Budget
 from app.limits.counters import Counters
 from app.providers.base import AnswerDelta, Finish, Message, Partial, Request, ThinkingDelta
 from app.settings import Settings
+from app.table import Table
 from tests.app.scripted import REQUEST, ScriptedProvider, Step
-from tests.store import Fault, FaultyStore, delete_item
+from tests.store import Fault, FaultyStore, create_table, delete_item, put_item
 
 pytestmark = pytest.mark.anyio
 
@@ -46,6 +47,7 @@ SETTINGS = Settings(
     table_name="unused",
     heartbeat=0.2,
     lease=2.0,
+    listening=0.5,
     log_patience=2.0,
     create_patience=2.0,
     handoff_margin=0.3,
@@ -85,10 +87,10 @@ async def die(streams: Streams) -> None:
         await tail.generation.abandon()
 
 
-async def read(reading: Reading | None) -> list[Record]:
+async def read(reading: Reading | None, *, within: float = 10) -> list[Record]:
     """Everything that a reader is given."""
     assert reading is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(within):
         return [record async for batch in reading.batches() for record in batch]
 
 
@@ -439,6 +441,45 @@ async def test_a_silence_heard_counts_though_the_writers_clock_is_ahead(
     assert_exact(await read(await streams.read(start.stream_id, None, NOW)), "a")
 
 
+async def test_a_record_that_comes_late_is_a_sign_of_life_however_old_it_says_it_is(
+    sandbox: Sandbox, log: DynamoDBLog
+) -> None:
+    """Its writer has tried again and again to append it, to a log that did not answer."""
+    bystander = ScriptedProvider([])
+    streams = sandbox(bystander, lease=1.0)
+    start = await streams.create(REQUEST, None)
+    late = dataclasses.replace(start, writer="x", at=start.at - 60_000)
+    await log.append(dataclasses.replace(late, seq=1, payload=Claim(1)))
+    reading = asyncio.create_task(read(await streams.read(start.stream_id, None, NOW)))
+    for seq in range(2, 8):
+        await asyncio.sleep(0.3)
+        await log.append(dataclasses.replace(late, seq=seq, payload=Heartbeat()))
+    await log.append(dataclasses.replace(late, seq=8, payload=Done("stop", 1, 2)))
+
+    assert [record.seq for record in await reading] == list(range(9))
+    assert bystander.asked_to_continue == []
+
+
+async def test_a_dead_writer_is_replaced_also_by_readers_whose_responses_are_short(
+    sandbox: Sandbox,
+) -> None:
+    """Where nobody sees a byte before a response ends, a reader comes back again and again."""
+    first = sandbox(ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]]))
+    stream_id, own = await begin(first)
+    records = await read_until(own, Answer)
+    await die(first)
+    provider = ScriptedProvider([answer("b")])
+
+    async with asyncio.timeout(10):
+        while not records[-1].terminal:
+            streams = sandbox(provider, listening=1.75, buffered_window=0.5)
+            reading = await streams.read(stream_id, records[-1].seq, Window(buffered=True))
+            assert reading is not None
+            records += await read(reading)
+
+    assert_exact(records, "ab")
+
+
 # Handing over
 
 
@@ -741,7 +782,8 @@ async def test_a_log_that_is_down_for_good_never_ends_in_done(
 ) -> None:
     steps: list[Step] = [AnswerDelta("a"), go_on := asyncio.Event(), *answer("b")]
     provider = ScriptedProvider([steps])
-    reading = await sandbox(provider).create_and_read(REQUEST, None, NOW)
+    streams = sandbox(provider, writer_patience=2.0)
+    reading = await streams.create_and_read(REQUEST, None, NOW)
     batches = reading.batches()
     await anext(batches)
     store.choose = lambda _: Fault.REFUSE
@@ -762,22 +804,186 @@ async def _collect(batches: AsyncIterator[Sequence[Record]]) -> None:
         assert not any(record.terminal for record in batch)
 
 
-async def test_a_writer_that_cannot_write_gives_up_within_its_lease(
+async def test_a_writer_that_no_other_has_superseded_bears_a_silent_log_until_its_deadline(
     sandbox: Sandbox, store: FaultyStore
 ) -> None:
-    """By then another may have taken over: two providers must not run for longer."""
+    """Its position is free, so that its words may still be appended; only delivering waits."""
     steps: list[Step] = [AnswerDelta("a"), go_on := asyncio.Event(), *answer("b")]
     provider = ScriptedProvider([steps])
-    reading = await sandbox(provider, log_patience=60.0).create_and_read(REQUEST, None, NOW)
+    streams = sandbox(provider, lease=0.5)
+    deadline = time.time() + 4.0
+    reading = await streams.create_and_read(REQUEST, None, Window(deadline=deadline))
+    await read_until(reading, Answer)
+    store.choose = lambda operation: Fault.FAIL if operation == "PutItem" else Fault.NONE
+    go_on.set()
+
+    await reading.settled()
+
+    left = deadline - time.time()
+    assert 0 < left < SETTINGS.handoff_margin, "long behind its lease, and before its deadline"
+    assert provider.running == 0
+
+
+async def test_a_writer_without_a_deadline_does_not_bear_a_silent_log_for_ever(
+    sandbox: Sandbox, store: FaultyStore
+) -> None:
+    steps: list[Step] = [AnswerDelta("a"), go_on := asyncio.Event(), *answer("b")]
+    provider = ScriptedProvider([steps])
+    streams = sandbox(provider, lease=0.2, writer_patience=1.0)
+    reading = await streams.create_and_read(REQUEST, None, NOW)
     await read_until(reading, Answer)
     store.choose = lambda operation: Fault.FAIL if operation == "PutItem" else Fault.NONE
     begun = time.monotonic()
     go_on.set()
 
-    await reading.settled()
+    async with asyncio.timeout(10):
+        await reading.settled()
 
-    assert time.monotonic() - begun < SETTINGS.lease + 1
+    assert time.monotonic() - begun >= 1.0
     assert provider.running == 0
+
+
+@pytest.mark.both_stores
+async def test_a_writer_that_another_has_superseded_in_a_silence_stops_when_the_log_is_back(
+    sandbox: Sandbox, store: FaultyStore, log: DynamoDBLog, dynamodb_url: str
+) -> None:
+    go_on, never = asyncio.Event(), asyncio.Event()
+    zombie = ScriptedProvider([[AnswerDelta("a"), go_on, AnswerDelta("lost"), never]])
+    streams = sandbox(zombie)
+    stream_id, reading = await begin(streams)
+    own = asyncio.create_task(read(reading))
+    async with asyncio.timeout(10):
+        while said(list((await log.read(stream_id, 0, consistent=True)).records)) != "a":  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # The log tells nobody.
+    store.choose = lambda operation: Fault.FAIL if operation == "PutItem" else Fault.NONE
+    go_on.set()
+    await asyncio.sleep(2 * SETTINGS.lease)
+    assert zombie.running == 1
+    newest = await log.newest(stream_id)
+    assert newest is not None
+    ended = dataclasses.replace(newest, seq=newest.seq + 1, payload=Cancelled(), writer="another")
+    put_item(dynamodb_url, log._table.name, ended)
+
+    store.choose = lambda _: Fault.NONE
+
+    records = await own
+    await reading.settled()
+    assert records[-1] == ended
+    assert said(records) == "a"
+    assert zombie.running == 0
+
+
+@pytest.mark.both_stores
+@pytest.mark.parametrize("how", ["hangs", "refuses"])
+async def test_behind_a_silence_of_the_log_every_stream_goes_on_with_its_first_attempt(
+    store: FaultyStore, dynamodb_url: str, how: str
+) -> None:
+    """Twenty seconds at half the scale; readers come back to sandboxes that know of no silence."""
+    table = Table(create_table(dynamodb_url), connections=64)
+    log, many = DynamoDBLog(table), 25
+    settings = dataclasses.replace(
+        SETTINGS, heartbeat=0.5, lease=2.0, listening=1.75, claim_jitter=0.15, log_patience=7.5
+    )
+
+    def sandbox(provider: ScriptedProvider) -> Streams:
+        return Streams(log, provider, Budget(Counters(table), settings.limits), settings)
+
+    silence_over = asyncio.Event()
+    providers = [
+        ScriptedProvider([[AnswerDelta("a"), silence_over, *answer("b")]]) for _ in range(many)
+    ]
+    bystander = ScriptedProvider([])
+    readings = [await sandbox(each).create_and_read(REQUEST, None, NOW) for each in providers]
+    own = [asyncio.create_task(read(each, within=60)) for each in readings]
+    others = [
+        asyncio.create_task(_come_back_until_the_end(lambda: sandbox(bystander), each.stream_id))
+        for each in readings
+        for _ in range(2)
+    ]
+    await asyncio.sleep(1)
+    if how == "hangs":
+        store.hold("PutItem", "Query", "GetItem")
+    else:
+        store.choose = lambda _: Fault.REFUSE
+    await asyncio.sleep(10)
+    store.choose = lambda _: Fault.NONE
+    store.release()
+    asyncio.get_running_loop().call_later(2 * settings.lease, silence_over.set)
+
+    everything = await asyncio.gather(*own, *others)
+
+    table.close()
+    first = {records[0].stream_id: records for records in everything[:many]}
+    for records in everything:
+        assert_exact(records, "ab")
+        assert records == first[records[0].stream_id]
+        assert not any(isinstance(record.payload, Claim) for record in records)
+    assert bystander.asked_to_continue == []
+
+
+async def _come_back_until_the_end(sandbox: Callable[[], Streams], stream_id: str) -> list[Record]:
+    """As an EventSource does, and each time to another sandbox."""
+    records: list[Record] = []
+    async with asyncio.timeout(60):
+        while not (records and records[-1].terminal):
+            after = records[-1].seq if records else None
+            try:
+                reading = await sandbox().read(stream_id, after, NOW)
+                assert reading is not None
+                async for batch in reading.batches():
+                    records += batch
+            except LogUnavailable:
+                await asyncio.sleep(SETTINGS.retry_trouble_ms / 2000)
+    return records
+
+
+async def test_a_process_that_ends_waits_for_no_silent_log(
+    sandbox: Sandbox, store: FaultyStore
+) -> None:
+    steps: list[Step] = [AnswerDelta("a"), go_on := asyncio.Event(), *answer("b")]
+    provider = ScriptedProvider([steps])
+    streams = sandbox(provider)
+    reading = await streams.create_and_read(REQUEST, None, NOW)
+    await read_until(reading, Answer)
+    store.hold("PutItem")
+    before = store.calls["PutItem"]
+    go_on.set()
+    async with asyncio.timeout(10):
+        while store.calls["PutItem"] == before:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # Nothing tells that a put is under way.
+    begun = time.monotonic()
+
+    await streams.close()
+
+    assert time.monotonic() - begun < SETTINGS.handoff_margin
+    assert provider.running == 0
+    store.release()
+
+
+async def test_stopping_a_stream_that_has_ended_waits_for_no_silent_log(
+    sandbox: Sandbox, store: FaultyStore, log: DynamoDBLog
+) -> None:
+    """The writer's last word is in the log; only that has never been acknowledged."""
+    provider = ScriptedProvider([[AnswerDelta("a"), go_on := asyncio.Event(), FINISH]])
+    streams = sandbox(provider, create_patience=0.5, heartbeat=60)
+    reading = await streams.create_and_read(REQUEST, None, NOW)
+    await read_until(reading, Answer)
+    store.choose = lambda operation: Fault.LOSE_ANSWER if operation == "PutItem" else Fault.NONE
+    go_on.set()
+    async with asyncio.timeout(10):
+        while not (await _newest(log, reading.stream_id)).terminal:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)  # The log tells nobody.
+
+    async with asyncio.timeout(5):
+        transcript = await streams.cancel(reading.stream_id)
+
+    assert isinstance(transcript.newest.payload, Done)
+
+
+async def _newest(log: DynamoDBLog, stream_id: str) -> Record:
+    newest = await log.newest(stream_id)
+    assert newest is not None
+    return newest
 
 
 async def test_a_failing_log_holds_no_invocation_beyond_its_deadline(

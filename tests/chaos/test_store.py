@@ -340,6 +340,37 @@ async def test_what_lasts_ends_after_so_many_calls(play: Play, fault: Fault, ans
     assert store.history.injected == {fault: 1}
 
 
+@pytest.mark.parametrize(
+    ("fault", "answer", "stands"),
+    [
+        (Fault.SILENT, "ReadTimeoutError", True),
+        (Fault.UNREACHABLE, "ConnectionClosedError", False),
+    ],
+)
+async def test_in_a_silence_nobody_is_answered_and_then_everybody(
+    play: Play, monkeypatch: pytest.MonkeyPatch, fault: Fault, answer: str, *, stands: bool
+) -> None:
+    monkeypatch.setattr("chaos.store.SILENT_SECONDS", 2.5)
+    store = await play(at(1, fault))
+    await store.put(0)
+    other = dataclasses.replace(store, pid=store.pid + 1)
+
+    assert await store.put(1) == answer
+    with pytest.raises(BotoCoreError):
+        await other.query()
+    assert store.stands() == [0]
+    (silence,) = store.traffic.silences
+    assert (silence.seq, silence.kind, silence.pid) == (1, "answer", store.pid)
+    async with asyncio.timeout(10):
+        while store.traffic.silence is not None:  # noqa: ASYNC110 - the time is over, and no more
+            await asyncio.sleep(0.01)
+    put_again = await store.put(1)
+
+    assert (put_again == "ConditionalCheckFailedException") is stands, "the first was carried out"
+    assert await other.query() == [0, 1]
+    assert store.history.injected == {fault: 1}
+
+
 async def test_a_query_that_fails_does_so_for_several_calls(play: Play) -> None:
     store = await play(dataclasses.replace(QUIET, queries={0: Fault.QUERY_FAILS}))
     await store.put(0)

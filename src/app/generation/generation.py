@@ -22,7 +22,7 @@ from app.event_log.records import (
     Payload,
     Record,
 )
-from app.exceptions import LogError
+from app.exceptions import LogError, LogUnavailable
 from app.generation.buffer import DeltaBuffer
 from app.generation.outcome import End, Outcome, Tally
 from app.generation.writer import Superseded, Writer
@@ -56,6 +56,7 @@ class Generation:
         self._tally = Tally(attempt)
         self._pump = asyncio.create_task(self._fill(payloads))
         self._writing: asyncio.Task[None] | None = None
+        self._appending: asyncio.Timeout | None = None
 
     def write(
         self,
@@ -82,6 +83,8 @@ class Generation:
     def hand_over(self) -> None:
         """Append what there is and a handoff, soon; then stop."""
         self._hand_over_at = min(self._hand_over_at, asyncio.get_running_loop().time())
+        if self._appending is not None and not self._appending.expired():
+            self._appending.reschedule(self._give_up_at())
         self._buffer.wake()
 
     async def over(self) -> None:
@@ -114,15 +117,12 @@ class Generation:
         try:
             last = await self._commit(writer)
             logger.info("ended", extra={"kind": last.kind, "records": writer.seq})
-            async with asyncio.timeout(max(0, self._patience())):
-                await settle(self._tally.outcome())
+            await self._settle(settle)
         except Superseded as lost:
             logger.info("superseded")
             self._publish(lost.record)
         except LogError:
             logger.exception("the log failed; the stream is left to another writer")
-        except TimeoutError:
-            logger.warning("there was no time left to settle")
         except Exception as error:  # noqa: BLE001 - no writer may die unheard
             logger.error("the writer broke", extra=described(error))
         finally:
@@ -149,7 +149,7 @@ class Generation:
             last = now
             for payload in payloads:
                 begun_at = clock()
-                record = await writer.append(payload, self._patience())
+                record = await self._append(writer, payload)
                 self._tally.appended(payload, begun_at, clock())
                 self._publish(record)
                 if isinstance(payload, End):
@@ -158,14 +158,35 @@ class Generation:
             # a moment in which it is free, however slow the log is.
             flush_at = clock() + self._settings.flush_interval
 
-    def _patience(self) -> float:
-        """How long the log may fail before this writer gives up.
+    async def _append(self, writer: Writer, payload: Payload) -> Record:
+        """The record once it is durable; raises Superseded, LogUnavailable or LogRefused.
 
-        Whoever has not been acknowledged for a lease must assume that somebody has taken over.
-        And the invocation must not be held beyond its deadline.
+        A silent log is borne until this writer must stop: no other has taken over as long as the
+        position is free, and the log says so if one has. Meanwhile a full buffer holds the provider
+        up.
         """
-        left = self._hand_over_at + self._settings.handoff_margin / 2
-        return min(self._settings.lease, left - asyncio.get_running_loop().time())
+        try:
+            # Bounded here and not by the writer, since a handover may bring the end nearer.
+            async with asyncio.timeout_at(self._give_up_at()) as self._appending:
+                return await writer.append(payload, math.inf)
+        except TimeoutError as error:
+            raise LogUnavailable("the log has not answered until the writer had to stop") from error
+        finally:
+            self._appending = None
+
+    def _give_up_at(self) -> float:
+        """Until when an append that begins now may take: no invocation is held any longer."""
+        deadline = self._hand_over_at + self._settings.handoff_margin / 2
+        return min(deadline, asyncio.get_running_loop().time() + self._settings.writer_patience)
+
+    async def _settle(self, settle: Callable[[Outcome], Awaitable[None]]) -> None:
+        deadline = self._hand_over_at + self._settings.handoff_margin / 2
+        left = deadline - asyncio.get_running_loop().time()
+        try:
+            async with asyncio.timeout(max(0, min(self._settings.lease, left))):
+                await settle(self._tally.outcome())
+        except TimeoutError:
+            logger.warning("there was no time left to settle")
 
 
 _BROKEN = Failed(

@@ -10,7 +10,9 @@ from app.exceptions import LogUnavailable
 T = TypeVar("T")
 
 _BACKOFF_FIRST = 0.05
-_BACKOFF_MOST = 1.0
+# Of those who wait for a silent log, a writer must be back before others have listened in vain for
+# long enough to take over (`Tail.free_in`).
+_BACKOFF_MOST = 0.5
 
 
 async def patiently(call: Callable[[], Awaitable[T]], seconds: float) -> T:

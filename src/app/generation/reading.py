@@ -51,6 +51,9 @@ class Reading:
         self._generation = generation
         self._complete = False
         self._clock = asyncio.get_running_loop().time
+        # A short response must leave time to take over: the next may come to a sandbox that has
+        # heard nothing yet.
+        self._listening = min(settings.listening, (until - self._clock()) / 2)
 
     async def batches(self) -> AsyncGenerator[Sequence[Record]]:
         """What is new, as much as there is at once; an empty batch when long nothing is.
@@ -109,8 +112,7 @@ class Reading:
             return known
         page = await self._log.read(self.stream_id, self._seq, consistent=True)
         if not page.more:
-            for record in page.records:
-                self._tail.feed(record)
+            self._tail.feed(*page.records)
         return page.records
 
     async def _has_news(self) -> bool:
@@ -126,14 +128,14 @@ class Reading:
 
     def _patience(self) -> float:
         """How long to wait for news before looking at the clock again."""
-        free_in = self._tail.free_in() if self._clock() < self._claim_until else math.inf
-        if self._tail.claiming.locked():
-            free_in = math.inf
+        free_in = math.inf
+        if self._clock() < self._claim_until and not self._tail.claiming.locked():
+            free_in = self._tail.free_in(self._listening)
         return min(self._settings.keep_alive, free_in, self.until - self._clock())
 
     def _may_take_over(self) -> bool:
         return (
-            self._tail.free_in() <= 0
+            self._tail.free_in(self._listening) <= 0
             and self._clock() < self._claim_until
             and not self._tail.claiming.locked()
         )

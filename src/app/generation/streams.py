@@ -7,6 +7,7 @@ import math
 import secrets
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from weakref import WeakValueDictionary
 
@@ -205,8 +206,7 @@ class Streams:
             return None
         tail = self._tail(stream_id)
         if not page.more:
-            for record in page.records:
-                tail.feed(record)
+            tail.feed(*page.records)
         if after is None:
             return self._reading(tail, 0, window, first=page.records)
         metrics.resumed()
@@ -277,16 +277,8 @@ class Streams:
         None if another process is, or if the log has lost the stream.
         """
         async with tail.claiming:
-            known = tail.newest
-            if known is None or tail.free_in() > 0:
-                return None
-            records = await self._history(tail.stream_id)
-            if not records or records[-1].seq < known.seq:
-                tail.vanished()
-                return None
-            for record in records:
-                tail.feed(record)
-            if tail.free_in() > 0:
+            records = await self._unclaimed(tail)
+            if not records:
                 return None
             transcript = Transcript.of(records)
             request, said = Request.decode(transcript.start.request), transcript.partial
@@ -313,6 +305,25 @@ class Streams:
             generation = self._generation(tail, request, window, said=said, attempt=attempt)
             self._let_write(tail, generation, writer, transcript)
             return generation
+
+    async def _unclaimed(self, tail: Tail) -> Sequence[Record]:
+        """All records of a stream, as the log has them now; none if it may not be claimed."""
+        known = tail.newest
+        # The reader has listened; what counts here is what this process has come to know meanwhile.
+        if known is None or tail.free_in(0) > 0:
+            return ()
+        if not is_waiting(known):
+            # Those who come second learn it from this, and not from all of the history.
+            page = await self._log.read(tail.stream_id, known.seq + 1, consistent=True)
+            tail.feed(*page.records)
+            if tail.free_in(0) > 0:
+                return ()
+        records = await self._history(tail.stream_id)
+        if not records or records[-1].seq < known.seq:
+            tail.vanished()
+            return ()
+        tail.feed(*records)
+        return () if tail.free_in(0) > 0 else records
 
     def _writer(self, record: Record, *, seq: int) -> Writer:
         return Writer(
@@ -387,14 +398,22 @@ class Streams:
         if tail is not None:
             tail.feed(newest)
             if tail.generation is not None:
-                # Where we came too late, it may be about to learn that its end is in the log.
-                await (tail.generation.abandon() if ours else tail.generation.over())
+                await self._stop(tail.generation, ours=ours)
         transcript = await self.transcript(stream_id)
         if ours:
             tokens = cost(transcript)
             metrics.cancelled(tokens)
             await self._accounts.settle(transcript, tokens)
         return transcript
+
+    async def _stop(self, generation: Generation, *, ours: bool) -> None:
+        if ours:
+            await generation.abandon()
+            return
+        # It may be about to learn that its end is in the log, unless that has fallen silent.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.create_patience):
+                await generation.over()
 
     # The process
 

@@ -7,6 +7,7 @@ is further behind reads from the log until the window begins where they are.
 """
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _WINDOW = 512
 _SLOWER = 1.6
+# So many pauses of a poll may lie between two answers of a log that is well.
+_GAP = 1.5
 
 
 class Tail:
@@ -45,23 +48,42 @@ class Tail:
         self._settings = settings
         self._window: deque[Record] = deque(maxlen=_WINDOW)
         self._clock = asyncio.get_running_loop().time
-        self._heard_at = self._clock()
+        self._answered_at = self._clock()
+        # Of the writer's silence, in seconds, what was before this process heard its last record,
+        # and what it has heard since.
+        self._unheard = 0.0
+        self._heard = 0.0
+        self._jitter = 0.0
         self._news = asyncio.Event()
         self._readers = 0
         self._polling: asyncio.Task[None] | None = None
 
     # What is known
 
-    def feed(self, record: Record) -> None:
-        """Take note of a record that is in the log, unless it is known."""
-        if self.newest is not None and record.seq <= self.newest.seq:
+    def feed(self, *records: Record) -> None:
+        """Take note of an answer of the log: of its records, unless they are known."""
+        gap = min(self._since_answer(), self._longest_gap())
+        self._answered_at = self._clock()
+        newest = self.newest
+        news = [each for each in records if newest is None or each.seq > newest.seq]
+        if not news:
+            self._heard += gap
             return
+        for record in news:
+            self._take(record)
+        self._heard, self._unheard = 0.0, _age(news[-1])
+        if newest is not None:
+            # It was not there at the last answer, whatever its writer's clock says.
+            self._unheard = min(self._unheard, gap)
+        # Drawn for each silence: those who have heard the same do not all act on it at once.
+        self._jitter = random.uniform(0, self._settings.claim_jitter)  # noqa: S311
+        self._announce()
+
+    def _take(self, record: Record) -> None:
         if self.newest is not None and record.seq > self.newest.seq + 1:
             self._window.clear()
         self._window.append(record)
         self.newest = record
-        self._heard_at = self._clock()
-        self._announce()
 
     def vanished(self) -> None:
         """Forget a stream that the log has lost: its readers look for themselves, and leave."""
@@ -86,11 +108,15 @@ class Tail:
             return False
         return True
 
-    def free_in(self) -> float:
+    def free_in(self, listening: float) -> float:
         """Seconds until the stream may be taken over, if nothing is heard until then.
 
-        The writer's clock and ours may disagree, so a long silence heard with our own ears also
-        counts. Neither decides anything but when to try: the log decides who wins.
+        A writer that cannot append because the log is silent is not dead. So of a silence counts
+        what the log has answered through, and a moment of what it has not. The age that a record
+        has by its writer's clock is believed only for what this process cannot have heard, and so
+        many seconds of `listening` are asked for all the same: the record may have come late, and
+        the clocks may disagree. None of this decides anything but when to try: the log decides who
+        wins.
         """
         if self.closed or self.generation is not None:
             return float("inf")
@@ -98,10 +124,18 @@ class Tail:
             return float("inf")
         if is_waiting(self.newest):
             return 0
-        lease = self._settings.lease
-        by_ear = self._heard_at + lease - self._clock()
-        by_clock = self.newest.at / 1000 + lease - time.time()
-        return max(0, min(by_ear, by_clock))
+        unanswered = self._since_answer()
+        if unanswered > self._longest_gap() and self._is_polling():
+            return self._longest_gap()  # Then ask again: nothing counts before the next answer.
+        silence = max(self._settings.lease - self._unheard, listening)
+        return max(0, silence + self._jitter - self._heard - unanswered)
+
+    def _since_answer(self) -> float:
+        return self._clock() - self._answered_at
+
+    def _longest_gap(self) -> float:
+        """How long after an answer of the log it is not yet taken to be silent itself."""
+        return _GAP * self._settings.poll_interval_idle
 
     def let_go(self) -> None:
         """The local writer is gone: whoever waits must look at the lease again."""
@@ -150,6 +184,10 @@ class Tail:
                 self._polling.cancel()
                 self._polling = None
 
+    def _is_polling(self) -> bool:
+        """Whether an answer may come; where polling has broken, a reader must look for itself."""
+        return self._polling is not None and not self._polling.done()
+
     def _announce(self) -> None:
         self._news.set()
         self._news = asyncio.Event()
@@ -187,6 +225,10 @@ class Tail:
     async def _poll_once(self, start: int) -> bool:
         """Whether the writer has said anything but that it lives."""
         page = await self._log.read(self.stream_id, start, consistent=False)
-        for record in page.records:
-            self.feed(record)
+        self.feed(*page.records)
         return any(not isinstance(record.payload, Heartbeat) for record in page.records)
+
+
+def _age(record: Record) -> float:
+    """How old a record is by its writer's clock and ours, in seconds."""
+    return max(0.0, time.time() - record.at / 1000)

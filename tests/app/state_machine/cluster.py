@@ -32,6 +32,8 @@ SETTINGS = Settings(
     flush_interval=0.005,
     heartbeat=0.1,
     lease=0.4,
+    listening=0.2,
+    claim_jitter=0.05,
     log_patience=1.0,
     # Longer than a lease, as in real life: a start may be acknowledged after a take-over.
     create_patience=1.0,

@@ -3,11 +3,14 @@
 import asyncio
 import inspect
 import itertools
+import math
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from app.exceptions import LogUnavailable
+from app.generation.generation import Generation
 from app.generation.streams import Streams, Window
 from app.generation.tail import Tail
 from app.limits.budget import Budget
@@ -31,6 +34,23 @@ _PATIENCE = 6.0
 
 _LAGS = 2
 
+CALLS = ("PutItem", "Query", "GetItem")
+
+
+@dataclass(frozen=True, slots=True)
+class Silenced:
+    """A writer that may take all the time it needs, and that has lived through a silence."""
+
+    stream_id: str
+    writer: str
+    generation: Generation
+
+    @property
+    def has_left(self) -> bool:
+        """It does nothing more, and the log has acknowledged no end to it."""
+        writing = self.generation._writing
+        return writing is not None and writing.done() and not self.generation._tally.ended
+
 
 class Example:
     """What the steps of one example act on; a sandbox that is no more is among the `gone`."""
@@ -44,6 +64,7 @@ class Example:
         self.created: list[Stream] = []
         self.creations: list[asyncio.Task[None]] = []
         self.clients: list[Client] = []
+        self.silenced: list[Silenced] = []
 
     # Clients
 
@@ -92,7 +113,7 @@ class Example:
 
     async def _stopping(self, stream: Stream, sandbox: Sandbox) -> None:
         transcript = await sandbox.streams.cancel(stream.stream_id)
-        assert transcript.newest.terminal
+        assert transcript.newest.terminal, "a stop that is answered has ended the stream"
 
     def idle_clients(self) -> list[Client]:
         return [
@@ -138,6 +159,26 @@ class Example:
 
     def for_a_moment(self) -> None:
         self.cluster.run(asyncio.sleep(_MOMENT))
+
+    # DynamoDB
+
+    def silence(self, seconds: float) -> None:
+        """Keep all calls of all sandboxes for so long, but for those that are frozen anyway."""
+        writing = list(self._writing())
+        stores = [way.store for way in self.cluster.ways if not way.store._held]
+        for store in stores:
+            store.hold(*CALLS)
+        self.cluster.run(asyncio.sleep(seconds))
+        for store in stores:
+            store.release()
+        self.for_a_moment()
+        self.silenced = writing
+
+    def _writing(self) -> Iterator[Silenced]:
+        for sandbox in self.sandboxes:
+            for tail in sandbox.streams._written:
+                if tail.generation is not None and math.isinf(tail.generation._hand_over_at):
+                    yield Silenced(tail.stream_id, sandbox.name, tail.generation)
 
     # The end
 

@@ -1,5 +1,6 @@
 """Mistakes made in the code on purpose: each breaks a rule, which must find it."""
 
+import asyncio
 import math
 import secrets
 import time
@@ -10,6 +11,7 @@ import pytest
 from app.event_log import dynamodb
 from app.event_log.records import Heartbeat, Payload, Record
 from app.generation import transcript
+from app.generation.generation import Generation
 from app.generation.reading import Reading
 from app.generation.streams import Streams, Window
 from app.generation.tail import Tail
@@ -74,23 +76,30 @@ def complete_too_early(patch: pytest.MonkeyPatch) -> None:
 
 
 def tails_keep_what_is_before_a_gap(patch: pytest.MonkeyPatch) -> None:
-    def feed(tail: Tail, record: Record) -> None:
-        if tail.newest is not None and record.seq <= tail.newest.seq:
-            return
+    def take(tail: Tail, record: Record) -> None:
         tail._window.append(record)
         tail.newest = record
-        tail._heard_at = tail._clock()
-        tail._announce()
 
-    patch.setattr(Tail, "feed", feed)
+    patch.setattr(Tail, "_take", take)
+
+
+def writers_give_up_in_a_silence(patch: pytest.MonkeyPatch) -> None:
+    """A log that does not answer for a lease ends whatever is written."""
+    give_up_at = Generation._give_up_at
+
+    def hasty(generation: Generation) -> float:
+        lease = asyncio.get_running_loop().time() + generation._settings.lease
+        return min(lease, give_up_at(generation))
+
+    patch.setattr(Generation, "_give_up_at", hasty)
 
 
 def silence_is_never_over(patch: pytest.MonkeyPatch) -> None:
     """A stream whose writer is dead is never taken over."""
     free_in = Tail.free_in
 
-    def patient(tail: Tail) -> float:
+    def patient(tail: Tail, listening: float) -> float:
         waiting = tail.newest is not None and transcript.is_waiting(tail.newest)
-        return free_in(tail) if waiting else math.inf
+        return free_in(tail, listening) if waiting else math.inf
 
     patch.setattr(Tail, "free_in", patient)

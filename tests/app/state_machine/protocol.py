@@ -19,7 +19,7 @@ from hypothesis.stateful import (
 from app.event_log.records import Claim
 from app.exceptions import ProviderError
 from tests.app.state_machine.cluster import SANDBOXES, SETTINGS, Client, Cluster, Stream
-from tests.app.state_machine.example import Example
+from tests.app.state_machine.example import CALLS, Example
 from tests.app.state_machine.rules import check
 from tests.store import Fault
 
@@ -36,7 +36,6 @@ _LAST_PLACE = 30
 
 SANDBOX = st.integers(0, SANDBOXES - 1)
 SECONDS_LEFT = st.sampled_from([None, 0.05, 0.2])
-CALLS = ("PutItem", "Query", "GetItem")
 FAULTS = [Fault.LOSE_ANSWER, Fault.REFUSE, Fault.THROTTLE, Fault.FAIL]
 
 
@@ -95,7 +94,7 @@ class Protocol(RuleBasedStateMachine):
     def take_over_too_early(self, stream: Stream, sandbox: int) -> None:
         """A sandbox whose clock is ahead reads: to it, whoever writes seems to be gone."""
         tail = self.example.tail(stream, sandbox)
-        tail._settings = dataclasses.replace(SETTINGS, lease=0.02)
+        tail._settings = dataclasses.replace(SETTINGS, lease=0.02, listening=0, claim_jitter=0)
         self.example.connect(Client(stream, None), sandbox, None)
 
     @rule(which=st.integers(0, 9), sandbox=SANDBOX, seconds=SECONDS_LEFT)
@@ -198,6 +197,11 @@ class Protocol(RuleBasedStateMachine):
         self.wait(1)
         self.the_rules_hold()  # They look how far the log has come.
         self.read(stream, sandbox, _LAST_PLACE, None)
+
+    @rule(tenths=st.integers(5, 7))
+    def fall_silent(self, tenths: int) -> None:
+        """DynamoDB answers no sandbox for longer than a lease; then it is back."""
+        self.example.silence(tenths / 10)
 
     @rule(sandbox=SANDBOX, seconds=st.sampled_from([0.0, 0.02, 0.1, 0.3]))
     def slow_down(self, sandbox: int, seconds: float) -> None:

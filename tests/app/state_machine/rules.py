@@ -12,6 +12,7 @@ def check(example: Example) -> None:
     _check_clients_errors(example)
     _check_pollers(example)
     assert example.cluster.mistakes.found == [], "nothing breaks unheard"
+    _check_writers(example)
     for stream in example.created:
         if stream.stream_id:
             _check_log(stream, example.cluster.stored(stream.stream_id))
@@ -29,7 +30,7 @@ def _check_log(stream: Stream, stored: list[Record]) -> None:
     assert not any(record.terminal for record in stored[:-1]), "nothing follows the end"
     text = _said(stored)
     assert text == TEXT[: len(text)], "each number once, in order"
-    assert len(text) <= conversation.allowed
+    assert len(text) <= conversation.allowed, "nothing is there that was not said"
     match stored[-1].payload if stored else None:
         case Done():
             assert conversation.finishes, "it has finished"
@@ -68,6 +69,15 @@ def _check_clients_errors(example: Example) -> None:
             error = None if task.cancelled() else task.exception()
             if error is not None and not isinstance(error, LogUnavailable):
                 raise error
+
+
+def _check_writers(example: Example) -> None:
+    """Look once, right behind a silence: later steps may have killed them."""
+    silenced, example.silenced = example.silenced, []
+    for each in silenced:
+        newest = example.cluster.stored(each.stream_id)[-1]
+        has_lost = newest.writer != each.writer or newest.terminal
+        assert has_lost or not each.has_left, "a writer that has not lost goes on"
 
 
 def _check_pollers(example: Example) -> None:

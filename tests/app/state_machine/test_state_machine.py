@@ -26,6 +26,7 @@ from tests.app.state_machine.mutations import (
     superseded_goes_on,
     tails_keep_what_is_before_a_gap,
     writers_break,
+    writers_give_up_in_a_silence,
 )
 from tests.app.state_machine.protocol import Protocol
 
@@ -86,6 +87,7 @@ def first(shared: Cluster) -> Protocol:
                 "each number once, in order",
                 "nothing follows the end",
                 "nothing is given back twice",
+                "a stop that is answered has ended the stream",
             },
         ),
         (gaps_are_delivered, {"a page has no gaps"}),
@@ -94,6 +96,7 @@ def first(shared: Cluster) -> Protocol:
         (complete_too_early, {"a complete client has received all stored records"}),
         (tails_keep_what_is_before_a_gap, {"a reader gets the log, from where it asked"}),
         (silence_is_never_over, {"somebody waits in vain"}),
+        (writers_give_up_in_a_silence, {"a writer that has not lost goes on"}),
     ],
 )
 def test_what_breaks_the_protocol_is_found(

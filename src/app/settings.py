@@ -45,8 +45,9 @@ class Settings:
     # writer gives up after its lease: others may have taken over by then.
     log_patience: float = 15.0
     create_patience: float = 5.0
-    # How long a provider is asked for a first token, and how often it may break off after one.
-    # Longer than a provider may be silent (PROVIDER_FIRST_SECONDS), so that is tried twice.
+    # How long a provider is asked for a first token, and how many of a writer's requests that may
+    # have reached the model may fail. The time is longer than a provider may be silent
+    # (PROVIDER_FIRST_SECONDS), so that is tried twice.
     provider_patience: float = 150.0
     provider_attempts: int = 3
     # How long before the invocation's deadline the writer hands over, and what must be left on

@@ -7,7 +7,7 @@ import pytest
 
 from app.api.frames import frame
 from app.event_log.dynamodb import DynamoDBLog
-from app.event_log.records import Answer, Record
+from app.event_log.records import Answer, Claim, Failed, Record
 from app.generation.streams import Streams, Window
 from app.limits.budget import Budget
 from app.limits.counters import Counters
@@ -58,3 +58,18 @@ async def test_half_a_surrogate_pair_comes_whole_to_the_reader(
     assert heard(records) == "a🚀b"
     assert records[-1].payload.kind == "done"
     assert len(model.asked) == 1
+
+
+async def test_a_model_that_says_nothing_is_asked_three_times_and_the_log_counts_it(
+    model: Service, streams: Streams
+) -> None:
+    model.answers = [[]]
+
+    records = await read(await streams.create_and_read(model.request, None, Window()))
+
+    claims = [record.payload for record in records if isinstance(record.payload, Claim)]
+    assert claims == [Claim(2, "restarted"), Claim(3, "restarted")]
+    assert len(model.asked) == 3
+    end = records[-1].payload
+    assert isinstance(end, Failed)
+    assert (end.code, end.retryable, end.free) == ("provider_cut", True, False)

@@ -49,7 +49,10 @@ class ProviderError(StreamError):
 
     `code` is stable and `message` is for the reader: it tells the next step and leaks nothing.
     `at_work` says that the model may have been at work, though the code alone would exclude it.
+    `output_tokens` is how many tokens it had said, None where the provider has not told.
     """
+
+    output_tokens: int | None = None
 
     def __init__(self, code: str, message: str, *, retryable: bool, at_work: bool = False) -> None:
         super().__init__(message)

@@ -12,6 +12,7 @@ from app.exceptions import ProviderError
 from app.generation.attempts import Endurance, ask
 from app.providers.base import AnswerDelta, Finish, Partial, ThinkingDelta
 from app.providers.failures import Code, failure
+from app.providers.lengths import estimated
 from tests.app.scripted import REQUEST, ScriptedProvider, Step
 
 pytestmark = pytest.mark.anyio
@@ -187,6 +188,32 @@ async def test_a_character_cut_in_half_is_asked_on_as_text_that_can_be_sent() ->
     _, provider = await asked([AnswerDelta("a\ud83d"), AnswerDelta("\ude80b\ud83d")], [FINISH])
 
     assert provider.asked_to_continue == [Partial(), Partial(answer="a🚀b\ufffd")]
+
+
+def told(tokens: int) -> ProviderError:
+    error = failure("provider_cut")
+    error.output_tokens = tokens
+    return error
+
+
+async def test_what_was_said_is_as_long_as_the_provider_tells_and_else_as_estimated() -> None:
+    first: list[Step] = [AnswerDelta("a"), told(30)]
+    second: list[Step] = [AnswerDelta("bcd"), failure("provider_cut")]
+
+    _, provider = await asked(first, second, [FINISH])
+
+    assert provider.asked_to_continue == [
+        Partial(),
+        Partial(answer="a", tokens=30),
+        Partial(answer="abcd", tokens=30 + estimated("bcd")),
+    ]
+
+
+@pytest.mark.parametrize("tokens", [-1, 10**9])
+async def test_a_length_that_cannot_be_is_estimated_too(tokens: int) -> None:
+    _, provider = await asked([AnswerDelta("a"), told(tokens)], [FINISH])
+
+    assert provider.asked_to_continue == [Partial(), Partial(answer="a")]
 
 
 async def test_an_answer_that_broke_off_in_thought_is_started_again() -> None:

@@ -12,7 +12,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from app.event_log.records import Answer, Claim, Done, Failed, Payload, Thinking
 from app.exceptions import ProviderError
@@ -21,6 +21,7 @@ from app.limits import estimate
 from app.log import logger
 from app.providers.base import AnswerDelta, Finish, Partial, Provider, Request, ThinkingDelta
 from app.providers.failures import failure, is_free
+from app.providers.lengths import taken
 
 _BACKOFF_FIRST = 0.25
 _BACKOFF_MOST = 8.0
@@ -62,7 +63,7 @@ async def ask(
             async with aclosing(provider.stream(request, said)) as deltas:
                 async for delta in deltas:
                     if isinstance(delta, Finish):
-                        yield _done(delta, request, _together(said, spoken))
+                        yield _done(delta, request, _together(said, spoken, None))
                         return
                     yield _payload(delta)
                     if delta.text:
@@ -70,7 +71,7 @@ async def ask(
             raise failure("provider_cut")
         except ProviderError as error:
             logger.warning("the provider failed", extra={"code": error.code, "attempt": attempt})
-            free = is_free(error) and not spoken
+            free, told = is_free(error) and not spoken, error.output_tokens
             pause = trouble.bear(error, free=free, spoken=bool(spoken))
             if pause is None:
                 yield Failed(error.code, error.message, error.retryable, free)
@@ -78,7 +79,7 @@ async def ask(
         await asyncio.sleep(pause)
         if not free:
             attempt += 1
-            said = _together(said, spoken)
+            said = _together(said, spoken, _believed(told, request.max_tokens))
             yield Claim(attempt, continued(provider, request, said))
 
 
@@ -110,11 +111,18 @@ class _Trouble:
         return pause if bearable else None
 
 
-def _together(said: Partial, spoken: Sequence[ThinkingDelta | AnswerDelta]) -> Partial:
-    return Partial.of(
-        thinking=[said.thinking, *(d.text for d in spoken if isinstance(d, ThinkingDelta))],
-        answer=[said.answer, *(d.text for d in spoken if isinstance(d, AnswerDelta))],
+def _together(
+    said: Partial, spoken: Sequence[ThinkingDelta | AnswerDelta], told: int | None
+) -> Partial:
+    """All that was delivered; `told` is how many tokens the provider says `spoken` took."""
+    now = Partial.of(
+        thinking=(d.text for d in spoken if isinstance(d, ThinkingDelta)),
+        answer=(d.text for d in spoken if isinstance(d, AnswerDelta)),
     )
+    together = Partial.of([said.thinking, now.thinking], [said.answer, now.answer])
+    if told is None and said.tokens is None:
+        return together
+    return replace(together, tokens=taken(said) + (taken(now) if told is None else told))
 
 
 def _payload(delta: ThinkingDelta | AnswerDelta) -> Thinking | Answer:

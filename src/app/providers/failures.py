@@ -4,6 +4,8 @@ Codes are stable: clients may act on them. Messages tell the next step, the read
 operator's, and nothing of what the provider said: that may hold keys, account ids, or the prompt.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 from app.exceptions import ProviderError
@@ -91,6 +93,16 @@ def failure(code: Code, *, at_work: bool = False) -> ProviderError:
     """
     retryable = code in get_args(Passing)
     return ProviderError(code, _MESSAGES[code], retryable=retryable, at_work=at_work)
+
+
+@contextmanager
+def telling(output_tokens: Callable[[], int | None]) -> Iterator[None]:
+    """Let a failure within the block say how many tokens the model had said."""
+    try:
+        yield
+    except ProviderError as error:
+        error.output_tokens = output_tokens()
+        raise
 
 
 def is_free(error: ProviderError) -> bool:

@@ -151,10 +151,15 @@ async def asked(
 
 async def is_told_free(provider: Provider) -> bool:
     """Whether the failure of a request is told as one that costs nothing."""
+    return is_free(await failure_of(provider))
+
+
+async def failure_of(provider: Provider) -> ProviderError:
+    """The failure of a request."""
     stream = provider.stream(REQUEST, NOTHING)
     with pytest.raises(ProviderError) as failed:
         await _to_the_end(stream)
-    return is_free(failed.value)
+    return failed.value
 
 
 async def _to_the_end(stream: AsyncGenerator[Delta]) -> None:

@@ -108,8 +108,8 @@ MUTANTS = (
     Mutant(
         rule="continue from what was said",
         file="app/generation/streams.py",
-        passage="window, said=said, attempt=attempt)",
-        instead="window, attempt=attempt)",
+        passage="                said=said,\n",
+        instead="",
         shown_by=_KILLS,
         found_by=r"^log of .*not what was to be said",
     ),

@@ -53,10 +53,15 @@ class ProviderError(StreamError):
     """Raised when the model's answer fails.
 
     `code` is stable and `message` is for the reader: it tells the next step and leaks nothing.
+    `at_work` says that the model may have been at work, though the code alone would exclude it.
+    `output_tokens` is how many tokens it had said, None where the provider has not told.
     """
 
-    def __init__(self, code: str, message: str, *, retryable: bool) -> None:
+    output_tokens: int | None = None
+
+    def __init__(self, code: str, message: str, *, retryable: bool, at_work: bool = False) -> None:
         super().__init__(message)
+        self.at_work = at_work
         self.code = code
         self.message = message
         self.retryable = retryable

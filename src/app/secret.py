@@ -8,7 +8,9 @@ says where it is kept, so that neither the template nor the console shows it:
 
 A kept secret is read when it is first needed, and again every five minutes while the last one
 serves on, so that a rotated one comes into use without a deployment and nobody waits for it. A
-store that fails is left in peace for a few seconds; one that refuses takes the secret away.
+request whose token is not known makes it read at once; a read that changed nothing is followed by a
+minute without such reads, for strangers send wrong tokens and each read is paid for. A store that
+fails is left in peace for a few seconds; one that refuses takes the secret away.
 """
 
 import asyncio
@@ -26,6 +28,7 @@ Store: TypeAlias = Literal["secretsmanager", "ssm"]
 _STORES: tuple[Store, ...] = ("secretsmanager", "ssm")
 _READ_AGAIN_SECONDS = 300
 _PAUSE_SECONDS = 5
+_PAUSE_UNCHANGED_SECONDS = 60
 
 _CONNECT_SECONDS = 1
 _READ_SECONDS = 3
@@ -52,7 +55,7 @@ class Secret(Protocol):
     async def text(self) -> str: ...
 
     async def fresh_text(self) -> str:
-        """As `text`, for somebody who has reason to believe that it has changed."""
+        """As `text`, for a caller that has reason to believe that it has changed."""
         ...
 
 
@@ -80,7 +83,8 @@ class StoredSecret:
         self._text: str | None = None
         self._failure: SecretError = SecretUnavailable("not read yet")
         self._began_at = -math.inf
-        self._reading: asyncio.Task[None] | None = None
+        self._look_again_at = -math.inf
+        self._reading: asyncio.Task[bool] | None = None
         self._get: Callable[[str], object] | None = None
 
     async def text(self) -> str:
@@ -94,17 +98,19 @@ class StoredSecret:
         return self._text
 
     async def fresh_text(self) -> str:
-        """The secret, as it was read in the last seconds."""
-        await self._read_again()
+        """The secret, as it was read in the last seconds, or in the minute since a look in vain."""
+        clock = asyncio.get_running_loop().time
+        if clock() >= self._look_again_at and await self._read_again():
+            self._look_again_at = clock() + _PAUSE_UNCHANGED_SECONDS
         return await self.text()
 
-    async def _read_again(self) -> None:
+    async def _read_again(self) -> bool:
+        """Return true if the store was read and has what we know."""
         reading = self._begin()
-        if reading is not None:
-            # The others who wait for it must not lose it with one of them.
-            await asyncio.shield(reading)
+        # The others who wait for it must not lose it with one of them.
+        return reading is not None and await asyncio.shield(reading)
 
-    def _begin(self) -> "asyncio.Task[None] | None":
+    def _begin(self) -> "asyncio.Task[bool] | None":
         """The reading that is under way; None if there was one a moment ago."""
         if self._reading is None or self._reading.done():
             if self._age() < _PAUSE_SECONDS:
@@ -116,13 +122,18 @@ class StoredSecret:
     def _age(self) -> float:
         return asyncio.get_running_loop().time() - self._began_at
 
-    async def _read(self) -> None:
+    async def _read(self) -> bool:
+        """Read the secret; true if it is the one we know."""
+        known = self._text
         try:
             self._text = await asyncio.to_thread(self._ask)
         except SecretUnavailable as failure:
             self._failure = failure
+            return False
         except SecretRefused as refusal:
             self._text, self._failure = None, refusal
+            return False
+        return self._text == known
 
     # In a thread
 

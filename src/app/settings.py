@@ -61,8 +61,9 @@ class Settings:
     # A writer that no other has superseded bears it until its invocation's deadline. Where there is
     # none, it does so for as long as an invocation may last on Lambda.
     writer_patience: float = 900.0
-    # How long a provider is asked for a first token, and how often it may break off after one.
-    # Longer than a provider may be silent (PROVIDER_FIRST_SECONDS), so that is tried twice.
+    # How long a provider is asked for a first token, and how many of a writer's requests that may
+    # have reached the model may fail. The time is longer than a provider may be silent
+    # (PROVIDER_FIRST_SECONDS), so that is tried twice.
     provider_patience: float = 150.0
     provider_attempts: int = 3
     # How long before the invocation's deadline the writer hands over, and what must be left on

@@ -97,6 +97,89 @@ async def test_a_model_that_was_never_at_work_costs_nothing(
     assert bench.tokens == cost
 
 
+async def test_every_request_that_may_have_reached_the_model_counts(bench: Bench) -> None:
+    garbled: list[Step] = [failure("provider_garbled")]
+    throttled: list[Step] = [failure("provider_throttled")]
+    sandbox = bench.sandbox(garbled, throttled, garbled, throttled, ANSWER)
+    reading = await sandbox.create_and_read(REQUEST, None, NOW)
+    await read(reading)
+    await reading.settled()
+
+    assert bench.tokens == 2 * RESERVED + 7
+
+
+async def test_a_failure_that_is_told_has_counted_each_request(bench: Bench) -> None:
+    garbled: list[Step] = [failure("provider_garbled")]
+    reading = await bench.sandbox(*[garbled] * 3).create_and_read(REQUEST, None, NOW)
+    await read(reading)
+    await reading.settled()
+
+    assert bench.tokens == 3 * RESERVED
+
+
+async def test_a_refusal_behind_an_attempt_that_may_have_cost_adds_nothing(bench: Bench) -> None:
+    broken: list[Step] = [AnswerDelta("a"), failure("provider_cut")]
+    denied: list[Step] = [failure("provider_denied")]
+    reading = await bench.sandbox(broken, denied).create_and_read(REQUEST, None, NOW)
+    await read(reading)
+    await reading.settled()
+
+    assert bench.tokens == RESERVED
+
+
+async def test_requests_count_also_when_their_process_dies(bench: Bench) -> None:
+    """The log counts them: each but the first has its claim there before the model is asked."""
+    garbled: list[Step] = [failure("provider_garbled")]
+    asked = asyncio.Event()
+    dying = bench.sandbox(garbled, garbled, [asked])
+    reading = await dying.create_and_read(REQUEST, None, NOW)
+    provider = dying._provider
+    assert isinstance(provider, ScriptedProvider)
+    await until(lambda: len(provider.asked_to_continue) == 3)
+    await die(dying)
+
+    await bench.sandbox().cancel(reading.stream_id)
+
+    assert bench.tokens == 3 * RESERVED
+
+
+async def test_the_model_is_not_asked_again_before_the_log_has_counted_it(
+    bench: Bench, store: FaultyStore
+) -> None:
+    go_on = asyncio.Event()
+    sandbox = bench.sandbox([AnswerDelta("a"), go_on, failure("provider_cut")], ANSWER)
+    provider = sandbox._provider
+    assert isinstance(provider, ScriptedProvider)
+    reading = await sandbox.create_and_read(REQUEST, None, NOW)
+    await until(lambda: store.calls["PutItem"] == 2)
+    store.choose = lambda operation: Fault.FAIL if operation == "PutItem" else Fault.NONE
+    failed = store.calls["PutItem"]
+    go_on.set()
+    await until(lambda: store.calls["PutItem"] >= failed + 3)
+    assert len(provider.asked_to_continue) == 1
+    store.choose = unharmed
+
+    await read(reading)
+    await reading.settled()
+
+    assert len(provider.asked_to_continue) == 2
+    assert bench.tokens == RESERVED + 7
+
+
+@pytest.mark.parametrize(
+    "told", [(-5, -5_000_000), (3, -4), (999_999_999_999, 1), (3, 10**12), (None, 4)]
+)
+async def test_what_a_provider_tells_and_cannot_be_counts_as_not_told(
+    bench: Bench, told: tuple[int | None, int]
+) -> None:
+    answer: list[Step] = [AnswerDelta("a"), Finish("stop", *told)]
+    reading = await bench.sandbox(answer).create_and_read(REQUEST, None, NOW)
+    await read(reading)
+    await reading.settled()
+
+    assert bench.tokens == RESERVED
+
+
 async def test_a_response_in_one_piece_ends_when_the_stream_is_settled(bench: Bench) -> None:
     """The sandbox is frozen when it ends: what is left undone may never be done."""
     window = Window(deadline=time.time() + 60, buffered=True)

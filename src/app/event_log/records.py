@@ -79,12 +79,16 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The answer cannot be completed; `message` is fit for the reader's eyes."""
+    """The answer cannot be completed; `message` is fit for the reader's eyes.
+
+    `free` says that the last attempt is known to have cost nothing.
+    """
 
     kind: ClassVar = "error"
     code: str
     message: str
     retryable: bool
+    free: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from app.generation.outcome import Outcome
 from app.generation.patience import patiently
 from app.generation.transcript import Transcript
 from app.limits.budget import Budget, Reservation
-from app.providers.failures import BEFORE_ANY_WORK
 
 
 class Accounts:
@@ -47,7 +46,8 @@ def cost(before: Transcript, outcome: Outcome | None = None) -> int:
     `before` is the stream without what `outcome` tells of its last writer; or all of it, if
     somebody ended it who had generated nothing.
     """
-    return _unreported(before, outcome) * before.start.reserved + _reported(outcome)
+    told = _told(outcome)
+    return _untold(before, outcome) * before.start.reserved + (told or 0)
 
 
 def _reservation(record: Record) -> Reservation:
@@ -56,22 +56,21 @@ def _reservation(record: Record) -> Reservation:
     return Reservation(start.owner, start.reserved, record.at // 1000)
 
 
-def _unreported(before: Transcript, outcome: Outcome | None) -> int:
-    """How many attempts were made of which nobody knows the cost."""
+def _untold(before: Transcript, outcome: Outcome | None) -> int:
+    """How many attempts there were whose cost is not known: each counts as it was reserved."""
     if outcome is None:
         return before.attempts
     attempts = outcome.attempt + outcome.claims
-    return attempts - 1 if _reported(outcome) or _cost_nothing(outcome) else attempts
+    return attempts - 1 if _told(outcome) is not None or _cost_nothing(outcome) else attempts
 
 
-def _reported(outcome: Outcome | None) -> int:
+def _told(outcome: Outcome | None) -> int | None:
+    """What the last attempt has cost, in tokens; None where that was not told."""
     end = outcome.end if outcome is not None else None
     if not isinstance(end, Done) or end.input_tokens is None or end.output_tokens is None:
-        return 0
+        return None
     return end.input_tokens + end.output_tokens
 
 
 def _cost_nothing(outcome: Outcome) -> bool:
-    """Whether the provider has refused the last attempt before the model was at work."""
-    end = outcome.end
-    return isinstance(end, Failed) and end.code in BEFORE_ANY_WORK and outcome.first_text is None
+    return isinstance(outcome.end, Failed) and outcome.end.free

@@ -16,6 +16,7 @@ from contextlib import aclosing
 
 from app.event_log.records import (
     TERMINAL,
+    Claim,
     Failed,
     Handoff,
     Heartbeat,
@@ -54,6 +55,7 @@ class Generation:
         self._hand_over_at = hand_over_at
         self._buffer = DeltaBuffer()
         self._tally = Tally(attempt)
+        self._claimed = asyncio.Event()
         self._pump = asyncio.create_task(self._fill(payloads))
         self._writing: asyncio.Task[None] | None = None
         self._appending: asyncio.Timeout | None = None
@@ -105,6 +107,10 @@ class Generation:
                         end = payload
                         break
                     await self._buffer.put(payload)
+                    if isinstance(payload, Claim):
+                        # The next payload asks the model, and the log must have counted that.
+                        await self._claimed.wait()
+                        self._claimed.clear()
         except Exception as error:  # noqa: BLE001 - a provider may raise anything
             # Not its message: a provider's errors may quote the prompt, or a key.
             logger.error("the provider broke", extra=described(error))
@@ -152,6 +158,8 @@ class Generation:
                 record = await self._append(writer, payload)
                 self._tally.appended(payload, begun_at, clock())
                 self._publish(record)
+                if isinstance(payload, Claim):
+                    self._claimed.set()
                 if isinstance(payload, End):
                     return payload
             # From the acknowledgement: a canceller competes for the next position, and must have

@@ -302,7 +302,14 @@ class Streams:
             # The other half of a handover is none.
             if not is_waiting(transcript.newest):
                 metrics.took_over()
-            generation = self._generation(tail, request, window, said=said, attempt=attempt)
+            generation = self._generation(
+                tail,
+                request,
+                window,
+                said=said,
+                attempt=attempt,
+                fruitless=transcript.fruitless + 1,
+            )
             self._let_write(tail, generation, writer, transcript)
             return generation
 
@@ -342,13 +349,23 @@ class Streams:
         *,
         said: Partial = NOTHING_SAID,
         attempt: int = 1,
+        fruitless: int = 0,
     ) -> Generation:
         settings = self._settings
         endurance = Endurance(
-            patience=settings.provider_patience, attempts=settings.provider_attempts
+            patience=settings.provider_patience,
+            attempts=settings.provider_attempts,
+            fruitless=settings.fruitless_attempts,
         )
         return Generation(
-            ask(self._provider, request, said, attempt=attempt, endurance=endurance),
+            ask(
+                self._provider,
+                request,
+                said,
+                attempt=attempt,
+                endurance=endurance,
+                fruitless=fruitless,
+            ),
             stream_id=tail.stream_id,
             attempt=attempt,
             publish=tail.feed,

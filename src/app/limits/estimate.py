@@ -5,16 +5,39 @@ knows: a model may have thought for long before its first word, and all of that 
 what is not told counts as the most that it may have been.
 """
 
-from app.providers.base import Request
+from app.providers.base import Partial, Request
 
 # Roles and separators, which every provider adds in its own way.
 _AROUND_A_MESSAGE = 16
+# What a server may add of its own: its template, a date, the words that ask to go on. Only for
+# judging what it tells: it is too much to reserve for every request.
+_AROUND_A_CONVERSATION = 2_000
 
 
 def at_most(request: Request) -> int:
     """The tokens that one attempt at a request may cost: none is shorter than a byte."""
+    return _asked(request) + request.max_tokens
+
+
+def input_at_most(request: Request, said: Partial) -> int:
+    """The most input tokens that may be true of an attempt; `said` is shown to it, or less."""
+    return _asked(request) + _bytes(said.answer) + _AROUND_A_CONVERSATION
+
+
+def output_at_most(request: Request, said: Partial) -> int:
+    """The most output tokens that may be true of an attempt after which `said` was said.
+
+    Not every server counts thinking against `max_tokens`.
+    """
+    return request.max_tokens + _bytes(said.thinking)
+
+
+def _asked(request: Request) -> int:
     texts = [message.content for message in request.messages]
     if request.system is not None:
         texts.append(request.system)
-    size = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
-    return size + len(texts) * _AROUND_A_MESSAGE + request.max_tokens
+    return sum(map(_bytes, texts)) + len(texts) * _AROUND_A_MESSAGE
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "surrogatepass"))

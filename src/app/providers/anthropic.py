@@ -32,7 +32,7 @@ from app.providers.claude import takes_prefill
 from app.providers.complaints import Ending, finish_reason, parsed, refusal
 from app.providers.continuation import asked_once
 from app.providers.deadlines import Deadlines, Watch
-from app.providers.failures import failure
+from app.providers.failures import failure, telling
 from app.providers.server_sent_events import EventClient, base_url, credential, run_out
 
 _HOSTED = "https://api.anthropic.com"
@@ -126,13 +126,14 @@ class AnthropicProvider:
         }
         answer = _Answer()
         async with aclosing(self._client.post(_body(request), headers, watch)) as events:
-            async for data in events:
-                for delta in answer.take(data):
-                    yield delta
-                if answer.complete:
-                    break
-            else:
-                raise failure("provider_cut")
+            with telling(lambda: answer.output_tokens_so_far):
+                async for data in events:
+                    for delta in answer.take(data):
+                        yield delta
+                    if answer.complete:
+                        break
+                else:
+                    raise failure("provider_cut")
             watch.ended()
             await run_out(events)
         yield answer.finish()
@@ -156,12 +157,16 @@ def _body(request: Request) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Answer:
-    """What has been learned of an answer beside its text."""
+    """What has been learned of an answer beside its text.
+
+    `output_tokens_so_far` counts all that was said so far; None where no count has come since.
+    """
 
     reason: str = ""
     answered: bool = False
     input_tokens: int | None = None
     output_tokens: int | None = None
+    output_tokens_so_far: int | None = None
     complete: bool = False
 
     def take(self, data: str) -> Iterator[Delta]:
@@ -194,6 +199,8 @@ class _Answer:
                 pass  # Of no interest, or of a type to come.
 
     def _deltas(self, text: _Text) -> Iterator[Delta]:
+        if text.thinking or text.text:
+            self.output_tokens_so_far = None
         if text.thinking:
             yield ThinkingDelta(text.thinking)
         if text.text:
@@ -209,6 +216,7 @@ class _Answer:
             self.input_tokens = usage.input_tokens + sum(filter(None, cached))
         if usage.output_tokens is not None:
             self.output_tokens = usage.output_tokens
+            self.output_tokens_so_far = usage.output_tokens or None
 
     def finish(self) -> Finish:
-        return Finish(self.reason, self.input_tokens, self.output_tokens)
+        return Finish.told(self.reason, self.input_tokens, self.output_tokens)

@@ -21,7 +21,8 @@ class Message:
 class Request:
     """What a model is asked.
 
-    `max_tokens` is always sent: Bedrock reserves quota for the model's maximum where it is not.
+    `max_tokens` is the longest answer, of all attempts at it together. It is always sent: Bedrock
+    reserves quota for the model's maximum where it is not.
     """
 
     messages: tuple[Message, ...]
@@ -54,10 +55,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What earlier attempts have already delivered; the next one goes on right behind it."""
+    """What earlier attempts have already delivered; the next one goes on right behind it.
+
+    `tokens` is how many that took, where a provider told; None where its text is all we know.
+    """
 
     thinking: str = ""
     answer: str = ""
+    tokens: int | None = None
 
     @classmethod
     def of(cls, thinking: Iterable[str], answer: Iterable[str]) -> Self:
@@ -97,6 +102,13 @@ class Finish:
     input_tokens: int | None
     output_tokens: int | None
 
+    @classmethod
+    def told(cls, reason: str, input_tokens: int | None, output_tokens: int | None) -> Self:
+        """As a service tells it. One that does not count tells zeros, and no request costs none."""
+        if not input_tokens and not output_tokens:
+            return cls(reason, None, None)
+        return cls(reason, input_tokens, output_tokens)
+
 
 Delta = ThinkingDelta | AnswerDelta | Finish
 
@@ -122,7 +134,7 @@ class Provider(Protocol):
         """Yield deltas, `Finish` last; end all work when closed. Raises ProviderError.
 
         The model is asked when the first delta is. What is yielded continues
-        `continue_from.answer`, seams trimmed.
+        `continue_from.answer`, seams trimmed, and with it has at most `request.max_tokens`.
         """
         ...
 

@@ -147,7 +147,8 @@ def refusal(status: int, said: Any) -> ProviderError:
             **{name: word for name, word in words.items() if _WORD.fullmatch(word)},
         },
     )
-    return failure(complaint.failure)
+    # With 200 the server has taken the request: the model may have been at work.
+    return failure(complaint.failure, at_work=status == HTTPStatus.OK)
 
 
 def finish_reason(said: str, meanings: Mapping[str, Ending], *, answered: bool) -> FinishReason:
@@ -162,7 +163,7 @@ def finish_reason(said: str, meanings: Mapping[str, Ending], *, answered: bool) 
         logger.warning("the provider stopped", extra=known)
     if meaning == "stop" or meaning == "length":  # noqa: PLR1714 - mypy narrows this, not `in`
         return meaning
-    raise failure(meaning)
+    raise failure(meaning, at_work=True)
 
 
 def parsed(text: bytes | str) -> Any:

@@ -20,6 +20,7 @@ from app.providers.base import (
     ThinkingDelta,
 )
 from app.providers.deadlines import Deadlines, Watch
+from app.providers.lengths import left
 
 # What a model repeats at a seam is a few words to some paragraphs. Less than the lower bound may
 # be chance (one letter of "hel|lo"); more than the upper is no longer a seam.
@@ -50,10 +51,20 @@ def asked_once(
     how: Continuation,
     deadlines: Deadlines,
 ) -> AsyncGenerator[Delta]:
-    """What `ask` yields for the request that continues, watched over and without a seam."""
+    """What `ask` yields for the request that continues, watched over and without a seam.
+
+    The model is asked for as many tokens as are left, and not at all if none are.
+    """
     answer, watch = continue_from.answer, Watch(deadlines)
-    deltas = ask(to_continue(request, answer, how), watch)
+    tokens = left(request, continue_from)
+    if tokens < 1:
+        return _nothing_left()
+    deltas = ask(replace(to_continue(request, answer, how), max_tokens=tokens), watch)
     return seamless(whole(watch.over(deltas)), answer, how)
+
+
+async def _nothing_left() -> AsyncGenerator[Delta]:
+    yield Finish("length", 0, 0)
 
 
 def to_continue(request: Request, answer: str, how: Continuation) -> Request:

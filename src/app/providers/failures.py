@@ -4,6 +4,8 @@ Codes are stable: clients may act on them. Messages tell the next step, the read
 operator's, and nothing of what the provider said: that may hold keys, account ids, or the prompt.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Literal, get_args
 
 from app.exceptions import ProviderError
@@ -35,7 +37,8 @@ Final = Literal[
 
 Code = Passing | Final
 
-# With these the provider refuses before the model is at work, so the attempt costs nothing.
+# With these the provider refuses before the model is at work, so the request costs nothing; unless
+# the failure says that it came later.
 BEFORE_ANY_WORK: frozenset[Code] = frozenset(
     {
         "context_too_long",
@@ -83,6 +86,25 @@ _MESSAGES: dict[Code, str] = {
 }
 
 
-def failure(code: Code) -> ProviderError:
-    """The error of that code; it is retryable if the same request may succeed later."""
-    return ProviderError(code, _MESSAGES[code], retryable=code in get_args(Passing))
+def failure(code: Code, *, at_work: bool = False) -> ProviderError:
+    """The error of that code; it is retryable if the same request may succeed later.
+
+    `at_work` says that the model may have been at work, whatever the code.
+    """
+    retryable = code in get_args(Passing)
+    return ProviderError(code, _MESSAGES[code], retryable=retryable, at_work=at_work)
+
+
+@contextmanager
+def telling(output_tokens: Callable[[], int | None]) -> Iterator[None]:
+    """Let a failure within the block say how many tokens the model had said."""
+    try:
+        yield
+    except ProviderError as error:
+        error.output_tokens = output_tokens()
+        raise
+
+
+def is_free(error: ProviderError) -> bool:
+    """Whether a request that failed so is known to have cost nothing."""
+    return error.code in BEFORE_ANY_WORK and not error.at_work

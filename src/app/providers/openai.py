@@ -34,7 +34,7 @@ from app.providers.base import (
 from app.providers.complaints import Ending, finish_reason, parsed, refusal
 from app.providers.continuation import asked_once
 from app.providers.deadlines import Deadlines, Watch
-from app.providers.failures import failure
+from app.providers.failures import failure, telling
 from app.providers.server_sent_events import END_SECONDS, EventClient, base_url, credential
 
 _HOSTED = "https://api.openai.com/v1"
@@ -64,6 +64,14 @@ class _Delta(BaseModel):
     reasoning: str | None = None
     reasoning_content: str | None = None
     refusal: str | None = None
+
+    @property
+    def thinking(self) -> str | None:
+        return self.reasoning_content or self.reasoning
+
+    @property
+    def text(self) -> str | None:
+        return self.thinking or self.content
 
 
 class _Choice(BaseModel):
@@ -151,13 +159,14 @@ class OpenAIProvider:
             headers["Authorization"] = f"Bearer {credential(await self._key.value())}"
         answer = _Answer()
         async with aclosing(self._client.post(self.body(request), headers, watch)) as events:
-            async for data in events:
-                for delta in answer.take(data):
-                    yield delta
-                if answer.complete or data == _DONE:
-                    break
-            if not answer.complete:
-                raise failure("provider_cut")
+            with telling(lambda: answer.output_tokens):
+                async for data in events:
+                    for delta in answer.take(data):
+                        yield delta
+                    if answer.complete or data == _DONE:
+                        break
+                if not answer.complete:
+                    raise failure("provider_cut")
             watch.ended()
             for delta in await _what_comes_behind(answer, events):
                 yield delta
@@ -186,11 +195,15 @@ class OpenAIProvider:
 
 @dataclass(slots=True)
 class _Answer:
-    """What has been learned of an answer beside its text."""
+    """What has been learned of an answer beside its text.
+
+    `output_tokens` counts all that was said so far; None where no count has come since.
+    """
 
     reason: str = ""
     answered: bool = False
     usage: _Usage | None = None
+    output_tokens: int | None = None
 
     @property
     def complete(self) -> bool:
@@ -208,13 +221,19 @@ class _Answer:
         if chunk.error or chunk.object == "error":
             raise refusal(HTTPStatus.OK, parsed(data))
         self.usage = chunk.usage or self.usage
+        self._note_progress(chunk)
         for choice in chunk.choices or ():
             yield from self._take(choice)
 
+    def _note_progress(self, chunk: _Chunk) -> None:
+        told = chunk.usage.completion_tokens if chunk.usage else None
+        if told or any(each.delta and each.delta.text for each in chunk.choices or ()):
+            self.output_tokens = told or None
+
     def _take(self, choice: _Choice) -> Iterator[Delta]:
         if delta := choice.delta:
-            if thinking := delta.reasoning_content or delta.reasoning:
-                yield ThinkingDelta(thinking)
+            if delta.thinking:
+                yield ThinkingDelta(delta.thinking)
             if delta.content:
                 self.answered = True
                 yield AnswerDelta(delta.content)
@@ -225,7 +244,7 @@ class _Answer:
 
     def finish(self) -> Finish:
         usage = self.usage or _Usage()
-        return Finish(self.reason, usage.prompt_tokens, usage.completion_tokens)
+        return Finish.told(self.reason, usage.prompt_tokens, usage.completion_tokens)
 
 
 async def _what_comes_behind(answer: _Answer, events: AsyncGenerator[str]) -> list[Delta]:

@@ -31,6 +31,15 @@ END_SECONDS = 0.05
 # Events are a few hundred bytes; with log probabilities or pictures, some ten thousand.
 _LARGEST_EVENT = 1_000_000
 _LARGEST_COMPLAINT = 100_000
+
+# The request has not left this machine. After any other error it may have arrived.
+_NEVER_SENT = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
+
 # Proxies and load balancers close idle connections after a minute or more.
 _KEEP_ALIVE_SECONDS = 50
 
@@ -150,7 +159,7 @@ def _translated(code: Code) -> Iterator[None]:
         yield
     except httpx.RequestError as error:
         logger.warning("the provider's connection fails", extra={"error": type(error).__name__})
-        raise failure(code) from error
+        raise failure(code, at_work=not isinstance(error, _NEVER_SENT)) from error
 
 
 def _is_event_stream(response: httpx.Response) -> bool:

@@ -13,7 +13,7 @@ from app.providers.bedrock import BedrockProvider
 from app.providers.deadlines import Deadlines
 from tests.app.providers.bedrock import frames as bedrock
 from tests.app.providers.bedrock.server import Talk, serving_at
-from tests.app.providers.model_server import Answer, model_server
+from tests.app.providers.model_server import Answer, End, model_server
 from tests.app.providers.wires import (
     ANTHROPIC,
     DONE,
@@ -40,7 +40,8 @@ class Service:
 
     The last of them answers all further requests too.
     `text` and `thinking` make a frame of text, `end` are the frames that end an answer. `asked`
-    are the bodies that came. Text is escaped, so it may hold half a surrogate pair.
+    are the bodies that came. While it is `held`, an answer does not end until the client leaves.
+    Text is escaped, so it may hold half a surrogate pair.
     """
 
     provider: Provider
@@ -49,6 +50,7 @@ class Service:
     end: Sequence[bytes]
     answers: list[list[bytes]] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
+    held: bool = False
 
     @property
     def request(self) -> Request:
@@ -85,7 +87,7 @@ async def _openai(_: pytest.MonkeyPatch) -> AsyncIterator[Service]:
             thinking=_escaped(lambda text: chunk({"reasoning": text})),
             end=[chunk({}, "stop"), USAGE, DONE],
         )
-        server.respond = lambda asked: Answer(running.take(asked.body))
+        server.respond = lambda asked: Answer(running.take(asked.body), _end(running))
         yield running
 
 
@@ -99,7 +101,7 @@ async def _anthropic(_: pytest.MonkeyPatch) -> AsyncIterator[Service]:
             end=[message_delta("end_turn", output_tokens=7), MESSAGE_STOP],
         )
         start = message_start(input_tokens=11, output_tokens=1)
-        server.respond = lambda asked: Answer([start, *running.take(asked.body)])
+        server.respond = lambda asked: Answer([start, *running.take(asked.body)], _end(running))
         yield running
 
 
@@ -116,10 +118,16 @@ async def _bedrock(environment: pytest.MonkeyPatch) -> AsyncIterator[Service]:
         async def answer(talk: Talk) -> None:
             await talk.head()
             await talk.chunks(bedrock.START, *running.take(dict(talk.body)))
+            if running.held:
+                await talk.hung_up_within(20)
             await talk.end()
 
         server.answer = answer
         yield running
+
+
+def _end(running: Service) -> End:
+    return End.HELD if running.held else End.WELL
 
 
 def _escaped(frame: Callable[[str], bytes]) -> Callable[[str], bytes]:

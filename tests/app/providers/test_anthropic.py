@@ -21,6 +21,7 @@ from tests.app.providers.wires import (
     asked,
     block_delta,
     block_start,
+    failure_of,
     frame,
     message_delta,
     message_start,
@@ -172,6 +173,24 @@ async def test_a_body_that_is_held_open_behind_the_stop_is_not_waited_for(
 
 
 # Bad ends
+
+
+@pytest.mark.parametrize(
+    ("frames", "told"),
+    [
+        ([START, TEXT], None),
+        ([START, TEXT, END], 7),
+        ([START, TEXT, END, TEXT], None),
+        ([START, TEXT, message_delta(None, output_tokens=0)], None),
+    ],
+)
+async def test_a_failure_tells_the_tokens_where_the_server_has_counted_all_that_was_said(
+    server: ModelServer, connect: Connect, frames: list[bytes], told: int | None
+) -> None:
+    """The count at a message's start is of what comes before its text."""
+    server.answer = lambda _: Answer(frames)
+
+    assert (await failure_of(connect())).output_tokens == told
 
 
 async def test_an_end_for_an_unknown_reason_and_without_an_answer_is_a_failure(

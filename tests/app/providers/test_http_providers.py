@@ -25,6 +25,7 @@ from tests.app.providers.model_server import (
 from tests.app.providers.wires import (
     DELTAS,
     KEY,
+    MESSAGE_STOP,
     NOTHING,
     PROMPT,
     REQUEST,
@@ -32,6 +33,9 @@ from tests.app.providers.wires import (
     Connect,
     Wire,
     asked,
+    chunk,
+    is_told_free,
+    message_delta,
 )
 from tests.ports import refusing_port
 
@@ -296,6 +300,54 @@ async def test_a_connection_that_does_not_come_about_in_time_is_unreachable(
         provider = connect(url, PROVIDER_CONNECT_SECONDS="0.2")
         async with asyncio.timeout(5):
             assert await asked(provider) == ([], "provider_unreachable")
+
+
+# What costs nothing
+
+
+@pytest.mark.parametrize(
+    ("status", "free"),
+    [(400, True), (401, True), (429, True), (503, True), (529, True), (500, False), (504, False)],
+)
+async def test_a_refusal_costs_nothing_but_a_failure_may_have(
+    server: ModelServer, connect: Connect, status: int, *, free: bool
+) -> None:
+    server.answer = lambda _: refusing(status, b"<html>")
+
+    assert await is_told_free(connect()) is free
+
+
+@pytest.mark.parametrize(
+    "said", [b'{"error": {"type": "rate_limit_error"}}', b'{"error": {"type": "overloaded_error"}}']
+)
+async def test_a_refusal_within_a_stream_may_have_cost(
+    wire: Wire, server: ModelServer, connect: Connect, said: bytes
+) -> None:
+    data = said.replace(b"{", b'{"type": "error", ', 1)
+    server.answer = lambda _: Answer([*wire.frames[:1], b"data: " + data + b"\n\n"])
+
+    assert not await is_told_free(connect())
+
+
+async def test_an_end_for_an_unknown_reason_may_have_cost(
+    wire: Wire, server: ModelServer, connect: Connect
+) -> None:
+    ends = [chunk({}, "news")] if wire.name == "openai" else [message_delta("news"), MESSAGE_STOP]
+    server.answer = lambda _: Answer(ends)
+
+    assert not await is_told_free(connect())
+
+
+async def test_only_a_request_that_was_never_sent_is_unreachable_for_nothing(
+    server: ModelServer, connect: Connect
+) -> None:
+    """A server that hangs up without an answer may have asked the model."""
+    server.answer = lambda _: Answer([], End.RESET, b"")
+
+    with refusing_port() as port:
+        assert await is_told_free(connect(f"http://127.0.0.1:{port}"))
+    assert not await is_told_free(connect())
+    assert len(server.asked) == 1
 
 
 # Silence

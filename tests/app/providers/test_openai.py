@@ -22,6 +22,7 @@ from tests.app.providers.wires import (
     Wire,
     asked,
     chunk,
+    failure_of,
     frame,
 )
 
@@ -335,6 +336,34 @@ async def test_a_bad_end_is_a_failure_and_what_was_said_has_been_said(
     server.answer = lambda _: Answer([TEXT, last, DONE])
 
     assert await asked(connect()) == ([AnswerDelta("text")], code)
+
+
+@pytest.mark.parametrize(
+    ("frames", "told"),
+    [
+        ([chunk({"content": "a"}, usage={"completion_tokens": 30})], 30),
+        ([TEXT, chunk({}, "abort", usage={"completion_tokens": 30})], 30),
+        ([TEXT, USAGE], 7),
+        ([chunk({"content": "a"}, usage={"completion_tokens": 30}), TEXT], None),
+        ([chunk({"content": "a"}, usage={"completion_tokens": 0})], None),
+        ([TEXT], None),
+    ],
+)
+async def test_a_failure_tells_the_tokens_where_the_server_has_counted_all_that_was_said(
+    server: ModelServer, connect: Connect, frames: list[bytes], told: int | None
+) -> None:
+    server.answer = lambda _: Answer(frames)
+
+    assert (await failure_of(connect())).output_tokens == told
+
+
+@pytest.mark.parametrize("counts", [{}, {"prompt_tokens": 0, "completion_tokens": 0}])
+async def test_a_server_that_counts_nothing_tells_nothing(
+    server: ModelServer, connect: Connect, counts: dict[str, int]
+) -> None:
+    server.answer = lambda _: Answer([TEXT, STOP, frame({"choices": [], "usage": counts}), DONE])
+
+    assert await asked(connect()) == (UNCOUNTED, None)
 
 
 async def test_throttled_before_the_first_token_is_told_and_not_asked_again(

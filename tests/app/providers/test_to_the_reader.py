@@ -7,12 +7,13 @@ import pytest
 
 from app.api.frames import frame
 from app.event_log.dynamodb import DynamoDBLog
-from app.event_log.records import Answer, Record
+from app.event_log.records import Answer, Claim, Done, Failed, Record
 from app.generation.streams import Streams, Window
 from app.limits.budget import Budget
 from app.limits.counters import Counters
+from app.providers.lengths import estimated
 from tests.app.providers.services import KINDS, Service, service
-from tests.app.test_streams import SETTINGS, die, read
+from tests.app.test_streams import SETTINGS, die, read, read_until
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("kind", KINDS)]
 
@@ -58,3 +59,68 @@ async def test_half_a_surrogate_pair_comes_whole_to_the_reader(
     assert heard(records) == "a🚀b"
     assert records[-1].payload.kind == "done"
     assert len(model.asked) == 1
+
+
+async def test_a_model_that_says_nothing_is_asked_three_times_and_the_log_counts_it(
+    model: Service, streams: Streams
+) -> None:
+    model.answers = [[]]
+
+    records = await read(await streams.create_and_read(model.request, None, Window()))
+
+    claims = [record.payload for record in records if isinstance(record.payload, Claim)]
+    assert claims == [Claim(2, "restarted"), Claim(3, "restarted")]
+    assert len(model.asked) == 3
+    end = records[-1].payload
+    assert isinstance(end, Failed)
+    assert (end.code, end.retryable, end.free) == ("provider_cut", True, False)
+
+
+# The longest answer
+
+
+async def test_a_continuation_is_asked_for_what_is_left(model: Service, streams: Streams) -> None:
+    """All that was said counts, thinking as well: services count it against `max_tokens`."""
+    thought, first, second = "Hm, let me think.", "one two three ", "four five "
+    model.answers = [
+        [model.thinking(thought), model.text(first)],
+        [model.text(second)],
+        [model.text("six"), *model.end],
+    ]
+
+    records = await read(await streams.create_and_read(model.request, None, Window()))
+
+    assert heard(records) == first + second + "six"
+    left = 100 - estimated(thought)
+    assert model.limits == [100, left - estimated(first), left - estimated(first + second)]
+
+
+async def test_whoever_takes_over_asks_for_what_is_left(
+    model: Service, streams: Streams, log: DynamoDBLog
+) -> None:
+    said = "one two three four five"
+    model.answers = [[model.text(said)], [model.text(" six"), *model.end]]
+    model.held = True
+    reading = await streams.create_and_read(model.request, None, Window())
+    await read_until(reading, Answer)
+    await die(streams)
+    model.held = False
+    other = Streams(log, model.provider, Budget(Counters(log._table), SETTINGS.limits), SETTINGS)
+
+    records = await read(await other.read(reading.stream_id, None, Window()))
+
+    assert heard(records) == f"{said} six"
+    assert model.limits == [100, 100 - estimated(said)]
+    await die(other)
+
+
+async def test_where_nothing_is_left_the_answer_ends_and_the_model_is_not_asked(
+    model: Service, streams: Streams
+) -> None:
+    model.answers = [[model.text("word " * 99)]]
+
+    records = await read(await streams.create_and_read(model.request, None, Window()))
+
+    assert records[-1].payload == Done("length", 0, 0)
+    assert heard(records) == "word " * 99
+    assert model.limits == [100]

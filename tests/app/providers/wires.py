@@ -1,10 +1,12 @@
 """What two kinds of services send, and the providers that read it."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
+
+import pytest
 
 from app.exceptions import ProviderError
 from app.providers.anthropic import AnthropicProvider
@@ -18,6 +20,7 @@ from app.providers.base import (
     Request,
     ThinkingDelta,
 )
+from app.providers.failures import is_free
 from app.providers.openai import OpenAIProvider
 
 Connect = Callable[..., Provider]
@@ -144,3 +147,21 @@ async def asked(
     except ProviderError as error:
         return deltas, error.code
     return deltas, None
+
+
+async def is_told_free(provider: Provider) -> bool:
+    """Whether the failure of a request is told as one that costs nothing."""
+    return is_free(await failure_of(provider))
+
+
+async def failure_of(provider: Provider) -> ProviderError:
+    """The failure of a request."""
+    stream = provider.stream(REQUEST, NOTHING)
+    with pytest.raises(ProviderError) as failed:
+        await _to_the_end(stream)
+    return failed.value
+
+
+async def _to_the_end(stream: AsyncGenerator[Delta]) -> None:
+    async for _ in stream:
+        pass

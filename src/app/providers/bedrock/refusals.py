@@ -115,6 +115,16 @@ _NO_CREDENTIALS = (
 )
 
 
+# The request has not left this machine. After any other error it may have arrived.
+_NEVER_SENT = (
+    *_NO_CREDENTIALS,
+    exceptions.ConnectTimeoutError,
+    exceptions.EndpointConnectionError,
+    exceptions.NoRegionError,
+    exceptions.ProxyConnectionError,
+)
+
+
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
     """Turn what botocore raises into a ProviderError: the one border that it crosses."""
@@ -137,7 +147,7 @@ def finish_reason(stop_reason: object, *, answered: bool) -> str:
     logger.warning("bedrock stopped", extra={"reason": stop_reason})
     if answered and str(stop_reason) not in _STOPS:
         return "stop"
-    raise failure(_STOPS.get(str(stop_reason), "provider_rejected"))
+    raise failure(_STOPS.get(str(stop_reason), "provider_rejected"), at_work=True)
 
 
 def _refusal(error: Exception) -> ProviderError:
@@ -145,7 +155,7 @@ def _refusal(error: Exception) -> ProviderError:
         return _answered(error)
     # Its name, never its message: that may quote the prompt.
     logger.warning("bedrock failed", extra={"type": type(error).__name__})
-    return failure(_unanswered(error))
+    return failure(_unanswered(error), at_work=not isinstance(error, _NEVER_SENT))
 
 
 def _answered(error: exceptions.ClientError) -> ProviderError:
@@ -158,7 +168,8 @@ def _answered(error: exceptions.ClientError) -> ProviderError:
         "bedrock refused",
         extra={"type": code, "status": status, "aws_request_id": metadata.get("RequestId")},
     )
-    return failure(_by_code(code.lower(), message.lower()) or _by_status(status))
+    meaning = _by_code(code.lower(), message.lower()) or _by_status(status)
+    return failure(meaning, at_work=status is None)
 
 
 def _by_code(code: str, message: str) -> Code | None:

@@ -29,6 +29,7 @@ from tests.app.providers.bedrock.frames import (
     usage,
 )
 from tests.app.providers.bedrock.server import Server, Talk, saying, serving_at
+from tests.app.providers.wires import is_told_free
 from tests.ports import refusing_port
 from tests.store import CREDENTIALS
 
@@ -262,6 +263,42 @@ async def test_an_end_for_an_unknown_reason_and_without_an_answer_is_a_failure(
     server.answer = saying(START, stop("something_new"), usage())
 
     assert await asked(provider) == ([], "provider_rejected")
+
+
+@pytest.mark.parametrize("end", [exception("throttlingException"), stop("something_new")])
+async def test_a_refusal_within_a_stream_may_have_cost(
+    server: Server, provider: BedrockProvider, end: bytes
+) -> None:
+    server.answer = saying(START, end)
+
+    assert not await is_told_free(provider)
+
+
+async def test_a_refusal_in_place_of_a_stream_costs_nothing(
+    server: Server, provider: BedrockProvider
+) -> None:
+    async def answer(talk: Talk) -> None:
+        await talk.refuse(429, "ThrottlingException")
+
+    server.answer = answer
+
+    assert await is_told_free(provider)
+
+
+async def test_only_a_request_that_was_never_sent_is_unreachable_for_nothing(
+    server: Server, provider: BedrockProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that hangs up without an answer may have asked the model."""
+
+    async def answer(talk: Talk) -> None:
+        await talk.hang_up()
+
+    server.answer = answer
+    assert not await is_told_free(provider)
+
+    with refusing_port() as port:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"http://127.0.0.1:{port}")
+        assert await is_told_free(BedrockProvider((MODEL,), Deadlines()))
 
 
 async def test_what_fails_behind_the_end_does_not_undo_the_answer(

@@ -204,7 +204,7 @@ async def test_claude_up_to_4_5_is_given_its_beginning_without_white_space_at_th
     server: Server, provider: BedrockProvider
 ) -> None:
     server.answer = saying(START, text("\n world"), stop(), usage())
-    request = Request(messages=(Message("user", "hi"),), model=CLAUDE_4_5, max_tokens=5)
+    request = Request(messages=(Message("user", "hi"),), model=CLAUDE_4_5, max_tokens=50)
     assert provider.continuation(request) == "prefill"
 
     deltas, _ = await asked(provider, request, Partial("hm", "Hello,\n"))
@@ -221,7 +221,7 @@ async def test_what_follows_a_prefill_is_never_taken_for_a_repetition(
     server: Server, provider: BedrockProvider
 ) -> None:
     server.answer = saying(START, text("ha ha ha ha ha ha, "), text("stop!"), stop(), usage())
-    request = Request(messages=(Message("user", "hi"),), model=CLAUDE_4_5, max_tokens=5)
+    request = Request(messages=(Message("user", "hi"),), model=CLAUDE_4_5, max_tokens=50)
 
     deltas, _ = await asked(provider, request, Partial("", "ha ha ha ha ha ha"))
 
@@ -234,7 +234,7 @@ async def test_any_other_model_is_asked_for_the_rest(
 ) -> None:
     """Newer Claudes refuse a conversation that ends with a turn of their own, for good."""
     server.answer = saying(START, text("brown fox jumps"), text(" high"), stop(), usage())
-    request = Request(messages=(Message("user", "hi"),), model=model, max_tokens=5)
+    request = Request(messages=(Message("user", "hi"),), model=model, max_tokens=50)
     assert provider.continuation(request) == "asked"
 
     deltas, _ = await asked(provider, request, Partial("", "The quick brown fox jumps"))
@@ -253,7 +253,7 @@ async def test_where_nothing_was_said_the_request_goes_as_it_is(
 ) -> None:
     """Bedrock refuses a turn that is blank."""
     server.answer = saying(START, text("Hi"), stop(), usage())
-    request = Request(messages=(Message("user", "hi"),), model=model, max_tokens=5)
+    request = Request(messages=(Message("user", "hi"),), model=model, max_tokens=50)
 
     await asked(provider, request, Partial("thoughts", answer))
 

@@ -272,3 +272,27 @@ async def test_what_is_refused_is_never_asked(bench: Bench) -> None:
     with pytest.raises(LimitExceeded):
         await streams.create_and_read(REQUEST, None, NOW)
     assert streams._provider.asked_to_continue == []  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("told", [(0, 0), (None, None)])
+async def test_an_answer_of_which_nothing_is_counted_costs_as_much_as_was_reserved(
+    bench: Bench, told: tuple[int | None, int | None]
+) -> None:
+    """A server that does not count tells zeros."""
+    answer: list[Step] = [AnswerDelta("a"), Finish("stop", *told)]
+    reading = await bench.sandbox(answer).create_and_read(REQUEST, None, NOW)
+    await read(reading)
+    await reading.settled()
+
+    assert bench.tokens == RESERVED
+
+
+async def test_an_attempt_that_needs_no_model_costs_nothing(bench: Bench) -> None:
+    """Nothing was left of the longest answer."""
+    broken: list[Step] = [AnswerDelta("a"), failure("provider_cut")]
+    nothing_left: list[Step] = [Finish("length", 0, 0, asked=False)]
+    reading = await bench.sandbox(broken, nothing_left).create_and_read(REQUEST, None, NOW)
+    await read(reading)
+    await reading.settled()
+
+    assert bench.tokens == RESERVED

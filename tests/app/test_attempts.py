@@ -121,7 +121,8 @@ async def test_a_word_lets_claims_be_counted_anew() -> None:
 @pytest.mark.parametrize(
     ("finish", "done"),
     [
-        (Finish("stop", 0, 0), Done("stop", 0, 0)),
+        (Finish("stop", 0, 0), Done("stop", None, None)),
+        (Finish("length", 0, 0, asked=False), Done("length", 0, 0)),
         (Finish("stop", 5, 100), Done("stop", 5, 100)),
         (Finish("stop", -5, -5_000_000), Done("stop", None, None)),
         (Finish("stop", 5, 101), Done("stop", 5, None)),

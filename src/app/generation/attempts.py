@@ -131,6 +131,9 @@ def _payload(delta: ThinkingDelta | AnswerDelta) -> Thinking | Answer:
 
 def _done(finish: Finish, request: Request, said: Partial) -> Done:
     """The end, with the token counts that can be true; `said` is all that was delivered."""
+    if finish.asked and not finish.input_tokens and not finish.output_tokens:
+        # A server that does not count tells zeros, and no request costs nothing.
+        return Done(finish.reason, None, None)
     return Done(
         finish.reason,
         _believed(finish.input_tokens, estimate.input_at_most(request, said)),

@@ -219,4 +219,4 @@ class _Answer:
             self.output_tokens_so_far = usage.output_tokens or None
 
     def finish(self) -> Finish:
-        return Finish.told(self.reason, self.input_tokens, self.output_tokens)
+        return Finish(self.reason, self.input_tokens, self.output_tokens)

@@ -95,19 +95,14 @@ class AnswerDelta:
 class Finish:
     """The provider's own mark that the answer is complete. Without it, it has been cut.
 
-    `reason` is `stop` or `length`. Token counts are None where the provider tells none.
+    `reason` is `stop` or `length`. Token counts are None where the provider tells none. `asked` is
+    false where nothing was left to ask the model for.
     """
 
     reason: str
     input_tokens: int | None
     output_tokens: int | None
-
-    @classmethod
-    def told(cls, reason: str, input_tokens: int | None, output_tokens: int | None) -> Self:
-        """As a service tells it. One that does not count tells zeros, and no request costs none."""
-        if not input_tokens and not output_tokens:
-            return cls(reason, None, None)
-        return cls(reason, input_tokens, output_tokens)
+    asked: bool = True
 
 
 Delta = ThinkingDelta | AnswerDelta | Finish

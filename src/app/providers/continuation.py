@@ -64,7 +64,7 @@ def asked_once(
 
 
 async def _nothing_left() -> AsyncGenerator[Delta]:
-    yield Finish("length", 0, 0)
+    yield Finish("length", 0, 0, asked=False)
 
 
 def to_continue(request: Request, answer: str, how: Continuation) -> Request:

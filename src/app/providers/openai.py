@@ -244,7 +244,7 @@ class _Answer:
 
     def finish(self) -> Finish:
         usage = self.usage or _Usage()
-        return Finish.told(self.reason, usage.prompt_tokens, usage.completion_tokens)
+        return Finish(self.reason, usage.prompt_tokens, usage.completion_tokens)
 
 
 async def _what_comes_behind(answer: _Answer, events: AsyncGenerator[str]) -> list[Delta]:

@@ -357,15 +357,6 @@ async def test_a_failure_tells_the_tokens_where_the_server_has_counted_all_that_
     assert (await failure_of(connect())).output_tokens == told
 
 
-@pytest.mark.parametrize("counts", [{}, {"prompt_tokens": 0, "completion_tokens": 0}])
-async def test_a_server_that_counts_nothing_tells_nothing(
-    server: ModelServer, connect: Connect, counts: dict[str, int]
-) -> None:
-    server.answer = lambda _: Answer([TEXT, STOP, frame({"choices": [], "usage": counts}), DONE])
-
-    assert await asked(connect()) == (UNCOUNTED, None)
-
-
 async def test_throttled_before_the_first_token_is_told_and_not_asked_again(
     server: ModelServer, connect: Connect
 ) -> None:

@@ -113,7 +113,7 @@ async def _deltas(events: AsyncGenerator[Event], watch: Watch) -> AsyncGenerator
                     case {"messageStop": {"stopReason": reason}}:
                         watch.ended()
                         ended = finish_reason(reason, answered=answered)
-                        yield Finish.told(ended, *await _usage(events))
+                        yield Finish(ended, *await _usage(events))
                         return
                     case _:
                         watch.alive()

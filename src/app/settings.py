@@ -52,7 +52,7 @@ class Settings:
     heartbeat: float = 1.0
     lease: float = 4.0
     listening: float = 2.5
-    claim_jitter: float = 0.3
+    claim_jitter: float = 0.2
     # So many writers in a row may end without a word; then the stream is given up.
     fruitless_attempts: int = 5
     # How long a failing log is borne before a reader's response, or a creation, gives up.

@@ -51,11 +51,43 @@ async def test_two_bad_seconds_only_delay_the_answer(
     assert model.waiting == 0, "the same writer went on"
 
 
+async def test_a_store_that_is_gone_for_longer_than_a_lease_only_delays_the_answer(
+    start: Start, gate: tuple[Gate, dict[str, str]], store: FaultyStore
+) -> None:
+    """The reader's response goes on, and the model is not asked again."""
+    model, env = gate
+    async with start(env, sandboxes=3, dynamodb_url=store.url) as function:
+        heard = asyncio.Event()
+        source = function.event_source(
+            "/sse?prompt=hi", lambda event: heard.set() if event.name == "answer" else None
+        )
+        following = asyncio.create_task(source.follow())
+        conversation = await model.next()
+        await conversation.say("before ")
+        async with asyncio.timeout(10):
+            await heard.wait()
+
+        store.choose = lambda _: Fault.REFUSE
+        await conversation.say("and after")
+        await conversation.finish()
+        await asyncio.sleep(10)
+        assert text(source.events) == "before "
+        store.choose = lambda _: Fault.NONE
+        async with asyncio.timeout(30):
+            events = await following
+
+    assert_each_once(events)
+    assert text(events) == "before and after"
+    assert source.connections == 2, "once, and to be told that there is no more"
+    assert model.waiting == 0, "the same writer went on"
+
+
 async def test_a_store_that_is_gone_for_good_ends_in_an_end_to_retry_never_in_done(
     start: Start, gate: tuple[Gate, dict[str, str]], store: FaultyStore
 ) -> None:
+    """Its writer tries until its invocation must end."""
     model, env = gate
-    async with start(env, sandboxes=3, dynamodb_url=store.url) as function:
+    async with start(env, sandboxes=3, timeout=10, dynamodb_url=store.url) as function:
         heard = asyncio.Event()
         source = function.event_source(
             "/sse?prompt=hi", lambda event: heard.set() if event.name == "answer" else None

@@ -22,8 +22,8 @@ from dataclasses import replace  # noqa: E402
 from app.access.gate import from_environ  # noqa: E402
 from app.application import create_app  # noqa: E402
 from app.log import logger  # noqa: E402
-from app.providers.base import Continuation, Delta, Partial, Request  # noqa: E402
-from app.providers.demo import DemoProvider  # noqa: E402
+from app.models.base import Continuation, Delta, Partial, Request  # noqa: E402
+from app.models.demo import DemoProvider  # noqa: E402
 from app.settings import Settings  # noqa: E402
 from lambda_stream import Adapter  # noqa: E402
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from app.event_log.records import Record, decode_payload
+from durable_stream.records import Record, decode_payload
 from local.environment import CREDENTIALS, REGION
 
 

@@ -52,7 +52,7 @@ class Mutant:
 MUTANTS = (
     Mutant(
         rule="durable before delivered",
-        file="app/generation/generation.py",
+        file="durable_stream/writing.py",
         passage="                record = await self._append(writer, payload)\n",
         instead="                at = int(__import__('time').time() * 1000)\n"
         "                place = (writer.stream_id, writer.seq)\n"
@@ -64,7 +64,7 @@ MUTANTS = (
     ),
     Mutant(
         rule="append only if the position is free",
-        file="app/event_log/dynamodb.py",
+        file="durable_stream/dynamodb.py",
         passage="                ConditionExpression=POSITION_IS_FREE,\n"
         '                ReturnValuesOnConditionCheckFailure="ALL_OLD",\n',
         instead="",
@@ -73,7 +73,7 @@ MUTANTS = (
     ),
     Mutant(
         rule="resume behind the last event, not at it",
-        file="app/generation/streams.py",
+        file="durable_stream/streams.py",
         passage="return self._reading(tail, after + 1, window, first=page.records[1:])",
         instead="return self._reading(tail, after, window, first=page.records)",
         shown_by=frozenset(AT_BYTE),
@@ -81,7 +81,7 @@ MUTANTS = (
     ),
     Mutant(
         rule="who is superseded stops",
-        file="app/generation/writer.py",
+        file="durable_stream/writer.py",
         passage="            raise Superseded(present)\n        self.seq += 1\n",
         instead="            pass\n        self.seq += 1\n",
         shown_by=frozenset({Fault.FREEZE_BEFORE_PUT, Fault.FREEZE_AFTER_PUT, Fault.CANCEL}),
@@ -89,7 +89,7 @@ MUTANTS = (
     ),
     Mutant(
         rule="who is superseded stops generating",
-        file="app/generation/generation.py",
+        file="durable_stream/writing.py",
         passage="            self._pump.cancel()\n            await asyncio.wait([self._pump])\n",
         instead="            pass\n",
         shown_by=frozenset(
@@ -99,7 +99,7 @@ MUTANTS = (
     ),
     Mutant(
         rule="a silent store stops no writer",
-        file="app/generation/generation.py",
+        file="durable_stream/writing.py",
         passage="asyncio.get_running_loop().time() + self._settings.writer_patience)",
         instead="asyncio.get_running_loop().time() + self._settings.lease)",
         shown_by=SILENCES,
@@ -107,7 +107,7 @@ MUTANTS = (
     ),
     Mutant(
         rule="continue from what was said",
-        file="app/generation/streams.py",
+        file="durable_stream/streams.py",
         passage="                said=said,\n",
         instead="",
         shown_by=_KILLS,
@@ -115,7 +115,7 @@ MUTANTS = (
     ),
     Mutant(
         rule="nothing follows a terminal record",
-        file="app/generation/streams.py",
+        file="durable_stream/streams.py",
         passage="        while not newest.terminal:\n",
         instead="        while not ours:\n",
         shown_by=frozenset({Fault.CANCEL_AT_FINISH}),
@@ -123,7 +123,7 @@ MUTANTS = (
     ),
     Mutant(
         rule="one key makes one stream",
-        file="app/generation/streams.py",
+        file="durable_stream/streams.py",
         passage="stream_id=_derived_id(owner, key) if key else secrets.token_urlsafe(_ID_BYTES)",
         instead="stream_id=secrets.token_urlsafe(_ID_BYTES)",
         shown_by=frozenset({Fault.DUPLICATE_CREATE}),
@@ -131,7 +131,7 @@ MUTANTS = (
     ),
     Mutant(
         rule="another stream's cursor is refused",
-        file="app/api/frames.py",
+        file="app/api/sse.py",
         passage="    if named != stream_id:\n",
         instead="    if not stream_id:\n",
         shown_by=frozenset({Fault.HOSTILE_CURSORS}),

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from app.providers.base import Message, Request
-from app.providers.demo import DemoProvider
+from app.models.base import Message, Request
+from app.models.demo import DemoProvider
 from chaos.faults import AT_BYTE, AT_PUT, AT_QUERY, CANCELS, FATAL, STOPPING, Fault
 
 TOKENS_PER_SECOND = 90

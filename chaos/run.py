@@ -8,7 +8,6 @@ from pathlib import Path
 
 import httpx
 
-from app.event_log.records import Record
 from chaos.faults import Fault
 from chaos.functions import CLOCK_OFFSETS, SOURCE, TIMEOUT, functions_of
 from chaos.generations import Generations
@@ -22,6 +21,7 @@ from chaos.store import Store
 from chaos.story import PATIENCE, Outcome, Story
 from chaos.traffic import Ledger
 from chaos.verdict import Verdict, judge
+from durable_stream.records import Record
 from local.dynamodb_local import dynamodb_local
 
 RECYCLE_EVERY = 3

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-# To wait so long for the table is a good part of what a sandbox waits (app.table).
+# To wait so long for the table is a good part of what a sandbox waits (durable_stream.table).
 LONG_SECONDS = 0.5
 _BEAT = 0.1
 

@@ -7,12 +7,12 @@ silence a stream whose writer lived goes on with the attempt that it was at.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.event_log.records import Claim, Record
 from app.settings import Settings
 from chaos.functions import TIMEOUT
 from chaos.generations import Generation, Generations
 from chaos.sandboxes import Sandboxes
 from chaos.traffic import Silence, Traffic
+from durable_stream.records import Claim, Record
 
 # A writer that is so near to its invocation's end may have to hand over: in seconds from when its
 # provider was asked, which a slow machine does some time after the invocation has begun.

@@ -31,7 +31,7 @@ TAKE_OVER_SECONDS = 20.0
 # A stop has to find a sandbox, before a reader's sandbox believes that the writer is gone.
 CANCEL_SECONDS = 3.5
 SLOW_SECONDS = 0.6
-# Longer than the client waits for an answer (app.table).
+# Longer than the client waits for an answer (durable_stream.table).
 LATE_SECONDS = 2.0
 # More than two leases: whoever gave up, or took over, for silence alone would have done so.
 SILENT_SECONDS = 10.0

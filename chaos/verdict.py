@@ -6,7 +6,11 @@ from difflib import SequenceMatcher
 from itertools import pairwise, zip_longest
 from typing import Any
 
-from app.event_log.records import (
+from chaos.event_source import TERMINAL, Event
+from chaos.plan import Plan
+from chaos.reader import Told
+from chaos.story import Outcome
+from durable_stream.records import (
     Answer,
     Cancelled,
     Claim,
@@ -16,10 +20,6 @@ from app.event_log.records import (
     Start,
     Thinking,
 )
-from chaos.event_source import TERMINAL, Event
-from chaos.plan import Plan
-from chaos.reader import Told
-from chaos.story import Outcome
 
 # A writer that must assume it has lost stops within a lease; a busy machine is late to notice.
 LEASE = 4.0

@@ -47,8 +47,8 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
 # Modules whose tests share something of the kind. (pytest-xdist has a marker for this, which does
 # nothing with pytest 9.2: pytest-xdist#1386.)
 TOGETHER = {
-    "tests/app/providers/bedrock/test_ministack.py",
-    "tests/app/providers/test_litellm.py",
+    "tests/app/models/bedrock/test_ministack.py",
+    "tests/app/models/test_litellm.py",
     "tests/flows/test_deployment.py",
     "tests/flows/test_sam_local.py",
     "tests/test_template.py",

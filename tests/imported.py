@@ -14,9 +14,9 @@ from typing import Any
 
 import app
 import lambda_stream
-from app import providers
+from app import models as providers
 from app.exceptions import ProviderError
-from app.providers.base import Message, Partial, Request
+from app.models.base import Message, Partial, Request
 
 
 class Context:

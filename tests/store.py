@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from app.event_log.records import Record, encode_payload
+from durable_stream.records import Record, encode_payload
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -39,10 +39,10 @@ MANGUM_DEFAULTS: "LambdaConfig" = {
 MAY_NOT_IMPORT = {
     "lambda_stream": ("app", "local", "tests"),
     "app": ("local", "tests"),
-    "app.access": ("app.main", "app.api", "app.generation", "app.event_log", "app.providers"),
-    "app.event_log": ("app.main", "app.api", "app.generation", "app.providers"),
+    "app.access": ("app.main", "app.api", "app.generation", "app.event_log", "app.models"),
+    "app.event_log": ("app.main", "app.api", "app.generation", "app.models"),
     "app.limits": ("app.main", "app.api", "app.generation", "app.event_log"),
-    "app.providers": ("app.main", "app.api", "app.generation", "app.event_log"),
+    "app.models": ("app.main", "app.api", "app.generation", "app.event_log"),
     "app.generation": ("app.main", "app.api"),
     "app.api": ("app.main",),
     "local": ("app", "lambda_stream", "tests"),

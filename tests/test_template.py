@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from app import metrics
 from app.access.api_tokens import ApiTokens
-from app.generation import metrics
 from app.settings import Limits, Settings
-from app.table import UNDER_SAM_LOCAL
+from durable_stream.table import UNDER_SAM_LOCAL
 from tests.stack import Stack, graphed, values_of
 
 ROOT = Path(__file__).parents[1]

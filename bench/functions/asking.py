@@ -14,8 +14,8 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import Any, TypeAlias
 
-from app import providers
-from app.providers.base import AnswerDelta, Message, Partial, Request
+from app import models as providers
+from app.models.base import AnswerDelta, Message, Partial, Request
 
 Ask: TypeAlias = Callable[[int], AsyncGenerator[object]]
 

@@ -3,10 +3,10 @@
 import time
 from typing import TYPE_CHECKING, Any
 
-from app.generation import metrics
-from app.generation.outcome import Tally
+from app import metrics
 from app.log import logger
 from app.main import app, handler
+from durable_stream.outcome import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable

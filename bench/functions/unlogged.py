@@ -1,8 +1,8 @@
 """The application without its log: what it appends counts as written at once."""
 
-from app.event_log.dynamodb import DynamoDBLog
-from app.event_log.records import Record
 from app.main import handler
+from durable_stream.dynamodb import DynamoDBLog
+from durable_stream.records import Record
 
 __all__ = ["handler"]
 

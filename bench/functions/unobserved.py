@@ -30,7 +30,7 @@ def _replace(name: str, **members: Any) -> None:
 
 
 _replace("app.log", logger=_Silent(), shortened=str, described=_nothing, RequestIdInLog=_as_it_is)
-_replace("app.generation.metrics", __getattr__=lambda _: _nothing)
+_replace("app.metrics", __getattr__=lambda _: _nothing)
 
 from app.main import handler  # noqa: E402
 

@@ -11,7 +11,7 @@ from ops.cost.workload import Answer, Stack
 _MILLION = 1e6
 _DAYS_IN_MONTH = 30.4
 
-# template.yaml, app.generation.metrics; each error code that has been seen is a metric more.
+# template.yaml, app.metrics; each error code that has been seen is a metric more.
 METRICS = 14
 ALARM_METRICS = 7
 DASHBOARDS = 1

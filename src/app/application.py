@@ -7,19 +7,19 @@ from typing import TypedDict
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
+from app import metrics
 from app.access.gate import Gate
 from app.api import assets, errors, headers, routes
 from app.api.openapi import DescribedApp
-from app.event_log.dynamodb import DynamoDBLog
-from app.generation import metrics
-from app.generation.streams import Streams
 from app.limits.budget import Budget
 from app.limits.connects import Connects
 from app.limits.counters import Counters
 from app.log import RequestIdInLog
-from app.providers.base import Provider
+from app.models.base import Provider
 from app.settings import Settings
-from app.table import Table
+from durable_stream.dynamodb import DynamoDBLog
+from durable_stream.streams import Streams
+from durable_stream.table import Table
 
 
 class State(TypedDict):

@@ -7,7 +7,7 @@ AWS credentials (README.md has the line for uvicorn).
 import os
 from dataclasses import replace
 
-from app import providers
+from app import models as providers
 from app.access import gate
 from app.application import create_app
 from app.settings import Settings

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
-from app.event_log.dynamodb import DynamoDBLog
-from app.table import Table
+from durable_stream.dynamodb import DynamoDBLog
+from durable_stream.table import Table
 from local.dynamodb_local import dynamodb_local
 from tests.store import (
     CREDENTIALS,

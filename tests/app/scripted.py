@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
-from app.providers.base import Continuation, Delta, Message, Partial, Request
+from app.models.base import Continuation, Delta, Message, Partial, Request
 
 REQUEST = Request(messages=(Message("user", "hello"),), model="scripted", max_tokens=100)
 

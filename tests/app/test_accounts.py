@@ -8,19 +8,19 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from app.api.responses import ReadingResponse
-from app.event_log.dynamodb import DynamoDBLog
-from app.event_log.records import Done
 from app.exceptions import LimitExceeded, ProviderError
-from app.generation.streams import Streams, Window
 from app.limits.budget import Budget
 from app.limits.counters import Counters
 from app.limits.estimate import at_most
-from app.providers.base import AnswerDelta, Finish
-from app.providers.failures import failure
+from app.models.base import AnswerDelta, Finish
+from app.models.failures import failure
 from app.settings import Limits
+from durable_stream.dynamodb import DynamoDBLog
+from durable_stream.records import Done
+from durable_stream.streams import Streams, Window
 from tests.app.scripted import REQUEST, ScriptedProvider, Step
 from tests.app.test_responses import SCOPE, never
-from tests.app.test_streams import NOW, SETTINGS, die, read
+from tests.durable_stream.test_streams import NOW, SETTINGS, die, read
 from tests.store import Fault, FaultyStore, client
 
 pytestmark = pytest.mark.anyio

@@ -11,9 +11,9 @@ import pytest
 
 from app.access.gate import from_environ
 from app.application import create_app
-from app.event_log.dynamodb import DynamoDBLog
-from app.providers.demo import DemoProvider
+from app.models.demo import DemoProvider
 from app.settings import Limits, Settings
+from durable_stream.dynamodb import DynamoDBLog
 from lambda_stream import Adapter
 from lambda_stream.cycle import ResponseBuffer
 from lambda_stream.invocation import LambdaContext

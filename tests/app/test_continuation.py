@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.providers.base import (
+from app.models.base import (
     AnswerDelta,
     Continuation,
     Delta,
@@ -15,7 +15,7 @@ from app.providers.base import (
     Request,
     ThinkingDelta,
 )
-from app.providers.continuation import (
+from app.models.continuation import (
     SHORTEST_OVERLAP,
     asked_to_continue,
     overlap,

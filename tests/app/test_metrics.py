@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from app.event_log.records import Answer, Claim, Done, Failed, Handoff, Heartbeat
-from app.generation import metrics
-from app.generation.outcome import MOST_LATENCIES, Outcome, Tally
-from app.providers.base import AnswerDelta, Finish, ThinkingDelta
+from app import metrics
+from app.models.base import AnswerDelta, Finish, ThinkingDelta
+from durable_stream.outcome import MOST_LATENCIES, Outcome, Tally
+from durable_stream.records import Answer, Claim, Done, Failed, Handoff, Heartbeat
 from tests.app.scripted import REQUEST, ScriptedProvider, Step
-from tests.app.test_streams import (
+from tests.durable_stream.test_streams import (
     NOW,
     Sandbox,
     answer,

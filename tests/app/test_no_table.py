@@ -9,9 +9,9 @@ import pytest
 
 from app.access.gate import OpenGate
 from app.application import create_app
-from app.providers.demo import DemoProvider
+from app.models.demo import DemoProvider
 from app.settings import Settings
-from app.table import UNDER_SAM_LOCAL, is_missing
+from durable_stream.table import UNDER_SAM_LOCAL, is_missing
 from lambda_stream import Adapter
 from lambda_stream.invocation import LambdaContext
 from tests.store import CREDENTIALS

@@ -16,7 +16,7 @@ from app.access.api_tokens import ApiTokens
 from app.access.gate import OpenGate
 from app.access.stream_tokens import sign
 from app.application import create_app
-from app.providers.demo import DemoProvider
+from app.models.demo import DemoProvider
 from app.settings import Settings
 from lambda_stream import Adapter
 from lambda_stream.cycle import ResponseBuffer

@@ -9,12 +9,12 @@ import pytest
 from starlette.types import Message
 
 from app.api.responses import ReadingResponse
-from app.event_log.dynamodb import DynamoDBLog
-from app.generation.streams import Streams, Window
 from app.limits.budget import Budget
 from app.limits.counters import Counters
-from app.providers.base import AnswerDelta, Finish
-from tests.app import test_streams
+from app.models.base import AnswerDelta, Finish
+from durable_stream.dynamodb import DynamoDBLog
+from durable_stream.streams import Streams, Window
+from tests.durable_stream import test_streams
 from tests.app.scripted import REQUEST, ScriptedProvider
 
 pytestmark = pytest.mark.anyio

@@ -22,7 +22,7 @@ import pytest
 
 from app.access.gate import from_environ
 from app.application import create_app
-from app.providers.demo import DemoProvider
+from app.models.demo import DemoProvider
 from app.settings import Limits, Settings
 from lambda_stream import Adapter
 from lambda_stream.handler import marshal

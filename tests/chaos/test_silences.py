@@ -6,13 +6,13 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from app.event_log.records import Answer, Claim, Done, Payload, Record
 from chaos.faults import Fault
 from chaos.functions import TIMEOUT
 from chaos.generations import Generation, Generations
 from chaos.sandboxes import Frozen, Sandboxes
 from chaos.silences import Survival, survivals
 from chaos.traffic import Silence, Traffic
+from durable_stream.records import Answer, Claim, Done, Payload, Record
 
 pytestmark = pytest.mark.anyio
 

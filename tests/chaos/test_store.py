@@ -16,13 +16,13 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from app.event_log.records import Start, encode_payload
 from chaos.faults import Fault
 from chaos.history import History
 from chaos.plan import Plan, draw
 from chaos.sandboxes import Sandboxes
 from chaos.store import LASTING, Store
 from chaos.traffic import Ledger, Traffic
+from durable_stream.records import Start, encode_payload
 from tests.store import CREDENTIALS, client, create_table, moto
 
 if TYPE_CHECKING:

@@ -6,8 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from app.api.frames import frame
-from app.event_log.records import (
+from app.api.sse import frame
+from chaos.event_source import Event
+from chaos.faults import Fault
+from chaos.plan import Plan, draw
+from chaos.reader import Told
+from chaos.story import Outcome
+from chaos.verdict import LATENESS, LEASE, Verdict, judge
+from durable_stream.records import (
     Answer,
     Cancelled,
     Claim,
@@ -20,12 +26,6 @@ from app.event_log.records import (
     Start,
     Thinking,
 )
-from chaos.event_source import Event
-from chaos.faults import Fault
-from chaos.plan import Plan, draw
-from chaos.reader import Told
-from chaos.story import Outcome
-from chaos.verdict import LATENESS, LEASE, Verdict, judge
 
 STREAM = "s" * 32
 PLAN = next(

@@ -11,8 +11,8 @@ from collections.abc import AsyncGenerator
 
 from app.access.gate import from_environ
 from app.application import create_app
-from app.providers.base import AnswerDelta, Continuation, Delta, Finish, Partial, Request
-from app.providers.demo import DemoProvider
+from app.models.base import AnswerDelta, Continuation, Delta, Finish, Partial, Request
+from app.models.demo import DemoProvider
 from app.settings import Settings
 from lambda_stream import Adapter
 

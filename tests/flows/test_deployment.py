@@ -8,8 +8,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from app.providers.base import Message, Request
-from app.providers.demo import DemoProvider
+from app.models.base import Message, Request
+from app.models.demo import DemoProvider
 from chaos.event_source import Event, EventSource
 from tests.flows.deployment import Cloud, Stack, cloud, docker
 from tests.flows.heard import assert_each_once, text

@@ -8,8 +8,8 @@ from urllib.parse import quote
 
 import pytest
 
-from app.providers.base import Message, Request
-from app.providers.demo import DemoProvider
+from app.models.base import Message, Request
+from app.models.demo import DemoProvider
 from chaos.event_source import Event
 from tests.flows.conftest import Conversation, Function, Gate, Start, log_entries
 from tests.flows.heard import assert_each_once, text

@@ -17,8 +17,8 @@ import httpx
 import pytest
 from playwright.async_api import Page
 
-from app.providers.base import Message, Request
-from app.providers.demo import DemoProvider
+from app.models.base import Message, Request
+from app.models.demo import DemoProvider
 from local.ports import free_port
 from tests.conftest import ROOT
 from tests.flows.chat_page import Profile, profile, reads, shows, until

@@ -16,9 +16,9 @@ import httpx
 import pytest
 
 import local
-from app.generation import metrics
-from app.generation.outcome import MOST_LATENCIES
+from app import metrics
 from app.settings import Settings
+from durable_stream.outcome import MOST_LATENCIES
 from local.template import read_table
 from ops.cost import bill as billing
 from ops.cost import ceiling as ceilings

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app import metrics
 from app.exceptions import (
     BadCursor,
     BeyondBudget,
@@ -27,7 +28,6 @@ from app.exceptions import (
     TokenExpired,
     Unauthorized,
 )
-from app.generation import metrics
 from app.log import logger
 
 # FastAPI's answer to a body that json.loads cannot take for another reason than its syntax:

@@ -10,14 +10,14 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.frames import KEEP_ALIVE, frame, padded, refusal, retry
-from app.event_log.records import Record
+from app import metrics
+from app.api.sse import KEEP_ALIVE, frame, padded, refusal, retry
 from app.exceptions import LimitExceeded, LogError, LogUnavailable, SecretUnavailable
-from app.generation import metrics
-from app.generation.reading import Reading
-from app.generation.streams import Window
 from app.log import logger, shortened
 from app.settings import Settings
+from durable_stream.reading import Reading
+from durable_stream.records import Record
+from durable_stream.streams import Window
 
 # `no-transform` keeps proxies from compressing, and so from holding back; the last is nginx's.
 HEADERS = {

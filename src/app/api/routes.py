@@ -11,9 +11,17 @@ from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBear
 from pydantic import JsonValue
 
 from app.access.gate import Credentials, Gate
-from app.api import bodies, frames
+from app.api import bodies
+from app.api import sse as frames
 from app.api.errors import RequestRefused
-from app.api.models import (
+from app.api.responses import (
+    ReadingResponse,
+    come_back,
+    come_back_later,
+    come_back_to_read,
+    window,
+)
+from app.api.schemas import (
     CreatedStream,
     CreateStream,
     ErrorAnswer,
@@ -25,14 +33,6 @@ from app.api.models import (
     Temperature,
     Usage,
 )
-from app.api.responses import (
-    ReadingResponse,
-    come_back,
-    come_back_later,
-    come_back_to_read,
-    window,
-)
-from app.event_log.records import Done, Failed
 from app.exceptions import (
     AccessError,
     LimitExceeded,
@@ -41,12 +41,13 @@ from app.exceptions import (
     SecretUnavailable,
     StreamNotFound,
 )
-from app.generation.streams import Streams, Window
-from app.generation.transcript import Transcript, status
 from app.limits.connects import Connects
-from app.providers.base import Message, Provider
-from app.providers.base import Request as ModelRequest
+from app.models.base import Message, Provider
+from app.models.base import Request as ModelRequest
 from app.settings import Settings
+from durable_stream.history import Transcript, status
+from durable_stream.records import Done, Failed
+from durable_stream.streams import Streams, Window
 
 router = APIRouter(
     responses={500: {"model": ErrorAnswer, "description": "Something is broken or not set up."}}

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from app.exceptions import LogError
 from app.log import logger
-from app.table import Table, key
+from durable_stream.table import Table, key
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

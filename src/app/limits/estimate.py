@@ -5,7 +5,7 @@ knows: a model may have thought for long before its first word, and all of that 
 what is not told counts as the most that it may have been.
 """
 
-from app.providers.base import Partial, Request
+from app.models.base import Partial, Request
 
 # Roles and separators, which every provider adds in its own way.
 _AROUND_A_MESSAGE = 16

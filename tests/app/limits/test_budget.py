@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from app.event_log.dynamodb import DynamoDBLog
 from app.exceptions import BeyondBudget, LimitExceeded, LogUnavailable
 from app.limits.budget import Budget, Reservation
 from app.limits.counters import Counters
 from app.settings import Limits
+from durable_stream.dynamodb import DynamoDBLog
 from tests.store import Fault, FaultyStore, client
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both_stores]

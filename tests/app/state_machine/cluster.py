@@ -7,11 +7,11 @@ from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from app.event_log.records import Heartbeat, Record, decode_payload
-from app.generation.reading import Reading
-from app.generation.streams import Streams, Window
-from app.providers.base import Request
+from app.models.base import Request
 from app.settings import Limits, Settings
+from durable_stream.reading import Reading
+from durable_stream.records import Heartbeat, Record, decode_payload
+from durable_stream.streams import Streams, Window
 from tests.app.state_machine.counting import Conversation
 from tests.app.state_machine.mistakes import Mistakes, heard
 from tests.app.state_machine.ways import COUNTING, Way, open_way

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 
 from app.exceptions import ProviderError
-from app.providers.base import AnswerDelta, Continuation, Delta, Finish, Message, Partial, Request
+from app.models.base import AnswerDelta, Continuation, Delta, Finish, Message, Partial, Request
 
 TEXT = "".join(f"{number} " for number in range(1, 5000))
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.exceptions import LogUnavailable
-from app.generation.generation import Generation
-from app.generation.streams import Streams, Window
-from app.generation.tail import Tail
 from app.limits.budget import Budget
 from app.limits.counters import Counters
+from durable_stream.streams import Streams, Window
+from durable_stream.tail import Tail
+from durable_stream.writing import Generation
 from tests.app.state_machine.cluster import (
     HANDOFF_MARGIN,
     SETTINGS,

@@ -8,14 +8,14 @@ from collections.abc import Callable
 
 import pytest
 
-from app.event_log import dynamodb
-from app.event_log.records import Heartbeat, Payload, Record
-from app.generation import transcript
-from app.generation.generation import Generation
-from app.generation.reading import Reading
-from app.generation.streams import Streams, Window
-from app.generation.tail import Tail
-from app.generation.writer import Writer, append_patiently
+from durable_stream import dynamodb
+from durable_stream import history as transcript
+from durable_stream.reading import Reading
+from durable_stream.records import Heartbeat, Payload, Record
+from durable_stream.streams import Streams, Window
+from durable_stream.tail import Tail
+from durable_stream.writer import Writer, append_patiently
+from durable_stream.writing import Generation
 
 Mutation = Callable[[pytest.MonkeyPatch], None]
 

@@ -16,8 +16,8 @@ from hypothesis.stateful import (
     rule,
 )
 
-from app.event_log.records import Claim
 from app.exceptions import ProviderError
+from durable_stream.records import Claim
 from tests.app.state_machine.cluster import SANDBOXES, SETTINGS, Client, Cluster, Stream
 from tests.app.state_machine.example import CALLS, Example
 from tests.app.state_machine.rules import check

@@ -1,7 +1,7 @@
 """What holds after every step: of each log, of what each reader has got, of the whole."""
 
-from app.event_log.records import Answer, Cancelled, Claim, Done, Failed, Record
 from app.exceptions import LogUnavailable
+from durable_stream.records import Answer, Cancelled, Claim, Done, Failed, Record
 from tests.app.state_machine.cluster import SETTINGS, Client, Stream
 from tests.app.state_machine.counting import TEXT
 from tests.app.state_machine.example import Example

@@ -12,8 +12,8 @@ from typing import Any, ParamSpec, TypeVar
 
 import pytest
 
-from app.event_log.dynamodb import DynamoDBLog, Page
-from app.table import Table
+from durable_stream.dynamodb import DynamoDBLog, Page
+from durable_stream.table import Table
 from tests.store import CREDENTIALS, Fault, FaultyStore, faulty
 
 P = ParamSpec("P")

@@ -1,0 +1,170 @@
+"""The bodies of requests and answers, as OpenAPI shows them."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, FailFast, Field, JsonValue, model_validator
+
+from app.access.gate import Mode
+from durable_stream.history import Status
+
+MaxTokens = Annotated[int, Field(ge=1, description="The longest answer, in tokens.")]
+StopSequences = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=64)]],
+    Field(max_length=4, description="What ends the answer early."),
+]
+Temperature = Annotated[float, Field(ge=0, le=2, description="0 is the least random.")]
+
+
+# Each member that is not known becomes an error of its own, so their number is bounded first.
+_MOST_MEMBERS = 16
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_members(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > _MOST_MEMBERS:
+            known = ", ".join(f"`{name}`" for name in cls.model_fields)
+            raise ValueError(f"an object has at most {_MOST_MEMBERS} members here: use {known}")
+        return value
+
+
+# What the validators below ask for, as far as a schema can say it.
+_NOT_EMPTY: dict[str, JsonValue] = {"pattern": r"\S"}
+_EITHER: dict[str, JsonValue] = {
+    "oneOf": [
+        {
+            "required": ["prompt"],
+            "properties": {"prompt": {"type": "string"}, "messages": {"type": "null"}},
+        },
+        {
+            "required": ["messages"],
+            "properties": {
+                "prompt": {"type": "null"},
+                "messages": {"type": "array", "minItems": 1},
+            },
+        },
+    ]
+}
+
+
+class MessageBody(_Strict):
+    """One turn of a conversation."""
+
+    role: Literal["user", "assistant"]
+    content: str = Field(json_schema_extra=_NOT_EMPTY)
+
+
+class CreateStream(_Strict):
+    """What to answer: a prompt, or a conversation whose last turn is the user's."""
+
+    model_config = ConfigDict(json_schema_extra=_EITHER)
+
+    prompt: str | None = Field(
+        None, description="Short for one user message.", json_schema_extra=_NOT_EMPTY
+    )
+    messages: Annotated[list[MessageBody], FailFast(), Field(max_length=1000)] | None = None
+    system: str | None = Field(None, description="Instructions to the model.")
+    stop: StopSequences | None = None
+    model: str | None = Field(None, description="One of `/healthz`'s models; by default the first.")
+    max_tokens: MaxTokens | None = None
+    temperature: Temperature | None = None
+
+    @model_validator(mode="after")
+    def _text_has_a_utf8_form(self) -> Self:
+        contents = (message.content for message in self.messages or ())
+        for text in (self.prompt or "", self.system or "", *(self.stop or ()), *contents):
+            try:
+                text.encode()
+            except UnicodeEncodeError:
+                raise ValueError("the text holds half a surrogate pair, which is no text") from None
+        return self
+
+    @model_validator(mode="after")
+    def _one_question(self) -> Self:
+        if (self.prompt is None) == (self.messages is None):
+            raise ValueError("send either `prompt` or `messages`")
+        if self.prompt is not None:
+            if not self.prompt.strip():
+                raise ValueError("`prompt` is empty: say what to answer")
+        elif not self.messages or self.messages[-1].role != "user":
+            raise ValueError("`messages` must end with a message of the user")
+        elif not all(message.content.strip() for message in self.messages):
+            raise ValueError("a message's `content` is empty")
+        return self
+
+
+class ErrorBody(BaseModel):
+    """What went wrong. `code` is stable; `message` says what to do."""
+
+    code: str
+    message: str
+
+
+class ErrorAnswer(BaseModel):
+    """The body of every answer that is not a success."""
+
+    error: ErrorBody
+
+
+class Usage(BaseModel):
+    """Token counts as the provider reports them, null where it does not."""
+
+    input_tokens: int | None
+    output_tokens: int | None
+
+
+class Failure(BaseModel):
+    """Why a stream ended without an answer."""
+
+    code: str
+    message: str
+    retryable: bool
+
+
+Token = Annotated[
+    str | None,
+    Field(
+        description="Opens this stream, and no other, to whoever has it: as `?token=`, which is "
+        "in the addresses here already. Null where nothing needs it."
+    ),
+]
+
+
+class CreatedStream(BaseModel):
+    """A stream to be read. Its first reader starts it."""
+
+    id: str
+    model: str
+    token: Token
+    events_url: str
+    url: str
+    cancel_url: str
+
+
+class Snapshot(BaseModel):
+    """A stream as far as it has come."""
+
+    id: str
+    model: str
+    status: Status
+    thinking: str
+    answer: str
+    finish_reason: str | None
+    usage: Usage | None
+    error: Failure | None
+    last_event_id: str
+    token: Token
+    events_url: str
+    expires_at: int = Field(description="Unix time in seconds.")
+
+
+class Health(BaseModel):
+    """The application answers; the log and the provider are not asked."""
+
+    status: Literal["ok"]
+    access: Mode
+    provider: str | None = Field(default=None, description="Told to who may create streams.")
+    models: list[str] | None = Field(default=None, description="Told to who may create streams.")

@@ -1,0 +1,121 @@
+"""Rendering: a record becomes one Server-Sent Event.
+
+A pure function of the record, and the only place where the wire's names are.
+
+Fields are in the order event, data, id: some clients move their cursor as soon as they have
+parsed the id (@microsoft/fetch-event-source), and a connection cut behind it would cost them the
+data. Keep-alives and retry hints come without an empty line of their own: an empty event makes
+official SDKs fail (openai-python decodes its missing data as JSON).
+"""
+
+import json
+import re
+from typing import Any, get_args
+
+from fastapi.sse import format_sse_event
+
+from app.exceptions import BadCursor
+from durable_stream.records import (
+    Answer,
+    Cancelled,
+    Claim,
+    Done,
+    Failed,
+    Handoff,
+    Heartbeat,
+    Payload,
+    Record,
+    Start,
+    Thinking,
+)
+
+KEEP_ALIVE = b": \n"
+
+STREAM_ID = r"[A-Za-z0-9_-]{32}"
+
+# WHATWG HTML 9.2.3: the header is sent as it is, without a preflight up to 128 such bytes.
+_EVENT_ID = re.compile(rf"({STREAM_ID}):(0|[1-9][0-9]{{0,17}})")
+
+# As OpenAPI shows it.
+EVENT_ID = f"^{_EVENT_ID.pattern}$"
+KINDS = [kind.kind for kind in get_args(Payload)]
+
+
+def frame(record: Record) -> bytes:
+    """One SSE event."""
+    return format_sse_event(
+        event=record.payload.kind,
+        data_str=json.dumps(_data(record.stream_id, record.payload), separators=(",", ":")),
+        id=event_id(record.stream_id, record.seq),
+    )
+
+
+def retry(milliseconds: int) -> bytes:
+    """How soon an EventSource should come back; the block it opens is ended by the next event."""
+    return b"retry: %d\n" % milliseconds
+
+
+def refusal(code: str, message: str) -> bytes:
+    """The event that tells why there is no stream. It has no id: nothing can be resumed."""
+    data = {"code": code, "message": message, "retryable": True}
+    return format_sse_event(event="error", data_str=json.dumps(data, separators=(",", ":")))
+
+
+def padded(chunk: bytes, size: int) -> bytes:
+    """The chunk behind a comment that brings it to a size in bytes, if it is smaller."""
+    missing = size - len(chunk)
+    return b":%s\n%s" % (b" " * (missing - 2), chunk) if missing > 0 else chunk
+
+
+def event_id(stream_id: str, seq: int) -> str:
+    """Where in which stream an event stands: at most 51 bytes of `[A-Za-z0-9_:-]`."""
+    return f"{stream_id}:{seq}"
+
+
+def position(cursor: str, stream_id: str) -> int:
+    """The position that an event id names in this stream; raises BadCursor."""
+    named, seq = split_event_id(cursor)
+    if named != stream_id:
+        raise BadCursor("this cursor belongs to another stream: use the id of an event of this one")
+    return seq
+
+
+def split_event_id(cursor: str) -> tuple[str, int]:
+    """An event id's stream and position; raises BadCursor."""
+    match = _EVENT_ID.fullmatch(cursor)
+    if match is None:
+        raise BadCursor(
+            "this cursor is malformed: send the id of the last event you received, unchanged, "
+            "or none to start at the beginning"
+        )
+    return match[1], int(match[2])
+
+
+def usage(payload: Done) -> dict[str, int | None]:
+    """The token counts of a finished answer, null where the provider tells none."""
+    return {"input_tokens": payload.input_tokens, "output_tokens": payload.output_tokens}
+
+
+def error(payload: Failed) -> dict[str, Any]:
+    """What a reader is told of a failure."""
+    return {
+        "code": payload.code,
+        "message": payload.message,
+        "retryable": payload.retryable,
+    }
+
+
+def _data(stream_id: str, payload: Payload) -> dict[str, Any]:
+    match payload:
+        case Thinking(text) | Answer(text):
+            return {"text": text}
+        case Start(model=model):
+            return {"stream_id": stream_id, "model": model}
+        case Claim(attempt, continued):
+            return {"attempt": attempt, "continued": continued}
+        case Heartbeat() | Handoff() | Cancelled():
+            return {}
+        case Done():
+            return {"finish_reason": payload.finish_reason, "usage": usage(payload)}
+        case Failed():
+            return error(payload)

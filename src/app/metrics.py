@@ -1,0 +1,136 @@
+"""What CloudWatch counts: lines of the log in its Embedded Metric Format, never one an event.
+
+Every line stands for itself. Powertools' `Metrics` gathers in attributes of its class what one
+invocation at a time has to say, but here many streams may end in one process at once.
+
+They are off where nobody counts: with `POWERTOOLS_METRICS_DISABLED`, and under SAM CLI.
+"""
+
+import os
+from collections.abc import Mapping, Sequence
+
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
+from aws_lambda_powertools.metrics.functions import is_metrics_disabled
+
+from app.log import logger
+from durable_stream.outcome import Outcome
+from durable_stream.records import Done, Failed, Handoff
+
+NAMESPACE = "LLMStream"
+
+UNITS = {
+    "ColdStart": MetricUnit.Count,
+    "TimeToFirstToken": MetricUnit.Milliseconds,
+    "TokensPerSecond": MetricUnit.CountPerSecond,
+    "InputTokens": MetricUnit.Count,
+    "OutputTokens": MetricUnit.Count,
+    "Appends": MetricUnit.Count,
+    "AppendLatency": MetricUnit.Milliseconds,
+    "Resumes": MetricUnit.Count,
+    "Takeovers": MetricUnit.Count,
+    "Handovers": MetricUnit.Count,
+    "Cancels": MetricUnit.Count,
+    "Errors": MetricUnit.Count,
+    "Refusals": MetricUnit.Count,
+    "TokensSpent": MetricUnit.Count,
+}
+
+_ONCE = (1,)
+_EACH_MINUTE = 60
+
+
+def started() -> None:
+    """Count a sandbox."""
+    _write({"ColdStart": _ONCE})
+
+
+def generated(outcome: Outcome, spent: int | None = None) -> None:
+    """Tell what a generation came to, and what the stream has cost if that was its end."""
+    values: dict[str, Sequence[float]] = {
+        "Appends": [outcome.appends],
+        "TokensSpent": [] if spent is None else [spent],
+        "AppendLatency": [_milliseconds(latency) for latency in outcome.append_latencies],
+    }
+    # Of another attempt it would be the time since the last attempt broke off.
+    if outcome.attempt == 1 and outcome.first_text is not None:
+        values["TimeToFirstToken"] = [_milliseconds(outcome.first_text)]
+    match outcome.end:
+        case Done(_, input_tokens, output_tokens):
+            values["InputTokens"] = [] if input_tokens is None else [input_tokens]
+            values["OutputTokens"] = [] if output_tokens is None else [output_tokens]
+            values["TokensPerSecond"] = _pace(outcome, output_tokens)
+        case Handoff():
+            values["Handovers"] = _ONCE
+        case Failed(code):
+            failed(code)
+        case None:
+            pass
+    _write(values)
+
+
+def took_over() -> None:
+    """Count a stream whose writer was interrupted and that has another now.
+
+    Not with what its generation comes to: where the next writer dies as well, nobody would hear.
+    """
+    _write({"Takeovers": _ONCE})
+
+
+def resumed() -> None:
+    """Count a reader that has come back and reads on."""
+    _write({"Resumes": _ONCE})
+
+
+def cancelled(spent: int) -> None:
+    """Count a stream that somebody has stopped, and what it has cost."""
+    _write({"Cancels": _ONCE, "TokensSpent": [spent]})
+
+
+def given_up(code: str, spent: int) -> None:
+    """Count a stream that is not worth another attempt, and what it has cost."""
+    _write({"TokensSpent": [spent]})
+    failed(code)
+
+
+def failed(code: str) -> None:
+    """Count an answer, or a request, that ended in an error of ours or of the model."""
+    _write({"Errors": _ONCE}, code)
+
+
+def refused(code: str) -> None:
+    """Count a request that is over a limit."""
+    _write({"Refusals": _ONCE}, code)
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(seconds * 1000, 2)
+
+
+def _pace(outcome: Outcome, output_tokens: int | None) -> Sequence[float]:
+    """Tokens a second behind the first; none where they are not those of the time measured.
+
+    A model that was asked again counts the tokens of its last answer only.
+    """
+    if output_tokens is None or outcome.claims or not outcome.speaking:
+        return ()
+    return [round((output_tokens - 1) / outcome.speaking, 2)]
+
+
+def _write(values: Mapping[str, Sequence[float]], code: str | None = None) -> None:
+    """Write a line for the service, with a code also one for both in the same line."""
+    if is_metrics_disabled() or "AWS_SAM_LOCAL" in os.environ:
+        return
+    # Not by `add_metric`, which formats all the values of a metric again with every one it adds.
+    metric_set = {
+        name: {
+            "Unit": UNITS[name].value,
+            "StorageResolution": _EACH_MINUTE,
+            "Value": list(each),
+        }
+        for name, each in values.items()
+        if each
+    }
+    line = EphemeralMetrics(namespace=NAMESPACE, service=logger.service, metric_set=metric_set)
+    if code is not None:
+        line.add_dimensions(service=logger.service, code=code)
+    line.flush_metrics()

@@ -1,0 +1,150 @@
+"""A provider that needs no key and no network, and whose every token can be foretold.
+
+The same request always gives the same tokens, so a test knows what a stream must end with, and an
+attempt that continues another goes on at the very character where that one stopped.
+"""
+
+import asyncio
+import hashlib
+import re
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count, islice
+from typing import Self
+
+from app.models.base import (
+    AnswerDelta,
+    Continuation,
+    Delta,
+    Finish,
+    Partial,
+    Request,
+    ThinkingDelta,
+)
+
+_THINKING = """\
+The reader wrote: “{prompt}”. There is no model behind this page yet, so the most useful thing I \
+can do is to explain what they are looking at, and how to break it. I will keep it short, and \
+suggest an experiment or two.
+"""
+
+_ANSWER = """\
+You asked: “{prompt}”
+
+This is the demo provider: no key, no network, and the same words every time. What matters is how \
+they reach you.
+
+Your prompt became record 0 of an append-only log in DynamoDB. A Lambda sandbox claimed the log \
+and is writing these tokens now, a few at a time. Each group is durable in the log before it is \
+sent to you, and each carries its position as the event's id. So whatever your browser shows, the \
+log has; and whatever the log has, any sandbox can go on from.
+
+That is why you may try the following, right now, while this text is growing:
+
+  1. Reload the page. The text comes back and goes on.
+  2. Open this address in a second tab. Both show the same answer, generated once.
+  3. Open the control page that `make run` printed, and kill the sandbox that is talking. Its \
+lease runs out after four seconds, your reconnected request takes over in another sandbox, and \
+the answer continues at the exact character — nothing lost, nothing twice.
+  4. Freeze it instead, wait for the take-over, and thaw it: it will find its place in the log \
+taken, and stop without a word.
+  5. Press Stop. The answer ends everywhere, for everybody who reads it.
+
+How does a frozen sandbox know that it has lost? Every append is a conditional put: “this \
+position, if it is still free”. Two writers may both believe that they own the stream; DynamoDB \
+lets exactly one of them be right. No lock, no clock, no Redis, no server.
+
+Non-ASCII survives too, even cut in the middle of a frame: naïve café, Ελληνικά, 日本語, ½ ≤ ¾, 🚀.
+
+When you have seen enough, connect a real model. The wire stays the same.
+"""
+
+_PROMPT_SHOWN = 200
+_TOKEN = re.compile(r"\s*\S{1,6}|\s+")
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """All that the demo will say to one request, token by token."""
+
+    thinking: tuple[str, ...]
+    answer: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DemoProvider:
+    """Says its script at a steady pace.
+
+    `tokens` sets the length of the answer; None says the whole explanation. The pace counts from
+    the first token, so a slow reader or a slow log does not stretch it.
+    """
+
+    tokens_per_second: float = 30.0
+    tokens: int | None = None
+    first_token_seconds: float = 0.3
+    models: tuple[str, ...] = ("demo",)
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read `DEMO_TOKENS_PER_SECOND`, `DEMO_TOKENS` and `DEMO_FIRST_TOKEN_MS`."""
+        tokens = environ.get("DEMO_TOKENS")
+        return cls(
+            tokens_per_second=float(environ.get("DEMO_TOKENS_PER_SECOND") or 30),
+            tokens=int(tokens) if tokens else None,
+            first_token_seconds=float(environ.get("DEMO_FIRST_TOKEN_MS") or 300) / 1000,
+        )
+
+    def script(self, request: Request) -> Script:
+        """What a request is answered with, before `max_tokens` is applied."""
+        prompt = request.messages[-1].content
+        shown = prompt if len(prompt) <= _PROMPT_SHOWN else prompt[:_PROMPT_SHOWN] + "…"
+        thinking = _TOKEN.findall(_THINKING.format(prompt=shown))
+        answer = _TOKEN.findall(_ANSWER.format(prompt=shown))
+        if self.tokens is not None:
+            answer += islice(_filler(prompt), max(0, self.tokens - len(answer)))
+            del answer[self.tokens :]
+        return Script(tuple(thinking), tuple(answer))
+
+    def continuation(self, request: Request) -> Continuation:
+        """At the very character, as no model can better."""
+        del request
+        return "prefill"
+
+    async def close(self) -> None:
+        """There is nothing to let go."""
+
+    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
+        """Say what has not been said yet."""
+        script = self.script(request)
+        answer = script.answer[: request.max_tokens]
+        deltas: list[Delta] = [
+            *(ThinkingDelta(text) for text in _after(script.thinking, continue_from.thinking)),
+            *(AnswerDelta(text) for text in _after(answer, continue_from.answer)),
+        ]
+        loop = asyncio.get_running_loop()
+        first = loop.time() + self.first_token_seconds
+        for index, delta in enumerate(deltas):
+            await asyncio.sleep(first + index / self.tokens_per_second - loop.time())
+            yield delta
+        yield Finish(
+            reason="stop" if len(answer) == len(script.answer) else "length",
+            input_tokens=sum(len(_TOKEN.findall(m.content)) for m in request.messages),
+            output_tokens=len(script.thinking) + len(answer),
+        )
+
+
+def _after(tokens: tuple[str, ...], said: str) -> Iterator[str]:
+    """The tokens behind what was said, the first perhaps in part."""
+    skipped = 0
+    for token in tokens:
+        rest = token[max(0, len(said) - skipped) :]
+        skipped += len(token)
+        if rest:
+            yield rest
+
+
+def _filler(prompt: str) -> Iterator[str]:
+    """Numbered lines without end, different for every prompt: a hole would be seen at once."""
+    for number in count(1):
+        digest = hashlib.sha256(f"{number}:{prompt}".encode()).hexdigest()
+        yield from _TOKEN.findall(f"\nLine {number}: {digest[:8]} — {digest[8:20]} ✓")

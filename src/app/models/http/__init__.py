@@ -1,0 +1,1 @@
+"""The parts that the models behind an HTTP server share."""

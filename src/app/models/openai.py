@@ -1,0 +1,268 @@
+"""Chat completions as OpenAI defined them, from any server that speaks them.
+
+What servers disagree about, and is taken as it comes:
+
+* reasoning is `reasoning_content` (DeepSeek, llama.cpp) or `reasoning` (vLLM, OpenRouter), and
+  sometimes both, saying the same;
+* `content`, `delta` and `choices` may be null, or empty, in any chunk;
+* usage comes in a chunk of its own behind the finish reason (OpenAI), or with it (llama.cpp);
+* `[DONE]` may be missing, and the body held open (Bedrock);
+* an error may come within the stream, as an object or a string.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Self
+
+from httpx import URL
+from pydantic import BaseModel, ValidationError
+
+from app.exceptions import ProviderError
+from app.models import keys
+from app.models import names as models
+from app.models.base import (
+    AnswerDelta,
+    Continuation,
+    Delta,
+    Finish,
+    Partial,
+    Request,
+    ThinkingDelta,
+)
+from app.models.continuation import asked_once
+from app.models.failures import failure, telling
+from app.models.http.complaints import Ending, finish_reason, parsed, refusal
+from app.models.http.deadlines import Deadlines, Watch
+from app.models.http.server_sent_events import END_SECONDS, EventClient, base_url, credential
+
+_HOSTED = "https://api.openai.com/v1"
+
+# The usage may still come behind the finish reason, and is worth a short wait.
+_USAGE_SECONDS = 1.0
+
+_REASONS: dict[str, Ending] = {
+    "stop": "stop",
+    "eos": "stop",  # Together
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",  # Mistral
+    "content_filter": "content_filtered",
+    "tool_calls": "tool_use_unsupported",
+    "function_call": "tool_use_unsupported",
+    "error": "provider_failed",  # OpenRouter
+    "abort": "provider_cut",  # vLLM, when it shuts down
+    "insufficient_system_resource": "provider_overloaded",  # DeepSeek
+}
+
+_DONE = "[DONE]"
+
+
+class _Delta(BaseModel):
+    content: str | None = None
+    reasoning: str | None = None
+    reasoning_content: str | None = None
+    refusal: str | None = None
+
+    @property
+    def thinking(self) -> str | None:
+        return self.reasoning_content or self.reasoning
+
+    @property
+    def text(self) -> str | None:
+        return self.thinking or self.content
+
+
+class _Choice(BaseModel):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _Usage(BaseModel):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+
+
+class _Chunk(BaseModel):
+    object: str | None = None
+    choices: list[_Choice] | None = None
+    usage: _Usage | None = None
+    error: Any = None
+
+
+class OpenAIProvider:
+    """Asks one server, hosted or your own.
+
+    `prefill` says that the server goes on with an assistant's turn when it is asked to, as vLLM
+    and llama.cpp do. Nothing tells the two kinds apart from outside, so the operator must.
+    """
+
+    def __init__(
+        self,
+        allowed: tuple[str, ...],
+        *,
+        url: URL,
+        key: keys.Key | None,
+        prefill: bool = False,
+        deadlines: Deadlines,
+    ) -> None:
+        self.models = allowed
+        self._key = key
+        self._prefill = prefill
+        self._deadlines = deadlines
+        # OpenAI's reasoning models refuse `max_tokens`; of other servers, many know no other.
+        hosted = url.host.endswith((".openai.com", ".openai.azure.com"))
+        self._max_tokens = "max_completion_tokens" if hosted else "max_tokens"
+        self._client = EventClient(
+            url.copy_with(path=f"{url.path.rstrip('/')}/chat/completions"),
+            connect_seconds=deadlines.connect,
+        )
+
+    @classmethod
+    def from_environ(cls, environ: Mapping[str, str]) -> Self:
+        """Read `MODELS`, `OPENAI_BASE_URL`, `OPENAI_API_KEY`, `OPENAI_PREFILL` and the deadlines.
+
+        Raises ValueError with what to set. A server of your own may need no key.
+        """
+        url = base_url(environ, "OPENAI_BASE_URL", _HOSTED)
+        key = keys.from_environ(environ, "OPENAI_API_KEY")
+        if key is None and str(url) == _HOSTED:
+            raise ValueError(
+                "OPENAI_API_KEY is not set: set it, or OPENAI_BASE_URL to a server that needs none"
+            )
+        return cls(
+            models.from_environ(environ, "gpt-5-mini, or llama3.2 on Ollama"),
+            url=url,
+            key=key,
+            prefill=_switch(environ, "OPENAI_PREFILL"),
+            deadlines=Deadlines.from_environ(environ),
+        )
+
+    def continuation(self, request: Request) -> Continuation:
+        """As the operator says; `asked` works everywhere."""
+        del request
+        return "prefill" if self._prefill else "asked"
+
+    def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
+        """Ask once, and yield what comes."""
+        how = self.continuation(request)
+        return asked_once(self._deltas, request, continue_from, how=how, deadlines=self._deadlines)
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        await self._client.close()
+
+    async def _deltas(self, request: Request, watch: Watch) -> AsyncGenerator[Delta]:
+        headers = {}
+        if self._key is not None:
+            headers["Authorization"] = f"Bearer {credential(await self._key.value())}"
+        answer = _Answer()
+        async with aclosing(self._client.post(self.body(request), headers, watch)) as events:
+            with telling(lambda: answer.output_tokens):
+                async for data in events:
+                    for delta in answer.take(data):
+                        yield delta
+                    if answer.complete or data == _DONE:
+                        break
+                if not answer.complete:
+                    raise failure("provider_cut")
+            watch.ended()
+            for delta in await _what_comes_behind(answer, events):
+                yield delta
+        yield answer.finish()
+
+    def body(self, request: Request) -> dict[str, Any]:
+        messages = [{"role": each.role, "content": each.content} for each in request.messages]
+        if request.system is not None:
+            messages.insert(0, {"role": "system", "content": request.system})
+        body: dict[str, Any] = {
+            "model": request.model,
+            "messages": messages,
+            "stream": True,
+            "stream_options": {"include_usage": True},
+            self._max_tokens: request.max_tokens,
+        }
+        if request.temperature is not None:
+            body["temperature"] = request.temperature
+        if request.stop:
+            body["stop"] = request.stop
+        if request.messages[-1].role == "assistant":
+            # vLLM's words for a prefill; llama.cpp has taken them since May 2026.
+            body |= {"continue_final_message": True, "add_generation_prompt": False}
+        return body
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What has been learned of an answer beside its text.
+
+    `output_tokens` counts all that was said so far; None where no count has come since.
+    """
+
+    reason: str = ""
+    answered: bool = False
+    usage: _Usage | None = None
+    output_tokens: int | None = None
+
+    @property
+    def complete(self) -> bool:
+        return bool(self.reason)
+
+    def take(self, data: str) -> Iterator[Delta]:
+        """Read one event; yield the text that is in it."""
+        if data == _DONE:
+            return
+        try:
+            chunk = _Chunk.model_validate(parsed(data))
+        except ValidationError:
+            # Without its cause: that quotes what was sent.
+            raise failure("provider_garbled") from None
+        if chunk.error or chunk.object == "error":
+            raise refusal(HTTPStatus.OK, parsed(data))
+        self.usage = chunk.usage or self.usage
+        self._note_progress(chunk)
+        for choice in chunk.choices or ():
+            yield from self._take(choice)
+
+    def _note_progress(self, chunk: _Chunk) -> None:
+        told = chunk.usage.completion_tokens if chunk.usage else None
+        if told or any(each.delta and each.delta.text for each in chunk.choices or ()):
+            self.output_tokens = told or None
+
+    def _take(self, choice: _Choice) -> Iterator[Delta]:
+        if delta := choice.delta:
+            if delta.thinking:
+                yield ThinkingDelta(delta.thinking)
+            if delta.content:
+                self.answered = True
+                yield AnswerDelta(delta.content)
+            if delta.refusal:
+                raise failure("content_filtered")
+        if choice.finish_reason and not self.reason:
+            self.reason = finish_reason(choice.finish_reason, _REASONS, answered=self.answered)
+
+    def finish(self) -> Finish:
+        usage = self.usage or _Usage()
+        return Finish(self.reason, usage.prompt_tokens, usage.completion_tokens)
+
+
+async def _what_comes_behind(answer: _Answer, events: AsyncGenerator[str]) -> list[Delta]:
+    """Read on behind the finish reason, for a moment, and whatever happens."""
+    late: list[Delta] = []
+    clock = asyncio.get_running_loop().time
+    with suppress(ProviderError, TimeoutError):
+        async with asyncio.timeout(END_SECONDS if answer.usage else _USAGE_SECONDS) as waiting:
+            async for data in events:
+                late += answer.take(data)
+                if answer.usage or data == _DONE:
+                    waiting.reschedule(clock() + END_SECONDS)
+    return late
+
+
+def _switch(environ: Mapping[str, str], name: str) -> bool:
+    value = environ.get(name, "").strip().lower()
+    if value not in {"", "true", "false"}:
+        raise ValueError(f"{name}={value!r} is neither true nor false: set it to one of them")
+    return value == "true"

@@ -1,0 +1,1 @@
+"""Streams that survive: an append-only log, its writers and its readers."""

@@ -1,0 +1,29 @@
+"""What the tests of Bedrock share: a server to ask, and a provider that asks it."""
+
+import threading
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.models.bedrock import BedrockProvider
+from app.models.http.deadlines import Deadlines
+from tests.app.models.bedrock.asking import MODEL
+from tests.app.models.bedrock.server import Server, serving_at
+
+
+@pytest.fixture
+async def server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Server]:
+    async with serving_at(monkeypatch) as server:
+        yield server
+
+
+@pytest.fixture
+async def provider(server: Server) -> AsyncIterator[BedrockProvider]:
+    assert server.url, "the client finds its way through the environment"
+    provider = BedrockProvider((MODEL,), Deadlines())
+    yield provider
+    await provider.close()
+    for thread in threading.enumerate():
+        if thread.name == "bedrock":
+            thread.join(5)
+            assert not thread.is_alive(), "a thread outlived its stream"

@@ -1,0 +1,89 @@
+"""Bedrock as somebody else understands it: MiniStack's ConverseStream."""
+
+import hashlib
+from collections.abc import Iterator
+
+import pytest
+
+from app.models.base import Finish, Message, Partial, Request
+from app.models.bedrock import BedrockProvider
+from app.models.http.deadlines import Deadlines
+from tests.app.models.bedrock.asking import asked, text_of
+from tests.ministack import ministack
+from tests.store import CREDENTIALS
+
+pytestmark = [pytest.mark.anyio, pytest.mark.peers]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("ministack")
+    with ministack(folder, {"SERVICES": "bedrock-runtime"}) as url:
+        yield url
+
+
+@pytest.fixture
+def provider(service: str, monkeypatch: pytest.MonkeyPatch) -> BedrockProvider:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", service)
+    return BedrockProvider(("any",), Deadlines())
+
+
+def reply(kind: str, model: str, text: str) -> str:
+    """What it says to a request whose texts, system first, are these lines."""
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    return f"[ministack mock {kind} {model}] reply for prompt#{digest}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [
+        ("nova", "amazon.nova-lite-v1:0"),
+        ("anthropic", "us.anthropic.claude-opus-4-6-v1"),
+        (
+            "generic",
+            "arn:aws:bedrock:us-east-1:000000000000:application-inference-profile/a1b2c3",
+        ),
+    ],
+    ids=["model", "inference profile", "ARN"],
+)
+async def test_it_is_understood_and_understands(
+    provider: BedrockProvider, kind: str, model: str
+) -> None:
+    request = Request(
+        messages=(Message("user", "größer?"), Message("assistant", "no"), Message("user", "why")),
+        model=model,
+        max_tokens=99,
+        temperature=0.5,
+        system="Be brief.",
+        stop=("END",),
+    )
+
+    deltas, code = await asked(provider, request)
+
+    assert code is None
+    expected = reply(kind, model, "Be brief.\ngrößer?\nno\nwhy")
+    assert text_of(deltas) == expected
+    assert len(deltas) > 3, "it comes in pieces"
+    assert deltas[-1] == Finish("stop", len("Be brief.größer?\nno\nwhy") // 4, len(expected) // 4)
+    await provider.close()
+
+
+async def test_a_prefill_arrives_as_the_models_own_turn(provider: BedrockProvider) -> None:
+    model = "anthropic.claude-3-haiku-20240307-v1:0"
+    request = Request(messages=(Message("user", "hi"),), model=model, max_tokens=9)
+
+    deltas, code = await asked(provider, request, Partial("", "Well, "))
+
+    assert code is None
+    assert text_of(deltas) == reply("anthropic", model, "\nhi\nWell,")
+    await provider.close()
+
+
+async def test_its_refusal_is_understood(provider: BedrockProvider) -> None:
+    stranger = "arn:aws:bedrock:us-east-1:999999999999:inference-profile/us.amazon.nova-lite-v1:0"
+    request = Request(messages=(Message("user", "hi"),), model=stranger, max_tokens=9)
+
+    assert await asked(provider, request) == ([], "provider_rejected")
+    await provider.close()

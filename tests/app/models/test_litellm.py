@@ -1,0 +1,122 @@
+"""Both wires as somebody else understands them: LiteLLM's proxy, whose models are mocks.
+
+Its `/v1/messages` is asked for a model that is served by its own `/v1/chat/completions`, so that
+it makes a stream of Anthropic's events of one of OpenAI's chunks.
+"""
+
+import json
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from app.models.base import AnswerDelta, Finish, Partial, Provider
+from local.ports import free_port
+from tests.app.models.wires import ANTHROPIC, KEY, OPENAI, REQUEST, Wire, asked
+from tests.conftest import ROOT
+from tests.peers import wait_for
+
+# It imports the clients of some hundred services first.
+_START_SECONDS = 300
+
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.peers,
+    pytest.mark.timeout(_START_SECONDS + 30),
+    pytest.mark.parametrize("wire", [OPENAI, ANTHROPIC], ids=lambda wire: wire.name),
+]
+
+ANSWER = "naïve café 🚀\n\nIt is the end of “it”."
+
+
+def model(name: str, **params: str) -> dict[str, Any]:
+    return {
+        "model_name": name,
+        "litellm_params": {"model": "openai/any", "api_key": KEY, **params},
+    }
+
+
+def config(url: str) -> dict[str, Any]:
+    return {
+        "model_list": [
+            model("answers", mock_response=ANSWER),
+            # By this name it asks for chat completions; as OpenAI's it would ask for responses.
+            model("translates", model="hosted_vllm/answers", api_base=f"{url}/v1"),
+            model("throttles", mock_response="litellm.RateLimitError"),
+            model("overflows", mock_response="litellm.ContextWindowExceededError"),
+            model("breaks", mock_response="litellm.InternalServerError"),
+        ],
+        "general_settings": {"master_key": KEY},
+        "router_settings": {"num_retries": 0},
+    }
+
+
+@pytest.fixture(scope="module")
+def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a LiteLLM proxy that knows no network but the loopback's."""
+    port = free_port()
+    url, folder = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("litellm")
+    (folder / "config.yaml").write_text(json.dumps(config(url), ensure_ascii=False))
+    executable = str(ROOT / ".venv-peers/bin/litellm")
+    command = [executable, "--config", "config.yaml", "--telemetry", "False"]
+    with (
+        (folder / "log").open("w") as log,
+        subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            env={**os.environ, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+            cwd=folder,
+            stdout=log,
+            stderr=log,
+        ) as process,
+    ):
+        try:
+            wait_for(f"{url}/health/liveliness", process, folder / "log", seconds=_START_SECONDS)
+            yield url
+        finally:
+            process.terminate()
+
+
+@pytest.fixture
+async def provider(wire: Wire, litellm: str) -> AsyncIterator[Provider]:
+    provider = wire.provider(f"{litellm}/v1" if wire is OPENAI else litellm)
+    yield provider
+    await provider.close()
+
+
+@pytest.mark.parametrize("said", ["", "half an answer and then"])
+async def test_it_is_understood_and_understands(wire: Wire, provider: Provider, said: str) -> None:
+    request = replace(
+        REQUEST,
+        model="answers" if wire is OPENAI else "translates",
+        system="Be brief.",
+        temperature=0.5,
+        stop=("END",),
+    )
+
+    deltas, code = await asked(provider, request, Partial(answer=said))
+
+    assert code is None
+    *texts, finish = deltas
+    assert "".join(each.text for each in texts if isinstance(each, AnswerDelta)) == ANSWER
+    assert len(texts) > 3, "it comes in pieces"
+    assert isinstance(finish, Finish)
+    assert finish.reason == "stop"
+    assert finish.input_tokens
+    assert finish.output_tokens
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("throttles", "provider_throttled"),
+        ("overflows", "context_too_long"),
+        ("breaks", "provider_failed"),
+        ("nobody", "unknown_model"),
+    ],
+)
+@pytest.mark.usefixtures("wire")
+async def test_its_refusals_are_understood(provider: Provider, name: str, code: str) -> None:
+    assert await asked(provider, replace(REQUEST, model=name)) == ([], code)

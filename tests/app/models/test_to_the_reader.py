@@ -1,0 +1,126 @@
+"""From a model's bytes, through the real provider and the real log, to a reader."""
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+
+from app.api.sse import frame
+from app.limits.budget import Budget
+from app.limits.counters import Counters
+from app.models.lengths import estimated
+from durable_stream.dynamodb import DynamoDBLog
+from durable_stream.records import Answer, Claim, Done, Failed, Record
+from durable_stream.streams import Streams, Window
+from tests.app.models.services import KINDS, Service, service
+from tests.durable_stream.test_streams import SETTINGS, die, read, read_until
+
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("kind", KINDS)]
+
+
+@pytest.fixture
+async def model(kind: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Service]:
+    async with service(kind, monkeypatch) as running:
+        yield running
+
+
+@pytest.fixture
+async def streams(model: Service, log: DynamoDBLog) -> AsyncIterator[Streams]:
+    made = Streams(log, model.provider, Budget(Counters(log._table), SETTINGS.limits), SETTINGS)
+    yield made
+    await die(made)
+
+
+def heard(records: list[Record]) -> str:
+    """The answer as a client puts it together: each event is decoded for itself, from UTF-8."""
+    answer = ""
+    for record in records:
+        if isinstance(record.payload, Answer):
+            (data,) = [
+                line.removeprefix("data: ")
+                for line in frame(record).decode().splitlines()
+                if line.startswith("data: ")
+            ]
+            text = json.loads(data)["text"]
+            answer += text.encode(errors="replace").decode()
+    return answer
+
+
+async def test_half_a_surrogate_pair_comes_whole_to_the_reader(
+    model: Service, streams: Streams
+) -> None:
+    """Servers in JavaScript cut an emoji between two pieces; each is an event of its own."""
+    first, second = model.text("a\ud83d"), model.text("\ude80b")
+    assert (b'a\\ud83d"' in first, b'"\\ude80b"' in second) == (True, True)
+    model.answers = [[first, second, *model.end]]
+
+    records = await read(await streams.create_and_read(model.request, None, Window()))
+
+    assert heard(records) == "a🚀b"
+    assert records[-1].payload.kind == "done"
+    assert len(model.asked) == 1
+
+
+async def test_a_model_that_says_nothing_is_asked_three_times_and_the_log_counts_it(
+    model: Service, streams: Streams
+) -> None:
+    model.answers = [[]]
+
+    records = await read(await streams.create_and_read(model.request, None, Window()))
+
+    claims = [record.payload for record in records if isinstance(record.payload, Claim)]
+    assert claims == [Claim(2, "restarted"), Claim(3, "restarted")]
+    assert len(model.asked) == 3
+    end = records[-1].payload
+    assert isinstance(end, Failed)
+    assert (end.code, end.retryable, end.free) == ("provider_cut", True, False)
+
+
+# The longest answer
+
+
+async def test_a_continuation_is_asked_for_what_is_left(model: Service, streams: Streams) -> None:
+    """All that was said counts, thinking as well: services count it against `max_tokens`."""
+    thought, first, second = "Hm, let me think.", "one two three ", "four five "
+    model.answers = [
+        [model.thinking(thought), model.text(first)],
+        [model.text(second)],
+        [model.text("six"), *model.end],
+    ]
+
+    records = await read(await streams.create_and_read(model.request, None, Window()))
+
+    assert heard(records) == first + second + "six"
+    left = 100 - estimated(thought)
+    assert model.limits == [100, left - estimated(first), left - estimated(first + second)]
+
+
+async def test_whoever_takes_over_asks_for_what_is_left(
+    model: Service, streams: Streams, log: DynamoDBLog
+) -> None:
+    said = "one two three four five"
+    model.answers = [[model.text(said)], [model.text(" six"), *model.end]]
+    model.held = True
+    reading = await streams.create_and_read(model.request, None, Window())
+    await read_until(reading, Answer)
+    await die(streams)
+    model.held = False
+    other = Streams(log, model.provider, Budget(Counters(log._table), SETTINGS.limits), SETTINGS)
+
+    records = await read(await other.read(reading.stream_id, None, Window()))
+
+    assert heard(records) == f"{said} six"
+    assert model.limits == [100, 100 - estimated(said)]
+    await die(other)
+
+
+async def test_where_nothing_is_left_the_answer_ends_and_the_model_is_not_asked(
+    model: Service, streams: Streams
+) -> None:
+    model.answers = [[model.text("word " * 99)]]
+
+    records = await read(await streams.create_and_read(model.request, None, Window()))
+
+    assert records[-1].payload == Done("length", 0, 0)
+    assert heard(records) == "word " * 99
+    assert model.limits == [100]

@@ -1,0 +1,133 @@
+"""What a record looks like on the wire."""
+
+import json
+
+import httpx
+import pytest
+from httpx_sse import EventSource
+
+from app.api.sse import KEEP_ALIVE, event_id, frame, position, retry, split_event_id
+from app.exceptions import BadCursor
+from durable_stream.records import (
+    Answer,
+    Cancelled,
+    Claim,
+    Done,
+    Failed,
+    Handoff,
+    Heartbeat,
+    Payload,
+    Record,
+    Start,
+    Thinking,
+)
+
+STREAM = "Stream_id-0123456789abcdefghijkl"
+TEXT = "two\nlines\r\n\r, naïve 日本語 🚀 \u2028 \0 data: x\n\nid: 7"
+
+
+def record(payload: Payload, seq: int = 7) -> Record:
+    return Record(STREAM, seq, payload, writer="w", nonce="n", at=0, expires_at=0)
+
+
+def parse(raw: bytes) -> list[tuple[str, object, str]]:
+    response = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=raw)
+    return [(e.event, json.loads(e.data), e.id) for e in EventSource(response).iter_sse()]
+
+
+@pytest.mark.parametrize(
+    ("payload", "name", "data"),
+    [
+        (Start("demo", "secret request", "f"), "start", {"stream_id": STREAM, "model": "demo"}),
+        (Claim(2, "asked"), "claim", {"attempt": 2, "continued": "asked"}),
+        (Thinking(TEXT), "thinking", {"text": TEXT}),
+        (Answer(TEXT), "answer", {"text": TEXT}),
+        (Heartbeat(), "heartbeat", {}),
+        (Handoff(), "handoff", {}),
+        (
+            Done("stop", 3, 4),
+            "done",
+            {"finish_reason": "stop", "usage": {"input_tokens": 3, "output_tokens": 4}},
+        ),
+        (
+            Failed("overloaded", "Try again.", retryable=True),
+            "error",
+            {"code": "overloaded", "message": "Try again.", "retryable": True},
+        ),
+        (Cancelled(), "cancelled", {}),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_record_is_exactly_one_event(payload: Payload, name: str, data: object) -> None:
+    assert parse(frame(record(payload))) == [(name, data, f"{STREAM}:7")]
+
+
+def test_a_start_does_not_show_the_request() -> None:
+    assert b"secret" not in frame(record(Start("demo", "secret request", "secret fingerprint")))
+
+
+def test_data_comes_before_the_id() -> None:
+    """@microsoft/fetch-event-source moves its cursor when it has parsed the id line."""
+    assert frame(record(Answer("hi"))) == (
+        b'event: answer\ndata: {"text":"hi"}\nid: Stream_id-0123456789abcdefghijkl:7\n\n'
+    )
+
+
+def test_a_cut_anywhere_in_a_frame_never_moves_the_cursor_without_the_data() -> None:
+    whole = frame(record(Answer("hi"), seq=0)) + frame(record(Answer("there"), seq=1))
+
+    for end in range(len(whole)):
+        cut = whole[:end]
+        moved = [line for line in cut.split(b"\n") if line == f"id: {STREAM}:1".encode()]
+        assert not moved or b'{"text":"there"}\n' in cut
+
+
+def test_a_keep_alive_is_a_comment_without_an_empty_line() -> None:
+    """With one, openai-python dispatches an empty event, and fails to decode it."""
+    assert KEEP_ALIVE == b": \n"
+    events = frame(record(Answer("a"), 0)) + KEEP_ALIVE * 3 + frame(record(Answer("b"), 1))
+    assert [data for _, data, _ in parse(events)] == [{"text": "a"}, {"text": "b"}]
+
+
+def test_a_retry_hint_makes_no_event_of_its_own() -> None:
+    assert len(parse(retry(500) + frame(record(Answer("a"))))) == 1
+
+
+def test_ids_stay_within_what_needs_no_preflight() -> None:
+    """128 bytes of CORS-safe characters (WPT eventsource-cross-origin-preflight)."""
+    longest = event_id(STREAM, 10**17)
+    assert len(longest) < 128
+    assert set(longest) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-")
+
+
+def test_a_cursor_names_a_position() -> None:
+    assert position(f"{STREAM}:12", STREAM) == 12
+    assert split_event_id(f"{STREAM}:0") == (STREAM, 0)
+
+
+@pytest.mark.parametrize(
+    "cursor",
+    [
+        "",
+        "12",
+        STREAM,
+        f"{STREAM}:",
+        f"{STREAM}:-1",
+        f"{STREAM}:+1",
+        f"{STREAM}:01",
+        f"{STREAM}:1.5",
+        f"{STREAM}:1\n",
+        f"{STREAM}:¹",
+        f"{STREAM}:{10**30}",
+        f" {STREAM}:1",
+        f"x{STREAM}:1",
+    ],
+)
+def test_a_malformed_cursor_is_refused(cursor: str) -> None:
+    with pytest.raises(BadCursor):
+        position(cursor, STREAM)
+
+
+def test_a_cursor_of_another_stream_is_refused() -> None:
+    with pytest.raises(BadCursor, match="another stream"):
+        position(f"{STREAM}:1", "x" * 32)

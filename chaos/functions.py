@@ -68,7 +68,7 @@ async def function_of(
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
-        for name in ("bootstrap", "lambda_stream", "app"):
+        for name in ("bootstrap", "lambda_stream", "durable_stream", "app"):
             (root / name).symlink_to(source / name)
         (root / "function.py").symlink_to(Path(__file__).with_name("function.py"))
         options = local.Options(

@@ -5,7 +5,8 @@ from typing import Any
 
 import httpx
 
-from durable_stream.records import Record, decode_payload
+from app.events import REGISTRY
+from durable_stream import Record
 from local.environment import CREDENTIALS, REGION
 
 
@@ -36,7 +37,7 @@ def _record(item: dict[str, dict[str, str]]) -> Record:
     return Record(
         stream_id=item["stream_id"]["S"],
         seq=int(item["seq"]["N"]),
-        payload=decode_payload(item["kind"]["S"], item["data"]["S"]),
+        event=REGISTRY.decode(item["kind"]["S"], item["data"]["S"]),
         writer=item["writer"]["S"],
         nonce=item["nonce"]["S"],
         at=int(item["at"]["N"]),

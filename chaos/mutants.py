@@ -53,12 +53,12 @@ MUTANTS = (
     Mutant(
         rule="durable before delivered",
         file="durable_stream/writing.py",
-        passage="                record = await self._append(writer, payload)\n",
+        passage="                record = await self._put(writer, event)\n",
         instead="                at = int(__import__('time').time() * 1000)\n"
         "                place = (writer.stream_id, writer.seq)\n"
         "                last_words = (writer.name, '', at, writer.expires_at)\n"
-        "                self._publish(Record(*place, payload, *last_words))\n"
-        "                record = await self._append(writer, payload)\n",
+        "                self._tail.feed(Record(*place, event, *last_words))\n"
+        "                record = await self._put(writer, event)\n",
         shown_by=frozenset({Fault.KILL_BEFORE_PUT, Fault.FREEZE_BEFORE_PUT, Fault.OUTAGE}),
         found_by=r"events are not the log's records|beyond the end of this stream",
     ),
@@ -74,8 +74,8 @@ MUTANTS = (
     Mutant(
         rule="resume behind the last event, not at it",
         file="durable_stream/streams.py",
-        passage="return self._reading(tail, after + 1, window, first=page.records[1:])",
-        instead="return self._reading(tail, after, window, first=page.records)",
+        passage="return Reading(stream, after + 1, window, first=page.records[1:])",
+        instead="return Reading(stream, after, window, first=page.records)",
         shown_by=frozenset(AT_BYTE),
         found_by=r"ids are not each once",
     ),
@@ -90,7 +90,8 @@ MUTANTS = (
     Mutant(
         rule="who is superseded stops generating",
         file="durable_stream/writing.py",
-        passage="            self._pump.cancel()\n            await asyncio.wait([self._pump])\n",
+        passage="            self._filling.cancel()\n"
+        "            await asyncio.wait([self._filling])\n",
         instead="            pass\n",
         shown_by=frozenset(
             {Fault.FREEZE_BEFORE_PUT, Fault.FREEZE_AFTER_PUT, Fault.OUTAGE, Fault.CANCEL}
@@ -100,22 +101,22 @@ MUTANTS = (
     Mutant(
         rule="a silent store stops no writer",
         file="durable_stream/writing.py",
-        passage="asyncio.get_running_loop().time() + self._settings.writer_patience)",
-        instead="asyncio.get_running_loop().time() + self._settings.lease)",
+        passage="asyncio.get_running_loop().time() + self._timing.writer_patience\n",
+        instead="asyncio.get_running_loop().time() + self._timing.lease\n",
         shown_by=SILENCES,
         found_by=r"lived through a silence of the store",
     ),
     Mutant(
         rule="continue from what was said",
-        file="durable_stream/streams.py",
-        passage="                said=said,\n",
+        file="durable_stream/stream.py",
+        passage="            said=history.said,\n",
         instead="",
         shown_by=_KILLS,
         found_by=r"^log of .*not what was to be said",
     ),
     Mutant(
         rule="nothing follows a terminal record",
-        file="durable_stream/streams.py",
+        file="durable_stream/stream.py",
         passage="        while not newest.terminal:\n",
         instead="        while not ours:\n",
         shown_by=frozenset({Fault.CANCEL_AT_FINISH}),
@@ -123,8 +124,9 @@ MUTANTS = (
     ),
     Mutant(
         rule="one key makes one stream",
-        file="durable_stream/streams.py",
-        passage="stream_id=_derived_id(owner, key) if key else secrets.token_urlsafe(_ID_BYTES)",
+        file="durable_stream/creation.py",
+        passage="stream_id=derived_id(event.owner, key) if key else "
+        "secrets.token_urlsafe(_ID_BYTES)",
         instead="stream_id=secrets.token_urlsafe(_ID_BYTES)",
         shown_by=frozenset({Fault.DUPLICATE_CREATE}),
         found_by=r"one Idempotency-Key made several streams",

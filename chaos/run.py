@@ -21,7 +21,7 @@ from chaos.store import Store
 from chaos.story import PATIENCE, Outcome, Story
 from chaos.traffic import Ledger
 from chaos.verdict import Verdict, judge
-from durable_stream.records import Record
+from durable_stream import Record
 from local.dynamodb_local import dynamodb_local
 
 RECYCLE_EVERY = 3

@@ -7,17 +7,16 @@ silence a stream whose writer lived goes on with the attempt that it was at.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from app.settings import Settings
 from chaos.functions import TIMEOUT
 from chaos.generations import Generation, Generations
 from chaos.sandboxes import Sandboxes
 from chaos.traffic import Silence, Traffic
-from durable_stream.records import Claim, Record
+from durable_stream import Claim, Record, Timing
 
 # A writer that is so near to its invocation's end may have to hand over: in seconds from when its
 # provider was asked, which a slow machine does some time after the invocation has begun.
 _SOON = 3.0
-_IN_TIME = TIMEOUT - Settings(table_name="").handoff_margin - _SOON
+_IN_TIME = TIMEOUT - Timing().handoff_margin - _SOON
 # What is appended by whoever has a stream to write, and not to become its writer, or to stop it.
 _WRITERS = frozenset({"thinking", "answer", "heartbeat", "done"})
 
@@ -57,7 +56,7 @@ def survivals(
             continue
         # A put that nobody waits for any more may be carried out when the silence is over.
         behind = records[silence.stream_id][silence.seq : silence.seq + 2]
-        claim = next((each for each in behind if isinstance(each.payload, Claim)), None)
+        claim = next((each for each in behind if isinstance(each.event, Claim)), None)
         seq = silence.seq if claim is None else claim.seq
         at = traffic.stood_at[silence.stream_id, seq]
         frozen = sandboxes.frozen_between({silence.pid}, silence.since, at)

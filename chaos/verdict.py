@@ -6,20 +6,12 @@ from difflib import SequenceMatcher
 from itertools import pairwise, zip_longest
 from typing import Any
 
+from app.events import Answer, Done, Start, Thinking
 from chaos.event_source import TERMINAL, Event
 from chaos.plan import Plan
 from chaos.reader import Told
 from chaos.story import Outcome
-from durable_stream.records import (
-    Answer,
-    Cancelled,
-    Claim,
-    Done,
-    Failed,
-    Record,
-    Start,
-    Thinking,
-)
+from durable_stream import Cancelled, Claim, Failed, Record
 
 # A writer that must assume it has lost stops within a lease; a busy machine is late to notice.
 LEASE = 4.0
@@ -84,7 +76,7 @@ def _judge_log(plan: Plan, stream_id: str, records: Sequence[Record], verdict: V
         verdict.wrong.append(f"{named}: something follows a terminal record")
     if _answers_too_early(plan, records):
         verdict.wrong.append(f"{named}: the answer begins before the thinking has ended")
-    complete = bool(records) and isinstance(records[-1].payload, Done)
+    complete = bool(records) and isinstance(records[-1].event, Done)
     for what, kind, tokens in (
         ("thinking", Thinking, plan.thinking),
         ("answer", Answer, plan.answer),
@@ -105,7 +97,7 @@ def _judge_generations(
     is on its way, which may be lost.
     """
     begun = not records or bool(records[0].writer)
-    allowed = begun + sum(isinstance(record.payload, Claim) for record in records)
+    allowed = begun + sum(isinstance(record.event, Claim) for record in records)
     if number > allowed:
         verdict.wrong.append(
             f"log of {stream_id[:6]}: {number} providers were asked, by {allowed} who might"
@@ -113,12 +105,12 @@ def _judge_generations(
 
 
 def _answers_too_early(plan: Plan, records: Sequence[Record]) -> bool:
-    first = next((n for n, each in enumerate(records) if isinstance(each.payload, Answer)), None)
+    first = next((n for n, each in enumerate(records) if isinstance(each.event, Answer)), None)
     return first is not None and _text(records[:first], Thinking) != "".join(plan.thinking)
 
 
 def _text(records: Sequence[Record], kind: type[Thinking] | type[Answer]) -> str:
-    return "".join(record.payload.text for record in records if isinstance(record.payload, kind))
+    return "".join(record.event.text for record in records if isinstance(record.event, kind))
 
 
 def _judge_reader(
@@ -156,8 +148,7 @@ def _judge_events(named: str, told: Told, records: Sequence[Record], verdict: Ve
     """Compare what a reader was told with the log, position by position."""
     heard = [(event.id, event.name, event.data) for event in told.events]
     logged = [
-        (f"{record.stream_id}:{record.seq}", record.payload.kind, _data(record))
-        for record in records
+        (f"{record.stream_id}:{record.seq}", record.event.kind, _data(record)) for record in records
     ]
     for event, record in zip_longest(heard, logged):
         if event is None:
@@ -172,7 +163,7 @@ def _judge_events(named: str, told: Told, records: Sequence[Record], verdict: Ve
 
 def _data(record: Record) -> dict[str, Any]:
     """What an event says of a record: the wire's own terms, stated here a second time."""
-    match record.payload:
+    match record.event:
         case Start(model=model):
             return {"stream_id": record.stream_id, "model": model}
         case Thinking(text) | Answer(text):
@@ -217,7 +208,7 @@ def _differences(expected: str, heard: str) -> list[tuple[str, int, int, int, in
 
 
 def _judge_stop(outcome: Outcome, logs: Mapping[str, Sequence[Record]], verdict: Verdict) -> None:
-    ends = {stream_id: records[-1].payload for stream_id, records in logs.items() if records}
+    ends = {stream_id: records[-1].event for stream_id, records in logs.items() if records}
     if any(isinstance(end, Cancelled) for each, end in ends.items() if each != outcome.stopped):
         verdict.wrong.append("stopped, though nobody had asked")
     if not outcome.snapshot:

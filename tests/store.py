@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from durable_stream.records import Record, encode_payload
+from durable_stream import Record
+from durable_stream.events import encode
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -96,8 +97,8 @@ def put_item(url: str, table: str, record: Record) -> None:
         Item={
             "stream_id": {"S": record.stream_id},
             "seq": {"N": str(record.seq)},
-            "kind": {"S": record.payload.kind},
-            "data": {"S": encode_payload(record.payload)},
+            "kind": {"S": record.event.kind},
+            "data": {"S": encode(record.event)},
             "writer": {"S": record.writer},
             "nonce": {"S": record.nonce},
             "at": {"N": str(record.at)},

@@ -16,7 +16,8 @@ import pytest
 
 from app import metrics
 from app.access.api_tokens import ApiTokens
-from app.settings import Limits, Settings
+from app.limits.settings import Limits
+from app.settings import Settings
 from durable_stream.table import UNDER_SAM_LOCAL
 from tests.stack import Stack, graphed, values_of
 
@@ -197,6 +198,10 @@ def settings_of(stack: Stack) -> Settings:
     return Settings.from_environ({name: str(value) for name, value in stack.variables.items()})
 
 
+def limits_of(stack: Stack) -> Limits:
+    return Limits.from_environ({name: str(value) for name, value in stack.variables.items()})
+
+
 def test_limits_are_set_unless_they_are_taken_away(stack: Stack) -> None:
     unlimited = stack.with_parameters(
         RequestsPerMinute="",
@@ -206,14 +211,14 @@ def test_limits_are_set_unless_they_are_taken_away(stack: Stack) -> None:
         TotalTokensPerDay="",
     )
 
-    assert settings_of(stack).limits == Limits(
+    assert limits_of(stack) == Limits(
         requests_per_minute=60,
         connects_per_minute=600,
         stream_connects_per_minute=60,
         tokens_per_day=1_000_000,
         total_tokens_per_day=5_000_000,
     )
-    assert settings_of(unlimited).limits == Limits()
+    assert limits_of(unlimited) == Limits()
 
 
 def test_pages_of_other_sites_may_use_it_only_where_they_are_named(stack: Stack) -> None:
@@ -227,8 +232,8 @@ def test_pages_of_other_sites_may_use_it_only_where_they_are_named(stack: Stack)
 def test_events_are_padded_where_it_is_chosen(stack: Stack) -> None:
     padded = stack.with_parameters(EventPaddingBytes="2048")
 
-    assert settings_of(stack).event_padding_bytes == 0
-    assert settings_of(padded).event_padding_bytes == 2048
+    assert settings_of(stack).event_source.padding_bytes == 0
+    assert settings_of(padded).event_source.padding_bytes == 2048
 
 
 @pytest.mark.parametrize(

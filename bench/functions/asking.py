@@ -15,7 +15,8 @@ from contextlib import aclosing
 from typing import Any, TypeAlias
 
 from app import models as providers
-from app.models.base import AnswerDelta, Message, Partial, Request
+from app.events import Answer
+from app.models.base import Message, Partial, Request
 
 Ask: TypeAlias = Callable[[int], AsyncGenerator[object]]
 
@@ -43,7 +44,7 @@ def _provider(name: str) -> Ask:
         request = Request(messages=messages, model=provider.models[0], max_tokens=tokens)
         async with aclosing(provider.stream(request, Partial())) as answer:
             async for delta in answer:
-                if isinstance(delta, AnswerDelta):
+                if isinstance(delta, Answer):
                     yield delta
 
     return ask

@@ -1,53 +1,92 @@
 """The ASGI application, over a table and a model."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypedDict
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from app import metrics
-from app.access.gate import Gate
+from app.agent import agent as default_agent
 from app.api import assets, errors, headers, routes
+from app.api.deps import closed_unless_public
 from app.api.openapi import DescribedApp
-from app.limits.budget import Budget
-from app.limits.connects import Connects
-from app.limits.counters import Counters
-from app.log import RequestIdInLog
+from app.events import REGISTRY
+from app.gate import Gate, OpenGate
+from app.log import RequestIdInLog, StreamInLog
 from app.models.base import Provider
+from app.producer import AgentProducer
 from app.settings import Settings
-from durable_stream.dynamodb import DynamoDBLog
-from durable_stream.streams import Streams
-from durable_stream.table import Table
+from app.task import Agent
+from durable_stream import (
+    AllHooks,
+    Clock,
+    DynamoDBStore,
+    Engine,
+    Hooks,
+    Store,
+    Streams,
+    Table,
+    Timing,
+)
+
+MakeHooks = Callable[[Table, Timing], Hooks]
 
 
 class State(TypedDict):
-    """What the lifespan gives to every request."""
+    """The objects that the lifespan gives to every request."""
 
     settings: Settings
-    provider: Provider
+    model: Provider
     streams: Streams
-    connects: Connects
     gate: Gate
+    clock: Clock
 
 
-def create_app(settings: Settings, provider: Provider, gate: Gate) -> FastAPI:
-    """The application over a table and a model, behind a gate."""
+def watching(_table: Table, _timing: Timing) -> Hooks:
+    """The hooks that report what the engine does: log lines and metrics."""
+    return AllHooks([StreamInLog(), metrics.Metrics()])
+
+
+def stored(table: Table) -> Store:
+    """The log in a table."""
+    return DynamoDBStore(table, REGISTRY)
+
+
+def create_app(
+    settings: Settings,
+    model: Provider,
+    *,
+    gate: Gate | None = None,
+    agent: Agent = default_agent,
+    hooks: Sequence[MakeHooks] = (watching,),
+    store: Callable[[Table], Store] = stored,
+    clock: Clock | None = None,
+) -> FastAPI:
+    """The application that runs an agent, with a model at hand.
+
+    Without a gate all callers are let in. `hooks` are made with the table when the process starts.
+    """
+    gate, clock = gate or OpenGate(), clock or Clock()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         table = Table(settings.table_name, connections=settings.connections)
-        counters = Counters(table)
-        budget, connects = Budget(counters, settings.limits), Connects(counters, settings.limits)
-        streams = Streams(DynamoDBLog(table), provider, budget, settings)
-        await gate.open_up()
-        metrics.started()
-        yield State(
-            settings=settings, provider=provider, streams=streams, connects=connects, gate=gate
+        engine = Engine(
+            store=store(table),
+            producer=AgentProducer(agent, model),
+            hooks=AllHooks([make(table, settings.timing) for make in hooks]),
+            timing=settings.timing,
+            policy=settings.retry,
+            clock=clock,
         )
+        streams = Streams(engine)
+        await gate.preload()
+        metrics.started()
+        yield State(settings=settings, model=model, streams=streams, gate=gate, clock=clock)
         await streams.close()
-        await provider.close()
+        await model.close()
         table.close()
 
     app = DescribedApp(
@@ -60,6 +99,7 @@ def create_app(settings: Settings, provider: Provider, gate: Gate) -> FastAPI:
         docs_url=headers.DOCS if gate.mode == "open" else None,
         redoc_url=None,
         redirect_slashes=False,
+        dependencies=[Depends(closed_unless_public)],
     )
     app.add_middleware(assets.StageWithSlash)
     app.add_middleware(errors.UnexpectedErrors)

@@ -1,130 +1,105 @@
-"""Everything that can go wrong with a stream, as the layers above the log and the model see it.
+"""The errors of this application, beside those of `durable_stream`.
 
-StreamError
-├── LogError                the event log
-│   ├── LogUnavailable      does not answer, or throttles: the same call may succeed later
-│   └── LogRefused          refuses: no table, no permission; trying again changes nothing
-│       └── NoTable         is not there: `sam local` makes no table
-├── ProviderError           the model's side
+AppError                    a request is answered with it
+├── RequestRefused          a route refuses the request
+├── RetryLater              the caller may, but not now
 ├── SecretError             a secret cannot be had
 │   ├── SecretUnavailable   right now
 │   └── SecretRefused       not without the operator
-├── AccessError             who asks may not
-│   ├── Unauthorized        does not say who it is, or not credibly
-│   └── TokenExpired        holds a stream's token that has expired
-├── LimitExceeded           who asks may, but not now
-├── BeyondBudget            who asks may not ask for so much, on any day
-├── StreamNotFound          no such stream, or it has expired, or is somebody else's
-├── RequestTooLarge         a request that does not fit into a record
-├── BadCursor               a position that this stream does not have
-└── KeyReused               an idempotency key that came with another request before
+├── Unauthorized            the caller does not say who it is, or not credibly
+└── TokenExpired            the caller holds a stream's token that has expired
+
+ProviderError               the model's side; a ProducerFailed of the engine
 """
 
-from typing import ClassVar, Literal
+from collections.abc import Mapping
+from typing import ClassVar
+
+from durable_stream import ProducerFailed
+
+_BEARER: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 
 
-class StreamError(Exception):
-    """The base of all errors of this application."""
-
-
-class LogError(StreamError):
-    """Raised when the event log fails; `code` is stable."""
-
-    code: ClassVar[str]
-
-
-class LogUnavailable(LogError):
-    """Raised when the log does not answer; whether a write happened is not known."""
-
-    code = "log_unavailable"
-
-
-class LogRefused(LogError):
-    """Raised when the log refuses a request for good."""
-
-    code = "log_refused"
-
-
-class NoTable(LogRefused):
-    """Raised under `sam local` where nothing says which table is to hold the log."""
-
-
-class ProviderError(StreamError):
+class ProviderError(ProducerFailed):
     """Raised when the model's answer fails.
 
-    `code` is stable and `message` is for the reader: it tells the next step and leaks nothing.
-    `at_work` says that the model may have been at work, though the code alone would exclude it.
-    `output_tokens` is how many tokens it had said, None where the provider has not told.
+    `output_tokens` is how many tokens it had said, None where the provider did not report them.
     """
 
     output_tokens: int | None = None
 
-    def __init__(self, code: str, message: str, *, retryable: bool, at_work: bool = False) -> None:
-        super().__init__(message)
-        self.at_work = at_work
-        self.code = code
-        self.message = message
-        self.retryable = retryable
+
+class AppError(Exception):
+    """The base of the errors that a request is answered with.
+
+    `status` is HTTP's, `code` is stable, and `message` says what to do. `detail` is for the
+    operator, who finds it in the function's log.
+    """
+
+    status: int
+    code: str
+    message: str
+    headers: ClassVar[Mapping[str, str]] = {}
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__(detail or self.message)
 
 
-class SecretError(StreamError):
-    """Raised when a secret cannot be had; `code` is stable."""
+class RequestRefused(AppError):
+    """Raised by a route to refuse a request."""
 
-    code: ClassVar[str]
+    def __init__(self, status: int, code: str, message: str) -> None:
+        self.status, self.code, self.message = status, code, message
+        super().__init__()
+
+
+class RetryLater(AppError):
+    """Raised when the caller may try again in `retry_after` seconds."""
+
+    status = 429
+
+    def __init__(self, code: str, message: str, *, retry_after: int) -> None:
+        self.code, self.message, self.retry_after = code, message, retry_after
+        super().__init__()
+
+
+class SecretError(AppError):
+    """Raised when a secret cannot be had."""
 
 
 class SecretUnavailable(SecretError):
     """Raised when a store of secrets does not answer, or throttles."""
 
+    status = 503
     code = "secret_unavailable"
+    message = "Who may do what cannot be found out right now. Send the same request again."
+    headers: ClassVar[Mapping[str, str]] = {"Retry-After": "2"}
 
 
 class SecretRefused(SecretError):
     """Raised when there is no such secret, or it may not be read, or makes no sense."""
 
+    status = 500
     code = "secret_refused"
+    message = "The API tokens are not set up: the operator finds the reason in the function's log."
 
 
-class AccessError(StreamError):
-    """Raised when somebody asks for what is not theirs."""
+class Unauthorized(AppError):
+    """Raised when a caller does not say who it is, or not credibly."""
+
+    status = 401
+    code = "unauthorized"
+    message = (
+        "This needs an API token, sent as Authorization: Bearer <token>; or, to read a stream "
+        "that exists, the address that it was created with."
+    )
+    headers: ClassVar[Mapping[str, str]] = _BEARER
 
 
-class Unauthorized(AccessError):
-    """Raised when somebody does not say who they are, or not credibly."""
-
-
-class TokenExpired(AccessError):
+class TokenExpired(AppError):
     """Raised when a stream's token was good once."""
 
-
-LimitCode = Literal["rate_limited", "budget_spent", "reads_limited"]
-
-
-class LimitExceeded(StreamError):
-    """Raised when a request would exceed a limit, which is free again in `retry_after` seconds."""
-
-    def __init__(self, code: LimitCode, message: str, *, retry_after: int) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
-        self.retry_after = retry_after
-
-
-class BeyondBudget(StreamError):
-    """Raised when one request may cost more tokens than a whole day has."""
-
-
-class StreamNotFound(StreamError):
-    """Raised when a stream does not exist, has expired, or is somebody else's."""
-
-
-class RequestTooLarge(StreamError):
-    """Raised when a request, as the log stores it, exceeds a record."""
-
-
-class BadCursor(StreamError):
-    """Raised when a cursor is malformed, beyond the stream's end, or of another stream."""
-
-
-class KeyReused(StreamError):
-    """Raised when an idempotency key comes again with a different request."""
+    status = 401
+    code = "token_expired"
+    message = "The token in this address has expired, and the stream with it: create a new one."
+    headers: ClassVar[Mapping[str, str]] = _BEARER

@@ -5,10 +5,12 @@ Prompts, answers and whole stream ids never go in: who knows a stream's id can r
 
 import logging
 import os
-import traceback
 
 from aws_lambda_powertools import Logger
 from starlette.types import ASGIApp, Receive, Scope, Send
+
+from durable_stream import Hooks, Task
+from durable_stream.exceptions import shortened
 
 logger = Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME") or "llm-stream")
 
@@ -17,14 +19,19 @@ for _quotes in ("boto3", "botocore", "httpcore", "httpx", "urllib3"):
     logging.getLogger(_quotes).setLevel(logging.WARNING)
 
 
-def shortened(stream_id: str) -> str:
-    """Enough of a stream id to find its lines, too little to read the stream with."""
-    return stream_id[:8]
+# The engine logs by the standard library, in the application's format and under its keys.
+logging.getLogger("durable_stream").addHandler(logger.registered_handler)
+logging.getLogger("durable_stream").propagate = False
+logging.getLogger("durable_stream").setLevel(logger.log_level)
 
 
-def described(error: BaseException) -> dict[str, object]:
-    """What kind of error it is and where it came from, without its message."""
-    return {"error": type(error).__name__, "frames": traceback.format_tb(error.__traceback__)}
+class StreamInLog(Hooks):
+    """Names the stream and the attempt in all that is logged while a writer works on them."""
+
+    def attempting(self, task: Task) -> None:
+        """Name them in the context of the task that calls."""
+        named = {"stream": shortened(task.stream_id), "attempt": task.attempt}
+        logger.thread_safe_append_keys(**named)
 
 
 class RequestIdInLog:

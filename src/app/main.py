@@ -7,15 +7,17 @@ AWS credentials (README.md has the line for uvicorn).
 import os
 from dataclasses import replace
 
-from app import models as providers
-from app.access import gate
-from app.application import create_app
+from app import access, limits, models
+from app.application import create_app, watching
 from app.settings import Settings
 from lambda_stream import Adapter
 
 settings = Settings.from_environ(os.environ)
-settings = replace(settings, provider=providers.resolve(settings.provider, os.environ))
+settings = replace(settings, provider=models.resolve(settings.provider, os.environ))
 app = create_app(
-    settings, providers.create(settings.provider, os.environ), gate.from_environ(os.environ)
+    settings,
+    models.create(settings.provider, os.environ),
+    gate=access.from_environ(os.environ),
+    hooks=[watching, limits.from_environ(os.environ)],
 )
 handler = Adapter(app)

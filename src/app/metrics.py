@@ -1,4 +1,4 @@
-"""What CloudWatch counts: lines of the log in its Embedded Metric Format, never one an event.
+"""Metrics: log lines in CloudWatch's Embedded Metric Format, never one for each event.
 
 Every line stands for itself. Powertools' `Metrics` gathers in attributes of its class what one
 invocation at a time has to say, but here many streams may end in one process at once.
@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 from aws_lambda_powertools.metrics.functions import is_metrics_disabled
 
+from app.events import Done
 from app.log import logger
-from durable_stream.outcome import Outcome
-from durable_stream.records import Done, Failed, Handoff
+from durable_stream import Cancelled, Event, Failed, Handoff, History, Hooks, Outcome
 
 NAMESPACE = "LLMStream"
 
@@ -44,52 +44,51 @@ def started() -> None:
     _write({"ColdStart": _ONCE})
 
 
-def generated(outcome: Outcome, spent: int | None = None) -> None:
-    """Tell what a generation came to, and what the stream has cost if that was its end."""
-    values: dict[str, Sequence[float]] = {
-        "Appends": [outcome.appends],
-        "TokensSpent": [] if spent is None else [spent],
-        "AppendLatency": [_milliseconds(latency) for latency in outcome.append_latencies],
-    }
-    # Of another attempt it would be the time since the last attempt broke off.
-    if outcome.attempt == 1 and outcome.first_text is not None:
-        values["TimeToFirstToken"] = [_milliseconds(outcome.first_text)]
-    match outcome.end:
-        case Done(_, input_tokens, output_tokens):
-            values["InputTokens"] = [] if input_tokens is None else [input_tokens]
-            values["OutputTokens"] = [] if output_tokens is None else [output_tokens]
-            values["TokensPerSecond"] = _pace(outcome, output_tokens)
-        case Handoff():
-            values["Handovers"] = _ONCE
-        case Failed(code):
-            failed(code)
-        case None:
-            pass
-    _write(values)
+class Metrics(Hooks):
+    """Counts the work of the engine."""
+
+    def resumed(self) -> None:
+        """Count a reader that came back."""
+        _write({"Resumes": _ONCE})
+
+    def took_over(self) -> None:
+        """Count a take-over when it happens: a writer that dies later can report nothing."""
+        _write({"Takeovers": _ONCE})
+
+    async def ended(self, before: History, end: Event, outcome: Outcome | None) -> None:
+        """Count a stream that was cancelled or given up; a writer's own end is in its outcome."""
+        del before
+        if isinstance(end, Cancelled):
+            _write({"Cancels": _ONCE})
+        elif isinstance(end, Failed) and outcome is None:
+            failed(end.code)
+
+    def wrote(self, outcome: Outcome) -> None:
+        """Report the work of one writer."""
+        values: dict[str, Sequence[float]] = {
+            "Appends": [outcome.appends],
+            "AppendLatency": [_milliseconds(latency) for latency in outcome.append_latencies],
+        }
+        # On a later attempt this would measure from the last failure, not from the request.
+        if outcome.attempt == 1 and outcome.first_progress is not None:
+            values["TimeToFirstToken"] = [_milliseconds(outcome.first_progress)]
+        match outcome.end:
+            case Done(_, input_tokens, output_tokens):
+                values["InputTokens"] = [] if input_tokens is None else [input_tokens]
+                values["OutputTokens"] = [] if output_tokens is None else [output_tokens]
+                values["TokensPerSecond"] = _pace(outcome, output_tokens)
+            case Handoff():
+                values["Handovers"] = _ONCE
+            case Failed(code):
+                failed(code)
+            case _:
+                pass
+        _write(values)
 
 
-def took_over() -> None:
-    """Count a stream whose writer was interrupted and that has another now.
-
-    Not with what its generation comes to: where the next writer dies as well, nobody would hear.
-    """
-    _write({"Takeovers": _ONCE})
-
-
-def resumed() -> None:
-    """Count a reader that has come back and reads on."""
-    _write({"Resumes": _ONCE})
-
-
-def cancelled(spent: int) -> None:
-    """Count a stream that somebody has stopped, and what it has cost."""
-    _write({"Cancels": _ONCE, "TokensSpent": [spent]})
-
-
-def given_up(code: str, spent: int) -> None:
-    """Count a stream that is not worth another attempt, and what it has cost."""
-    _write({"TokensSpent": [spent]})
-    failed(code)
+def spent(tokens: int) -> None:
+    """Count the cost of a stream that has ended, in tokens."""
+    _write({"TokensSpent": [tokens]})
 
 
 def failed(code: str) -> None:
@@ -111,9 +110,9 @@ def _pace(outcome: Outcome, output_tokens: int | None) -> Sequence[float]:
 
     A model that was asked again counts the tokens of its last answer only.
     """
-    if output_tokens is None or outcome.claims or not outcome.speaking:
+    if output_tokens is None or outcome.claims or not outcome.producing:
         return ()
-    return [round((output_tokens - 1) / outcome.speaking, 2)]
+    return [round((output_tokens - 1) / outcome.producing, 2)]
 
 
 def _write(values: Mapping[str, Sequence[float]], code: str | None = None) -> None:

@@ -1,1 +1,82 @@
-"""Streams that survive: an append-only log, its writers and its readers."""
+"""Streams that survive: an append-only log, its writers, its readers, and how they take over.
+
+These names are all that an application needs. Nothing here knows what a stream is about.
+"""
+
+from durable_stream.attempts import RetryPolicy
+from durable_stream.dynamodb import DynamoDBStore
+from durable_stream.engine import Engine
+from durable_stream.events import (
+    Cancelled,
+    Claim,
+    Event,
+    Failed,
+    Handoff,
+    Heartbeat,
+    Registry,
+    Start,
+    Text,
+)
+from durable_stream.exceptions import (
+    BadCursor,
+    InputTooLarge,
+    KeyReused,
+    NoTable,
+    ProducerFailed,
+    StoreError,
+    StoreRefused,
+    StoreUnavailable,
+    StreamError,
+    StreamNotFound,
+)
+from durable_stream.history import History, Status, status
+from durable_stream.hooks import AllHooks, Hooks
+from durable_stream.outcome import Outcome
+from durable_stream.reading import Reading
+from durable_stream.records import Record
+from durable_stream.store import Store
+from durable_stream.streams import Streams
+from durable_stream.table import Table
+from durable_stream.task import Producer, Task
+from durable_stream.timing import Clock, Timing, Window
+
+__all__ = [
+    "AllHooks",
+    "BadCursor",
+    "Cancelled",
+    "Claim",
+    "Clock",
+    "DynamoDBStore",
+    "Engine",
+    "Event",
+    "Failed",
+    "Handoff",
+    "Heartbeat",
+    "History",
+    "Hooks",
+    "InputTooLarge",
+    "KeyReused",
+    "NoTable",
+    "Outcome",
+    "Producer",
+    "ProducerFailed",
+    "Reading",
+    "Record",
+    "Registry",
+    "RetryPolicy",
+    "Start",
+    "Status",
+    "Store",
+    "StoreError",
+    "StoreRefused",
+    "StoreUnavailable",
+    "StreamError",
+    "StreamNotFound",
+    "Streams",
+    "Table",
+    "Task",
+    "Text",
+    "Timing",
+    "Window",
+    "status",
+]

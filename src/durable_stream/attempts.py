@@ -1,149 +1,114 @@
-"""Asking a provider until there is an end: an answer, or a failure that asking again won't mend.
+"""Attempts: running a producer until there is an end, or a failure that another try won't mend.
 
-refused before the model is at work   asked again, with back-off, while there is patience
-failed otherwise                      asked again, or to go on, a few times; each time is a `claim`
-refused for good                      told at once
+failed for free, with no event    tried again, with back-off, while there is patience
+failed otherwise                  tried again a few times; each time is a `claim`
+failed for good                   told at once
 
-A request that may have reached the model may have to be paid for. So the log counts it: with the
-`start` or the `claim` that stands before it.
+An attempt that may have cost something is counted in the log, by the `start` or the `claim` that
+stands before it.
 """
 
 import asyncio
+import logging
 import random
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from app.exceptions import ProviderError
-from app.limits import estimate
-from app.log import logger
-from app.models.base import AnswerDelta, Finish, Partial, Provider, Request, ThinkingDelta
-from app.models.claims import continued
-from app.models.failures import failure, is_free
-from app.models.lengths import taken
-from durable_stream.records import Answer, Claim, Done, Failed, Payload, Thinking
+from durable_stream.events import Claim, Event, Failed
+from durable_stream.exceptions import ProducerFailed
+from durable_stream.task import Producer, Task
+
+logger = logging.getLogger(__name__)
 
 _BACKOFF_FIRST = 0.25
 _BACKOFF_MOST = 8.0
 
 
+_GIVEN_UP = Failed(
+    "given_up",
+    "Several attempts at this stream ended without progress. Try again later.",
+    retryable=True,
+)
+_BROKEN = Failed(
+    "broken",
+    "The stream failed for a reason that the operator finds in the function's log.",
+    retryable=True,
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endurance:
-    """How much of a provider's trouble is borne.
+class RetryPolicy:
+    """How often a failing producer is tried again.
 
-    `patience`, in seconds, is how long it is asked for a first token. `attempts` is how many
-    requests of one writer may fail that may have cost something. `fruitless` is how many claims
-    may follow each other without a word in between.
+    `patience`, in seconds, is how long free failures are waited out. `attempts` is how many others
+    one writer bears. After `idle_attempts` attempts in a row without progress, a stream ends with
+    `given_up`; one whose producer raises an unexpected exception ends with `broken`.
     """
 
-    patience: float
-    attempts: int
-    fruitless: int
+    patience: float = 150.0
+    attempts: int = 3
+    idle_attempts: int = 5
+    given_up: Failed = _GIVEN_UP
+    broken: Failed = _BROKEN
 
 
-async def ask(
-    provider: Provider,
-    request: Request,
-    said: Partial,
-    *,
-    attempt: int,
-    endurance: Endurance,
-    fruitless: int = 0,
-) -> AsyncGenerator[Payload]:
-    """Yield what is to be appended, up to `Done` or `Failed`.
+async def attempts(producer: Producer, task: Task, policy: RetryPolicy) -> AsyncGenerator[Event]:
+    """Yield the events to append, up to a terminal one.
 
-    `said` is what earlier attempts have delivered, and `attempt` the number of this one.
-    `fruitless` is how many claims the log has behind its last text. Whoever takes a `Claim` from
-    here lets it become durable before asking for more: what comes next asks the model.
+    The caller lets a `Claim` from here become durable before it asks for more: the next event
+    starts another attempt.
     """
-    trouble = _Trouble(endurance, fruitless)
+    trouble = _Trouble(policy, task.idle)
     while True:
-        spoken: list[ThinkingDelta | AnswerDelta] = []
+        said, progressed = list(task.said), False
         try:
-            async with aclosing(provider.stream(request, said)) as deltas:
-                async for delta in deltas:
-                    if isinstance(delta, Finish):
-                        yield _done(delta, request, _together(said, spoken, None))
+            async with aclosing(producer.events(task)) as events:
+                async for event in events:
+                    yield event
+                    if event.terminal:
                         return
-                    yield _payload(delta)
-                    if delta.text:
-                        spoken.append(delta)
-            raise failure("provider_cut")
-        except ProviderError as error:
-            logger.warning("the provider failed", extra={"code": error.code, "attempt": attempt})
-            free, told = is_free(error) and not spoken, error.output_tokens
-            pause = trouble.bear(error, free=free, spoken=bool(spoken))
-            if pause is None:
-                yield Failed(error.code, error.message, error.retryable, free)
-                return
+                    if event.weight:
+                        said.append(event)
+                        progressed |= event.progress
+            raise RuntimeError("a producer ended without a terminal event")
+        except ProducerFailed as error:
+            logger.warning("the producer failed", extra={"code": error.code})
+            failed = error
+        free = failed.free and len(said) == len(task.said)
+        pause = trouble.pause(failed, free=free, progressed=progressed)
+        if pause is None:
+            yield Failed(failed.code, failed.message, failed.retryable, free)
+            return
         await asyncio.sleep(pause)
         if not free:
-            attempt += 1
-            said = _together(said, spoken, _believed(told, request.max_tokens))
-            yield Claim(attempt, continued(provider, request, said))
+            task = replace(task, attempt=task.attempt + 1, said=tuple(said), hint=failed.hint)
+            yield Claim(task.attempt, producer.continued(task))
 
 
 class _Trouble:
-    """What has gone wrong so far, and how much more of it is borne."""
+    """The failures of one writer so far, measured against a policy."""
 
-    def __init__(self, endurance: Endurance, fruitless: int) -> None:
-        self._endurance = endurance
-        self._fruitless = fruitless
+    def __init__(self, policy: RetryPolicy, idle: int) -> None:
+        self._policy = policy
+        self._idle = idle
         self._failed = 0
         self._clock = asyncio.get_running_loop().time
-        self._give_up_at = self._clock() + endurance.patience
+        self._give_up_at = self._clock() + policy.patience
         self._backoff = _BACKOFF_FIRST
 
-    def bear(self, error: ProviderError, *, free: bool, spoken: bool) -> float | None:
-        """How many seconds to wait before asking again; None if it is not worth it."""
-        if spoken:
-            self._give_up_at = self._clock() + self._endurance.patience
-            self._backoff, self._fruitless = _BACKOFF_FIRST, 0
+    def pause(self, error: ProducerFailed, *, free: bool, progressed: bool) -> float | None:
+        """How many seconds to wait before the next attempt; None if it is not worth one."""
+        if progressed:
+            self._give_up_at = self._clock() + self._policy.patience
+            self._backoff, self._idle = _BACKOFF_FIRST, 0
         # Jitter, so that writers throttled together do not come back together.
         pause = self._backoff * random.uniform(0.5, 1)  # noqa: S311
         self._backoff = min(self._backoff * 2, _BACKOFF_MOST)
-        bearable = error.retryable and self._clock() + pause <= self._give_up_at
+        worth_it = error.retryable and self._clock() + pause <= self._give_up_at
         if not free:
             self._failed += 1
-            bearable &= self._failed < self._endurance.attempts
-            bearable &= self._fruitless < self._endurance.fruitless
-            self._fruitless += 1
-        return pause if bearable else None
-
-
-def _together(
-    said: Partial, spoken: Sequence[ThinkingDelta | AnswerDelta], told: int | None
-) -> Partial:
-    """All that was delivered; `told` is how many tokens the provider says `spoken` took."""
-    now = Partial.of(
-        thinking=(d.text for d in spoken if isinstance(d, ThinkingDelta)),
-        answer=(d.text for d in spoken if isinstance(d, AnswerDelta)),
-    )
-    together = Partial.of([said.thinking, now.thinking], [said.answer, now.answer])
-    if told is None and said.tokens is None:
-        return together
-    return replace(together, tokens=taken(said) + (taken(now) if told is None else told))
-
-
-def _payload(delta: ThinkingDelta | AnswerDelta) -> Thinking | Answer:
-    return Thinking(delta.text) if isinstance(delta, ThinkingDelta) else Answer(delta.text)
-
-
-def _done(finish: Finish, request: Request, said: Partial) -> Done:
-    """The end, with the token counts that can be true; `said` is all that was delivered."""
-    if finish.asked and not finish.input_tokens and not finish.output_tokens:
-        # A server that does not count tells zeros, and no request costs nothing.
-        return Done(finish.reason, None, None)
-    return Done(
-        finish.reason,
-        _believed(finish.input_tokens, estimate.input_at_most(request, said)),
-        _believed(finish.output_tokens, estimate.output_at_most(request, said)),
-    )
-
-
-def _believed(told: int | None, most: int) -> int | None:
-    """A token count; None if it cannot be true, as if it had not been told."""
-    if told is None or 0 <= told <= most:
-        return told
-    logger.warning("the provider told a token count that cannot be", extra={"most": most})
-    return None
+            worth_it &= self._failed < self._policy.attempts
+            worth_it &= self._idle < self._policy.idle_attempts
+            self._idle += 1
+        return pause if worth_it else None

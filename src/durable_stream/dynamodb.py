@@ -1,4 +1,4 @@
-"""The event log on DynamoDB.
+"""The store on DynamoDB.
 
 Its one primitive is append-if-next: a put of (stream, seq) on the condition that this key does
 not exist. Whoever puts it first owns the position, and that is all the locking there is.
@@ -13,12 +13,12 @@ not exist. Whoever puts it first owns the position, and that is all the locking 
         │◀─ condition failed, old item: c ─│            │   A's own: it had succeeded
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from app.exceptions import LogUnavailable
-from durable_stream.records import Payload, Record, decode_payload, encode_payload
+from durable_stream.events import Event, Registry, encode
+from durable_stream.exceptions import StoreUnavailable
+from durable_stream.records import Record
+from durable_stream.store import Page
 from durable_stream.table import Table, key
 
 if TYPE_CHECKING:
@@ -33,27 +33,20 @@ _PAGE_RECORDS = 500
 POSITION_IS_FREE = "attribute_not_exists(stream_id)"
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Consecutive records of one stream. `more` says that the log holds the next one too."""
-
-    records: Sequence[Record]
-    more: bool
-
-
-class DynamoDBLog:
+class DynamoDBStore:
     """Streams in one DynamoDB table, as template.yaml describes it.
 
-    Every method raises LogUnavailable or LogRefused.
+    `registry` knows the events. Every method raises StoreUnavailable or StoreRefused.
     """
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, registry: Registry) -> None:
         self._table = table
+        self._registry = registry
 
     async def append(self, record: Record) -> Record | None:
         """Put a record at its position; None if it is there now, else the one that is instead.
 
-        The same record may be appended again after LogUnavailable: it is written once.
+        The same record may be appended again after StoreUnavailable: it is written once.
         """
         return await self._table.call(lambda client: self._append(client, record))
 
@@ -82,7 +75,7 @@ class DynamoDBLog:
                 ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except client.exceptions.ConditionalCheckFailedException as failure:
-            present = _decode(cast("Any", failure.response)["Item"])
+            present = self._decode(cast("Any", failure.response)["Item"])
             is_ours = (present.writer, present.nonce) == (record.writer, record.nonce)
             return None if is_ours else present
         return None
@@ -104,7 +97,7 @@ class DynamoDBLog:
             Limit=_PAGE_RECORDS,
             ConsistentRead=consistent,
         )
-        records = [_decode(item) for item in answer["Items"]]
+        records = [self._decode(item) for item in answer["Items"]]
         consecutive = _without_gaps(records, start)
         cut_short = "LastEvaluatedKey" in answer and len(consecutive) == len(records)
         # "LastEvaluatedKey not empty" need not mean that there is more.
@@ -126,13 +119,34 @@ class DynamoDBLog:
             Limit=1,
             ConsistentRead=True,
         )
-        return next((_decode(item) for item in answer["Items"]), None)
+        return next((self._decode(item) for item in answer["Items"]), None)
 
     def _at(self, client: "DynamoDBClient", stream_id: str, seq: int) -> Record | None:
         answer = client.get_item(
             TableName=self._table.name, Key=key(stream_id, seq), ConsistentRead=True
         )
-        return _decode(answer["Item"]) if "Item" in answer else None
+        return self._decode(answer["Item"]) if "Item" in answer else None
+
+    def _decode(self, item: "Item") -> Record:
+        return Record(
+            stream_id=item["stream_id"]["S"],
+            seq=int(item["seq"]["N"]),
+            event=self._decode_event(item),
+            writer=item["writer"]["S"],
+            nonce=item["nonce"]["S"],
+            at=int(item["at"]["N"]),
+            expires_at=int(item["expires_at"]["N"]),
+        )
+
+    def _decode_event(self, item: "Item") -> Event:
+        kind = item["kind"]["S"]
+        try:
+            return self._registry.decode(kind, item["data"]["S"])
+        except (KeyError, TypeError) as error:
+            # The log outlives the code: while a deployment rolls, sandboxes of both versions read.
+            raise StoreUnavailable(
+                f"a newer version than this wrote {kind!r} at {item['seq']['N']}"
+            ) from error
 
 
 def _without_gaps(records: list[Record], start: int) -> list[Record]:
@@ -150,33 +164,10 @@ def _without_gaps(records: list[Record], start: int) -> list[Record]:
 def _encode(record: Record) -> "Item":
     return {
         **key(record.stream_id, record.seq),
-        "kind": {"S": record.payload.kind},
-        "data": {"S": encode_payload(record.payload)},
+        "kind": {"S": record.event.kind},
+        "data": {"S": encode(record.event)},
         "writer": {"S": record.writer},
         "nonce": {"S": record.nonce},
         "at": {"N": str(record.at)},
         "expires_at": {"N": str(record.expires_at)},
     }
-
-
-def _decode(item: "Item") -> Record:
-    return Record(
-        stream_id=item["stream_id"]["S"],
-        seq=int(item["seq"]["N"]),
-        payload=_decode_payload(item),
-        writer=item["writer"]["S"],
-        nonce=item["nonce"]["S"],
-        at=int(item["at"]["N"]),
-        expires_at=int(item["expires_at"]["N"]),
-    )
-
-
-def _decode_payload(item: "Item") -> Payload:
-    kind = item["kind"]["S"]
-    try:
-        return decode_payload(kind, item["data"]["S"])
-    except (KeyError, TypeError) as error:
-        # The log outlives the code: while a deployment rolls, sandboxes of both versions read it.
-        raise LogUnavailable(
-            f"a newer version than this wrote {kind!r} at {item['seq']['N']}"
-        ) from error

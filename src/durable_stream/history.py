@@ -1,73 +1,60 @@
-"""What a stream's records add up to."""
+"""History: the sum of a stream's records."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from app.models.base import Partial
-from durable_stream.records import (
-    Answer,
-    Cancelled,
-    Claim,
-    Done,
-    Failed,
-    Handoff,
-    Payload,
-    Record,
-    Start,
-    Thinking,
-)
+from durable_stream.events import Cancelled, Claim, Event, Failed, Handoff, Start
+from durable_stream.records import Record
+from durable_stream.task import spoken
 
 Status = Literal["waiting", "streaming", "interrupted", "done", "error", "cancelled"]
 
 
 @dataclass(frozen=True, slots=True)
-class Transcript:
+class History:
     """A stream as far as it has come.
 
-    `attempts` counts the writers it has had, `fruitless` the last of them that said nothing.
-    `created_at` is in Unix milliseconds.
+    `said` holds the application's events. `attempts` counts the writers, `idle_attempts` the last
+    of them that made no progress. `created_at` is in Unix milliseconds.
     """
 
     start: Start
     created_at: int
     newest: Record
-    partial: Partial
+    said: tuple[Event, ...]
     attempts: int
-    fruitless: int
+    idle_attempts: int
 
     @classmethod
     def of(cls, records: Sequence[Record]) -> Self:
         """Fold all the records of a stream, from position 0."""
-        start = records[0].payload
+        start = records[0].event
         if not isinstance(start, Start):
-            raise TypeError(f"the first record of a stream is a start, not {start!r}")
-        payloads = [record.payload for record in records]
+            raise TypeError(f"the first record of a stream is a start, not {start.kind}")
+        events = [record.event for record in records]
         return cls(
             start=start,
             created_at=records[0].at,
             newest=records[-1],
-            partial=Partial.of(
-                thinking=(p.text for p in payloads if isinstance(p, Thinking)),
-                answer=(p.text for p in payloads if isinstance(p, Answer)),
-            ),
-            attempts=sum(isinstance(p, Claim) for p in payloads) + bool(records[0].writer),
-            fruitless=_fruitless(payloads),
+            said=spoken(events),
+            attempts=sum(isinstance(event, Claim) for event in events) + bool(records[0].writer),
+            idle_attempts=_idle(events),
         )
 
 
-def _fruitless(payloads: Sequence[Payload]) -> int:
+def _idle(events: Sequence[Event]) -> int:
     claims = 0
-    for payload in reversed(payloads):
-        if isinstance(payload, Thinking | Answer):
+    for event in reversed(events):
+        if event.progress and not event.terminal:
             break
-        claims += isinstance(payload, Claim)
+        claims += isinstance(event, Claim)
     return claims
 
 
 def is_waiting(record: Record) -> bool:
     """Whether a stream whose newest record this is waits for a writer."""
-    match record.payload:
+    match record.event:
         case Handoff():
             return True
         case Start():
@@ -76,23 +63,23 @@ def is_waiting(record: Record) -> bool:
             return False
 
 
-def is_stale(record: Record, *, now_ms: float, lease: float) -> bool:
+def is_stale(record: Record, *, now: float, lease: float) -> bool:
     """Whether the writer of this newest record has been silent for longer than its lease."""
-    return now_ms - record.at > lease * 1000
+    return now - record.at / 1000 > lease
 
 
-def status(record: Record, *, now_ms: float, lease: float) -> Status:
-    """In a word, where a stream is whose newest record this is."""
-    match record.payload:
-        case Done():
-            return "done"
+def status(record: Record, *, now: float, lease: float) -> Status:
+    """In a word, the state of a stream whose newest record this is. `now` is in Unix seconds."""
+    match record.event:
         case Failed():
             return "error"
         case Cancelled():
             return "cancelled"
+        case event if event.terminal:
+            return "done"
         case _ if is_waiting(record):
             return "waiting"
-        case _ if is_stale(record, now_ms=now_ms, lease=lease):
+        case _ if is_stale(record, now=now, lease=lease):
             return "interrupted"
         case _:
             return "streaming"

@@ -1,92 +1,85 @@
-"""What one writer's work on a stream comes to, counted while it is at it."""
+"""The outcome of one writer's work on a stream, counted while it works."""
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from durable_stream.records import Answer, Claim, Done, Failed, Handoff, Payload, Thinking
+from durable_stream.events import Claim, Event, Handoff
 
 # As many as one metric may have in one line (CloudWatch, Embedded Metric Format specification).
 MOST_LATENCIES = 100
 
-End = Done | Failed | Handoff
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a generation came to; times are in seconds.
+    """The work of one writer; times are in seconds.
 
-    `end` is its last word, which the log has acknowledged to this writer and to nobody else: None
-    where it was superseded, abandoned or left alone by the log. `attempt` is the number of its
+    `end` is its last event, which the store has acknowledged to this writer and to no other: None
+    where it was superseded, abandoned or failed by the store. `attempt` is the number of its
     first attempt, `claims` how many followed in it. `appends` counts acknowledged records,
-    `append_latencies` is an even selection of what they took. `first_text` is from asking the
-    provider to the acknowledgement of the first text, None where there was none, and `speaking`
-    from that to the last.
+    `append_latencies` is an even selection of their latencies. `first_progress` is the time from
+    starting the producer to the acknowledgement of the first progress, None where there was none,
+    and `producing` the time from that to the last.
     """
 
     attempt: int
-    end: End | None
+    end: Event | None
     claims: int = 0
     appends: int = 0
     append_latencies: Sequence[float] = ()
-    first_text: float | None = None
-    speaking: float = 0.0
-
-    @property
-    def over(self) -> bool:
-        """Whether it has ended the stream."""
-        return isinstance(self.end, Done | Failed)
+    first_progress: float | None = None
+    producing: float = 0.0
 
 
 class Tally:
-    """Counts what a generation appends; it begins when the provider is asked."""
+    """Counts the records that a writer appends; it begins when the producer is started."""
 
     def __init__(self, attempt: int) -> None:
         self._attempt = attempt
-        self._asked_at = asyncio.get_running_loop().time()
-        self._end: End | None = None
+        self._started_at = asyncio.get_running_loop().time()
+        self._end: Event | None = None
         self._claims = 0
         self._appends = 0
         self._latencies = _Selection(MOST_LATENCIES)
-        self._first_text_at: float | None = None
-        self._last_text_at = 0.0
+        self._first_progress_at: float | None = None
+        self._last_progress_at = 0.0
 
-    def appended(self, payload: Payload, begun_at: float, at: float) -> None:
+    def appended(self, event: Event, begun_at: float, at: float) -> None:
         """Count a record whose appending began and was acknowledged at these times of the loop."""
         self._appends += 1
         self._latencies.add(at - begun_at)
-        if isinstance(payload, Thinking | Answer):
-            self._last_text_at = at
-            if self._first_text_at is None:
-                self._first_text_at = at
-        elif isinstance(payload, Claim):
+        if event.terminal or isinstance(event, Handoff):
+            self._end = event
+        elif isinstance(event, Claim):
             self._claims += 1
-        elif isinstance(payload, End):
-            self._end = payload
+        elif event.progress:
+            self._last_progress_at = at
+            if self._first_progress_at is None:
+                self._first_progress_at = at
 
     @property
     def ended(self) -> bool:
-        """Whether the last word has been acknowledged."""
+        """Whether the last event has been acknowledged."""
         return self._end is not None
 
     def outcome(self) -> Outcome:
-        """What it has come to."""
-        first_text_at = self._first_text_at
+        """The sum so far."""
+        first_at = self._first_progress_at
         return Outcome(
             attempt=self._attempt,
             end=self._end,
             claims=self._claims,
             appends=self._appends,
             append_latencies=tuple(self._latencies.values),
-            first_text=None if first_text_at is None else first_text_at - self._asked_at,
-            speaking=0.0 if first_text_at is None else self._last_text_at - first_text_at,
+            first_progress=None if first_at is None else first_at - self._started_at,
+            producing=0.0 if first_at is None else self._last_progress_at - first_at,
         )
 
 
 class _Selection:
     """Every nth of the values that come, with n doubled whenever there are too many.
 
-    So a long answer is heard all along, not only at its beginning.
+    So a long stream is measured all along, not only at its beginning.
     """
 
     def __init__(self, most: int) -> None:

@@ -1,68 +1,64 @@
-"""One reader's way through a stream, from where it stands to the end."""
+"""Reading: one reader's way through a stream, from its cursor to the end."""
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
-from app.exceptions import LogUnavailable
-from app.settings import Settings
-from durable_stream.dynamodb import DynamoDBLog
-from durable_stream.records import Handoff, Record
-from durable_stream.tail import Tail
-from durable_stream.writing import Generation
-
-TakeOver = Callable[[Tail], Awaitable[Generation | None]]
+from durable_stream.events import Handoff
+from durable_stream.exceptions import StoreUnavailable
+from durable_stream.records import Record
+from durable_stream.stream import Stream
+from durable_stream.timing import Window
+from durable_stream.writing import Writing
 
 
 class Reading:
-    """Yields a stream's records from position `start` on, each once, in order.
+    """Yields a stream's records from position `seq` on, each once, in order.
 
-    `first` is what has been read of them already.
-
-    A reader is also who keeps a stream alive: when it finds nobody writing, it takes over, if its
-    invocation has the time. `until`, `claim_until` and `leave_at` are times of the event loop's
-    clock. A reader that has not become the writer leaves at `leave_at`, to come back.
+    `first` holds those of them that have been read already. Readers keep a stream alive: one that
+    finds no writer takes over, if its window has the time. One that has not become the writer
+    leaves after `Timing.reader_life`, to come back.
     """
 
     def __init__(
         self,
-        log: DynamoDBLog,
-        tail: Tail,
-        start: int,
+        stream: Stream,
+        seq: int,
+        window: Window,
         *,
         first: Sequence[Record] = (),
-        take_over: TakeOver,
-        settings: Settings,
-        until: float = math.inf,
-        claim_until: float = math.inf,
-        leave_at: float = math.inf,
-        generation: Generation | None = None,
+        writing: Writing | None = None,
     ) -> None:
-        self.stream_id = tail.stream_id
-        self._log = log
-        self._tail = tail
-        self._seq = start
+        self.stream_id = stream.stream_id
+        self._stream = stream
+        self._tail = stream.tail
+        self._seq = seq
+        self._window = window
+        self._store = stream.engine.store
+        self._timing = timing = stream.engine.timing
         self._first = first
-        self._take_over = take_over
-        self._settings = settings
-        self._until = until
-        self._claim_until = claim_until
-        self._leave_at = leave_at
-        self._generation = generation
+        self._writing = writing
         self._complete = False
         self._clock = asyncio.get_running_loop().time
+        hand_over_at = window.hand_over_at(timing, stream.engine.clock)
+        self._claim_until = hand_over_at - timing.claim_margin
+        # Behind the hand-over, so that our own writer's last records still go out.
+        self._until = hand_over_at + timing.handoff_margin / 2
+        if window.buffered:
+            self._until = min(self._until, self._clock() + timing.buffered_window)
+        self._leave_at = self._clock() + timing.reader_life
         # A short response must leave time to take over: the next may come to a sandbox that has
         # heard nothing yet.
-        self._listening = min(settings.listening, (until - self._clock()) / 2)
+        self._listening = min(timing.listening, (self._until - self._clock()) / 2)
 
     async def batches(self) -> AsyncGenerator[Sequence[Record]]:
-        """What is new, as much as there is at once; an empty batch when long nothing is.
+        """The new records, as many as there are at once; an empty batch after a long silence.
 
         Ends behind a terminal record, and without one when the time is over or a handed-over
         stream needs a longer-lived invocation: then the client should come back.
-        Raises LogUnavailable or LogRefused.
+        Raises StoreUnavailable or StoreRefused.
         """
-        with self._tail.attached():
+        with self._stream.attached():
             while True:
                 records = await self._available()
                 if records:
@@ -76,19 +72,19 @@ class Reading:
                 if records:
                     continue
                 if self._tail.since(self._seq) is None:
-                    return  # The log has lost what the tail has seen: the stream has expired.
+                    return  # The store has lost records that the tail has seen: it has expired.
                 if not await self._has_news():
                     yield ()
 
     @property
     def until(self) -> float:
-        """When this reading ends; later, once the reader has become the writer."""
-        return self._until if self._generation is not None else min(self._until, self._leave_at)
+        """When the reading ends, by the event loop's clock; later, once it has become a writer."""
+        return self._until if self._writing is not None else min(self._until, self._leave_at)
 
     @property
     def cut_at(self) -> float:
         """When its sending may be cut: by then no take-over is under way any more."""
-        return min(self._until, self.until + self._settings.log_patience)
+        return min(self._until, self.until + self._timing.read_patience)
 
     @property
     def complete(self) -> bool:
@@ -96,12 +92,12 @@ class Reading:
         return self._complete
 
     async def settled(self) -> None:
-        """Return when the generation that this reader started, if any, is over.
+        """Return when the writing that this reader started, if any, is over.
 
         An invocation must not end before: Lambda would freeze the sandbox in mid-sentence.
         """
-        if self._generation is not None:
-            await self._generation.over()
+        if self._writing is not None:
+            await self._writing.over()
 
     async def _available(self) -> Sequence[Record]:
         if self._first:
@@ -110,7 +106,7 @@ class Reading:
         known = self._tail.since(self._seq)
         if known is not None:
             return known
-        page = await self._log.read(self.stream_id, self._seq, consistent=True)
+        page = await self._store.read(self.stream_id, self._seq, consistent=True)
         if not page.more:
             self._tail.feed(*page.records)
         return page.records
@@ -124,31 +120,31 @@ class Reading:
         return await self._tail.changed(self._seq, self._patience())
 
     def _must_leave(self, record: Record) -> bool:
-        return isinstance(record.payload, Handoff) and self._clock() >= self._claim_until
+        return isinstance(record.event, Handoff) and self._clock() >= self._claim_until
 
     def _patience(self) -> float:
         """How long to wait for news before looking at the clock again."""
-        free_in = math.inf
-        if self._clock() < self._claim_until and not self._tail.claiming.locked():
-            free_in = self._tail.free_in(self._listening)
-        return min(self._settings.keep_alive, free_in, self.until - self._clock())
+        claimable_in = math.inf
+        if self._clock() < self._claim_until and not self._stream.lock.locked():
+            claimable_in = self._stream.claimable_in(self._listening)
+        return min(self._timing.keep_alive, claimable_in, self.until - self._clock())
 
     def _may_take_over(self) -> bool:
         return (
-            self._tail.free_in(self._listening) <= 0
+            self._stream.claimable_in(self._listening) <= 0
             and self._clock() < self._claim_until
-            and not self._tail.claiming.locked()
+            and not self._stream.lock.locked()
         )
 
     async def _try_to_take_over(self) -> bool:
-        """Whether the log has answered, whoever won; it may be tried again otherwise."""
+        """Whether the store has answered, whoever won; it may be tried again otherwise."""
         try:
-            # Up to the claim's own limit: a hanging log must not hold the invocation.
+            # Up to the claim's own limit: a hanging store must not hold the invocation.
             async with asyncio.timeout_at(self._claim_until):
-                self._generation = await self._take_over(self._tail) or self._generation
-        except (LogUnavailable, TimeoutError):
-            # The tail polls the same log, and reports it when its patience is over.
-            pause = min(self._settings.poll_interval_idle, self.until - self._clock())
+                self._writing = await self._stream.take_over(self._window) or self._writing
+        except (StoreUnavailable, TimeoutError):
+            # The poller asks the same store, and reports it when its patience is over.
+            pause = min(self._timing.poll_interval_idle, self.until - self._clock())
             await asyncio.sleep(pause)
             return False
         return True

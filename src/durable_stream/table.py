@@ -16,7 +16,7 @@ import boto3
 from botocore import exceptions
 from botocore.config import Config
 
-from app.exceptions import LogRefused, LogUnavailable, NoTable
+from durable_stream.exceptions import NoTable, StoreRefused, StoreUnavailable
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -65,7 +65,7 @@ class Table:
             self._single_client = _connect(connections, attempts=1)
 
     async def call(self, operation: Callable[["DynamoDBClient"], T]) -> T:
-        """What an operation on the client returns; raises LogUnavailable or LogRefused.
+        """What an operation on the client returns; raises StoreUnavailable or StoreRefused.
 
         The operation runs in a thread. A call whose answer is lost is made once more.
         """
@@ -88,7 +88,7 @@ class Table:
                 return operation(client)
 
         if self._closed:
-            raise LogUnavailable(_ENDING)
+            raise StoreUnavailable(_ENDING)
         if self._missing:
             raise NoTable(f"nothing says where the table {self.name} is")
         try:
@@ -97,7 +97,7 @@ class Table:
             if _is_cancelled():
                 raise
             # `close` has cancelled what had no thread yet, and not the task that waits for it.
-            raise LogUnavailable(_ENDING) from None
+            raise StoreUnavailable(_ENDING) from None
 
 
 def is_missing(name: str, environ: Mapping[str, str]) -> bool:
@@ -140,9 +140,9 @@ def _translated() -> Iterator[None]:
         code = error.response["Error"]["Code"]
         status = error.response["ResponseMetadata"]["HTTPStatusCode"]
         if code in _TRANSIENT or status >= _SERVER_ERROR:
-            raise LogUnavailable(f"DynamoDB answered {status} {code}") from error
-        raise LogRefused(f"DynamoDB refused: {error}") from error
+            raise StoreUnavailable(f"DynamoDB answered {status} {code}") from error
+        raise StoreRefused(f"DynamoDB refused: {error}") from error
     except (exceptions.HTTPClientError, exceptions.ConnectionError) as error:
-        raise LogUnavailable(f"DynamoDB does not answer: {error}") from error
+        raise StoreUnavailable(f"DynamoDB does not answer: {error}") from error
     except exceptions.BotoCoreError as error:
-        raise LogRefused(f"DynamoDB cannot be called: {error}") from error
+        raise StoreRefused(f"DynamoDB cannot be called: {error}") from error

@@ -1,20 +1,20 @@
 """Appending to a stream as its only writer."""
 
-import secrets
-import time
 from dataclasses import dataclass
 
-from app.exceptions import StreamError
-from durable_stream.dynamodb import DynamoDBLog
-from durable_stream.records import Payload, Record
-from durable_stream.retry import patiently
+from durable_stream.events import Event
+from durable_stream.exceptions import StreamError
+from durable_stream.records import Record, new_nonce
+from durable_stream.retry import retry
+from durable_stream.store import Store
+from durable_stream.timing import Clock
 
 
 class Superseded(StreamError):
-    """Raised when somebody else has written the next position; `record` is what stands there."""
+    """Raised when another writer holds the next position; `record` is what stands there."""
 
     def __init__(self, record: Record) -> None:
-        super().__init__(f"position {record.seq} is {record.writer or 'somebody'}'s")
+        super().__init__(f"position {record.seq} is held by {record.writer or 'a creator'}")
         self.record = record
 
 
@@ -25,33 +25,27 @@ class Writer:
     `seq` is the next position.
     """
 
-    log: DynamoDBLog
+    store: Store
+    clock: Clock
     stream_id: str
     name: str
     expires_at: int
     seq: int = 0
 
-    async def append(self, payload: Payload, patience: float) -> Record:
-        """The record once it is durable; raises Superseded, LogUnavailable or LogRefused."""
+    async def append(self, event: Event, patience: float) -> Record:
+        """The record once it is durable; raises Superseded, StoreUnavailable or StoreRefused."""
         record = Record(
             stream_id=self.stream_id,
             seq=self.seq,
-            payload=payload,
+            event=event,
             writer=self.name,
-            nonce=secrets.token_urlsafe(9),
-            at=int(time.time() * 1000),
+            nonce=new_nonce(),
+            at=int(self.clock.now() * 1000),
             expires_at=self.expires_at,
         )
-        present = await append_patiently(self.log, record, patience)
+        # The same record every time, so a write that had happened after all counts as ours.
+        present = await retry(lambda: self.store.append(record), patience)
         if present is not None:
             raise Superseded(present)
         self.seq += 1
         return record
-
-
-async def append_patiently(log: DynamoDBLog, record: Record, patience: float) -> Record | None:
-    """Append as `DynamoDBLog.append`, again and again for `patience` seconds if need be.
-
-    It is the same record every time, so a write that had happened after all counts as ours.
-    """
-    return await patiently(lambda: log.append(record), patience)

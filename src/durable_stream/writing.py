@@ -1,204 +1,192 @@
-"""Generating: one writer's attempt at a stream, from a provider's deltas to durable records.
+"""Writing: one writer's work on a stream, from the producer's events to durable records.
 
-Group commit that clocks itself. The first text is appended at once. From then on, whatever has
-come while an append was under way (and not before a small interval) is the next record: a fast
-log gives many small records, a slow one fewer and larger, and no queue grows either way.
+Group commit that clocks itself. The first event is appended at once. From then on, the events
+that came while an append was under way (and not before a small interval) are the next records: a
+fast store gives many small records, a slow one fewer and larger, and no queue grows either way.
 
-        provider   a  b  c  d  e  f  g  h
+        producer   a  b  c  d  e  f  g  h
         log        [a    ][bcd      ][efg   ][h
                    ▲ at once
 """
 
 import asyncio
+import logging
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from app.exceptions import LogError, LogUnavailable
-from app.log import described, logger, shortened
-from app.settings import Settings
-from durable_stream.buffer import DeltaBuffer
-from durable_stream.outcome import End, Outcome, Tally
-from durable_stream.records import (
-    TERMINAL,
-    Claim,
-    Failed,
-    Handoff,
-    Heartbeat,
-    Payload,
-    Record,
-)
+from durable_stream.buffer import EventBuffer
+from durable_stream.engine import Engine
+from durable_stream.events import Claim, Event, Handoff, Heartbeat
+from durable_stream.exceptions import StoreError, StoreUnavailable, described
+from durable_stream.history import History
+from durable_stream.outcome import Tally
+from durable_stream.records import Record
+from durable_stream.tail import Tail
+from durable_stream.task import Task
 from durable_stream.writer import Superseded, Writer
 
+logger = logging.getLogger(__name__)
 
-class Generation:
-    """One writer, in two tasks: the provider fills a buffer, which is emptied into the log.
 
-    `payloads` is what the provider makes of the request, up to the end, from attempt `attempt` on.
-    `publish` is called with every record that has become durable, and with the one that took our
-    place. `hand_over_at`, a time of the event loop's clock, is when the writer must stop.
+class Writing:
+    """One writer, in two tasks: the producer fills a buffer, which is emptied into the log.
+
+    `events` are the producer's, up to the end, from `task` on. `tail` is fed with every record
+    that has become durable, and with the one that took our place. `hand_over_at`, a time of the
+    event loop's clock, is when the writer must stop.
     """
 
     def __init__(
         self,
-        payloads: AsyncGenerator[Payload],
+        task: Task,
+        events: AsyncGenerator[Event],
+        engine: Engine,
+        tail: Tail,
         *,
-        stream_id: str,
-        attempt: int,
-        publish: Callable[[Record], None],
-        settings: Settings,
         hand_over_at: float = math.inf,
     ) -> None:
-        self._named = {"stream": shortened(stream_id), "attempt": attempt}
-        self._publish = publish
-        self._settings = settings
+        self._task = task
+        self._tail = tail
+        self._hooks = engine.hooks
+        self._timing = engine.timing
+        self._broken = engine.policy.broken
         self._hand_over_at = hand_over_at
-        self._buffer = DeltaBuffer()
-        self._tally = Tally(attempt)
+        self._buffer = EventBuffer()
+        self._tally = Tally(task.attempt)
         self._claimed = asyncio.Event()
-        self._pump = asyncio.create_task(self._fill(payloads))
-        self._writing: asyncio.Task[None] | None = None
-        self._appending: asyncio.Timeout | None = None
+        self._filling = asyncio.create_task(self._fill(events))
+        self._appending: asyncio.Task[None] | None = None
+        self._patience: asyncio.Timeout | None = None
 
-    def write(
-        self,
-        writer: Writer,
-        *,
-        settle: Callable[[Outcome], Awaitable[None]],
-        on_end: Callable[[Outcome], None],
-    ) -> None:
-        """Begin to append. The provider has been at work since this object was made.
+    def begin(self, writer: Writer, before: History) -> asyncio.Task[None]:
+        """Begin to append behind `before`. The producer has run since this object was made.
 
-        `settle` is awaited once the log has acknowledged our last word, and only then; `on_end`
-        is called when nothing will be done any more, whatever the reason.
+        The task ends when nothing will be done any more, whatever the reason.
         """
-        self._writing = asyncio.create_task(self._write(writer, settle))
-        self._writing.add_done_callback(lambda _: on_end(self._tally.outcome()))
+        self._appending = asyncio.create_task(self._append(writer, before))
+        self._appending.add_done_callback(lambda _: self._hooks.wrote(self._tally.outcome()))
+        return self._appending
 
     async def abandon(self) -> None:
-        """Stop the provider and append nothing more; what has ended is only waited for."""
-        for task in (self._pump, self._writing):
+        """Stop the producer and append nothing more; a writer that has ended is waited for."""
+        for task in (self._filling, self._appending):
             if task is not None and not self._tally.ended:
                 task.cancel()
         await self.over()
 
     def hand_over(self) -> None:
-        """Append what there is and a handoff, soon; then stop."""
+        """Append the waiting events and a handoff soon; then stop."""
         self._hand_over_at = min(self._hand_over_at, asyncio.get_running_loop().time())
-        if self._appending is not None and not self._appending.expired():
-            self._appending.reschedule(self._give_up_at())
+        if self._patience is not None and not self._patience.expired():
+            self._patience.reschedule(self._give_up_at())
         self._buffer.wake()
 
     async def over(self) -> None:
-        """Return when the provider is closed and nothing will be done any more."""
-        tasks = [self._pump] if self._writing is None else [self._pump, self._writing]
-        await asyncio.wait(tasks)
+        """Return when the producer is closed and nothing will be done any more."""
+        await asyncio.wait([task for task in (self._filling, self._appending) if task is not None])
 
-    # The provider's side
+    # From the producer
 
-    async def _fill(self, payloads: AsyncGenerator[Payload]) -> None:
-        logger.thread_safe_append_keys(**self._named)
-        end: Payload = _BROKEN
+    async def _fill(self, events: AsyncGenerator[Event]) -> None:
+        self._hooks.attempting(self._task)
+        end: Event = self._broken
         try:
-            async with aclosing(payloads):
-                async for payload in payloads:
-                    if isinstance(payload, TERMINAL):
-                        # If something breaks while it is closed, it has said its last word.
-                        end = payload
+            async with aclosing(events):
+                async for event in events:
+                    if event.terminal:
+                        # If closing fails after this, the producer has finished all the same.
+                        end = event
                         break
-                    await self._buffer.put(payload)
-                    if isinstance(payload, Claim):
-                        # The next payload asks the model, and the log must have counted that.
+                    await self._buffer.put(event)
+                    if isinstance(event, Claim):
+                        # The next event starts another attempt, which the log must have counted.
                         await self._claimed.wait()
                         self._claimed.clear()
-        except Exception as error:  # noqa: BLE001 - a provider may raise anything
-            # Not its message: a provider's errors may quote the prompt, or a key.
-            logger.error("the provider broke", extra=described(error))
+        except Exception as error:  # noqa: BLE001 - a producer may raise anything
+            # Not its message: a producer's errors may quote the input, or a secret.
+            logger.error("the producer broke", extra=described(error))  # noqa: TRY400
         await self._buffer.put(end)
 
-    # The log's side
+    # Into the log
 
-    async def _write(self, writer: Writer, settle: Callable[[Outcome], Awaitable[None]]) -> None:
-        logger.thread_safe_append_keys(**self._named)
+    async def _append(self, writer: Writer, before: History) -> None:
+        self._hooks.attempting(self._task)
         try:
-            last = await self._commit(writer)
-            logger.info("ended", extra={"kind": last.kind, "records": writer.seq})
-            await self._settle(settle)
+            end = await self._commit(writer)
+            logger.info("ended", extra={"kind": end.kind, "records": writer.seq})
+            if end.terminal:
+                await self._settle(before, end)
         except Superseded as lost:
             logger.info("superseded")
-            self._publish(lost.record)
-        except LogError:
-            logger.exception("the log failed; the stream is left to another writer")
+            self._tail.feed(lost.record)
+        except StoreError:
+            logger.exception("the store failed; the stream is left to another writer")
         except Exception as error:  # noqa: BLE001 - no writer may die unheard
-            logger.error("the writer broke", extra=described(error))
+            logger.error("the writer broke", extra=described(error))  # noqa: TRY400
         finally:
-            self._pump.cancel()
-            await asyncio.wait([self._pump])
+            self._filling.cancel()
+            await asyncio.wait([self._filling])
 
-    async def _commit(self, writer: Writer) -> End:
+    async def _commit(self, writer: Writer) -> Event:
         """Append until there is an end to append, and return it."""
         clock = asyncio.get_running_loop().time
         flush_at, last = -math.inf, clock()
         while True:
             now = clock()
-            beat_at = last + self._settings.heartbeat
+            beat_at = last + self._timing.heartbeat
             if now >= self._hand_over_at:
-                payloads = [*self._buffer.take(), Handoff()]
+                events = [*self._buffer.take(), Handoff()]
             elif self._buffer and (now >= flush_at or self._buffer.complete):
-                payloads = self._buffer.take()
+                events = self._buffer.take()
             elif not self._buffer and now >= beat_at:
-                payloads = [Heartbeat()]
+                events = [Heartbeat()]
             else:
                 wake_at = flush_at if self._buffer else beat_at
                 await self._buffer.changed(min(wake_at, self._hand_over_at) - now)
                 continue
             last = now
-            for payload in payloads:
+            for event in events:
                 begun_at = clock()
-                record = await self._append(writer, payload)
-                self._tally.appended(payload, begun_at, clock())
-                self._publish(record)
-                if isinstance(payload, Claim):
+                record = await self._put(writer, event)
+                self._tally.appended(event, begun_at, clock())
+                self._tail.feed(record)
+                if isinstance(event, Claim):
                     self._claimed.set()
-                if isinstance(payload, End):
-                    return payload
+                if self._tally.ended:
+                    return event
             # From the acknowledgement: a canceller competes for the next position, and must have
-            # a moment in which it is free, however slow the log is.
-            flush_at = clock() + self._settings.flush_interval
+            # a moment in which it is free, however slow the store is.
+            flush_at = clock() + self._timing.flush_interval
 
-    async def _append(self, writer: Writer, payload: Payload) -> Record:
-        """The record once it is durable; raises Superseded, LogUnavailable or LogRefused.
+    async def _put(self, writer: Writer, event: Event) -> Record:
+        """The record once it is durable; raises Superseded, StoreUnavailable or StoreRefused.
 
-        A silent log is borne until this writer must stop: no other has taken over as long as the
-        position is free, and the log says so if one has. Meanwhile a full buffer holds the provider
-        up.
+        A silent store is retried until this writer must stop: as long as the position is free, no
+        other writer has taken over, and the store says so if one has. Meanwhile a full buffer
+        makes the producer wait.
         """
         try:
-            # Bounded here and not by the writer, since a handover may bring the end nearer.
-            async with asyncio.timeout_at(self._give_up_at()) as self._appending:
-                return await writer.append(payload, math.inf)
+            # Bounded here and not by the writer, since a hand-over may bring the end nearer.
+            async with asyncio.timeout_at(self._give_up_at()) as self._patience:
+                return await writer.append(event, math.inf)
         except TimeoutError as error:
-            raise LogUnavailable("the log has not answered until the writer had to stop") from error
+            raise StoreUnavailable("no answer until the writer had to stop") from error
         finally:
-            self._appending = None
+            self._patience = None
 
     def _give_up_at(self) -> float:
         """Until when an append that begins now may take: no invocation is held any longer."""
-        deadline = self._hand_over_at + self._settings.handoff_margin / 2
-        return min(deadline, asyncio.get_running_loop().time() + self._settings.writer_patience)
+        latest = asyncio.get_running_loop().time() + self._timing.writer_patience
+        return min(self._deadline(), latest)
 
-    async def _settle(self, settle: Callable[[Outcome], Awaitable[None]]) -> None:
-        deadline = self._hand_over_at + self._settings.handoff_margin / 2
-        left = deadline - asyncio.get_running_loop().time()
+    def _deadline(self) -> float:
+        return self._hand_over_at + self._timing.handoff_margin / 2
+
+    async def _settle(self, before: History, end: Event) -> None:
+        left = self._deadline() - asyncio.get_running_loop().time()
         try:
-            async with asyncio.timeout(max(0, min(self._settings.lease, left))):
-                await settle(self._tally.outcome())
+            async with asyncio.timeout(max(0, min(self._timing.lease, left))):
+                await self._hooks.ended(before, end, self._tally.outcome())
         except TimeoutError:
             logger.warning("there was no time left to settle")
-
-
-_BROKEN = Failed(
-    "provider_broken",
-    "The model's answer failed for a reason that the operator finds in the log.",
-    retryable=True,
-)

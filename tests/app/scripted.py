@@ -4,11 +4,15 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
-from app.models.base import Continuation, Delta, Message, Partial, Request
+from app.events import Start
+from app.models.base import Continuation, Message, Partial, Request
+from durable_stream import Event
 
 REQUEST = Request(messages=(Message("user", "hello"),), model="scripted", max_tokens=100)
 
-Step = Delta | asyncio.Event | Exception
+START = Start(input=REQUEST.encode(), model=REQUEST.model)
+
+Step = Event | asyncio.Event | Exception
 
 
 @dataclass
@@ -32,7 +36,7 @@ class ScriptedProvider:
     async def close(self) -> None:
         pass
 
-    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
+    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Event]:
         assert request == REQUEST
         steps = self.attempts[len(self.asked_to_continue)]
         self.asked_to_continue.append(continue_from)

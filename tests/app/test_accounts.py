@@ -1,49 +1,47 @@
 """What streams cost their owners, whoever ends them and however."""
 
 import asyncio
-import dataclasses
 import time
 from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from app.api.responses import ReadingResponse
-from app.exceptions import LimitExceeded, ProviderError
+from app.events import Answer, Done
+from app.exceptions import ProviderError, RetryLater
+from app.limits.accounts import Accounts
 from app.limits.budget import Budget
 from app.limits.counters import Counters
-from app.limits.estimate import at_most
-from app.models.base import AnswerDelta, Finish
+from app.limits.settings import Limits
+from app.models.estimate import at_most
 from app.models.failures import failure
-from app.settings import Limits
-from durable_stream.dynamodb import DynamoDBLog
-from durable_stream.records import Done
-from durable_stream.streams import Streams, Window
-from tests.app.scripted import REQUEST, ScriptedProvider, Step
+from app.settings import EventSourceSettings
+from durable_stream import DynamoDBStore, Streams, Window
+from tests.app.scripted import REQUEST, START, ScriptedProvider, Step
 from tests.app.test_responses import SCOPE, never
-from tests.durable_stream.test_streams import NOW, SETTINGS, die, read
+from tests.durable_stream.test_streams import NOW, TIMING, die, read, streams_of
 from tests.store import Fault, FaultyStore, client
 
 pytestmark = pytest.mark.anyio
 
 RESERVED = at_most(REQUEST)
 KEY = "0123456789abcdef"
-ANSWER: list[Step] = [AnswerDelta("a"), Finish("stop", 3, 4)]
-ACCOUNTED = dataclasses.replace(
-    SETTINGS, limits=Limits(requests_per_minute=100, tokens_per_day=10**9)
-)
+ANSWER: list[Step] = [Answer("a"), Done("stop", 3, 4)]
+LIMITS = Limits(requests_per_minute=100, tokens_per_day=10**9)
 
 
 class Bench:
     """Sandboxes over one table, and what is counted in it."""
 
-    def __init__(self, log: DynamoDBLog, url: str) -> None:
+    def __init__(self, log: DynamoDBStore, url: str) -> None:
         self._log = log
         self._table = client(url)
         self.made: list[Streams] = []
 
-    def sandbox(self, *attempts: list[Step]) -> Streams:
-        budget = Budget(Counters(self._log._table), ACCOUNTED.limits)
-        streams = Streams(self._log, ScriptedProvider(list(attempts)), budget, ACCOUNTED)
+    def sandbox(self, *attempts: list[Step], limits: Limits = LIMITS) -> Streams:
+        self.provider = ScriptedProvider(list(attempts))
+        accounts = Accounts(Budget(Counters(self._log._table), limits), TIMING.create_patience)
+        streams = streams_of(self._log, self.provider, hooks=accounts)
         self.made.append(streams)
         return streams
 
@@ -61,7 +59,7 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(log: DynamoDBLog, dynamodb_url: str) -> AsyncIterator[Bench]:
+async def bench(log: DynamoDBStore, dynamodb_url: str) -> AsyncIterator[Bench]:
     bench = Bench(log, dynamodb_url)
     yield bench
     for streams in bench.made:
@@ -69,7 +67,7 @@ async def bench(log: DynamoDBLog, dynamodb_url: str) -> AsyncIterator[Bench]:
 
 
 async def test_what_the_model_tells_is_what_counts(bench: Bench) -> None:
-    reading = await bench.sandbox(ANSWER).create_and_read(REQUEST, None, NOW)
+    reading = await bench.sandbox(ANSWER).create_and_read(START, None, NOW)
     await read(reading)
     await reading.settled()
 
@@ -77,8 +75,8 @@ async def test_what_the_model_tells_is_what_counts(bench: Bench) -> None:
 
 
 async def test_an_attempt_that_broke_off_counts_as_the_most_it_may_have_cost(bench: Bench) -> None:
-    broken: list[Step] = [AnswerDelta("a"), failure("provider_cut")]
-    reading = await bench.sandbox(broken, ANSWER).create_and_read(REQUEST, None, NOW)
+    broken: list[Step] = [Answer("a"), failure("provider_cut")]
+    reading = await bench.sandbox(broken, ANSWER).create_and_read(START, None, NOW)
     await read(reading)
     await reading.settled()
 
@@ -90,7 +88,7 @@ async def test_a_model_that_was_never_at_work_costs_nothing(
     bench: Bench, code: str, cost: int
 ) -> None:
     refusal = ProviderError(code, "no", retryable=False)
-    reading = await bench.sandbox([refusal]).create_and_read(REQUEST, None, NOW)
+    reading = await bench.sandbox([refusal]).create_and_read(START, None, NOW)
     await read(reading)
     await reading.settled()
 
@@ -101,7 +99,7 @@ async def test_every_request_that_may_have_reached_the_model_counts(bench: Bench
     garbled: list[Step] = [failure("provider_garbled")]
     throttled: list[Step] = [failure("provider_throttled")]
     sandbox = bench.sandbox(garbled, throttled, garbled, throttled, ANSWER)
-    reading = await sandbox.create_and_read(REQUEST, None, NOW)
+    reading = await sandbox.create_and_read(START, None, NOW)
     await read(reading)
     await reading.settled()
 
@@ -110,7 +108,7 @@ async def test_every_request_that_may_have_reached_the_model_counts(bench: Bench
 
 async def test_a_failure_that_is_told_has_counted_each_request(bench: Bench) -> None:
     garbled: list[Step] = [failure("provider_garbled")]
-    reading = await bench.sandbox(*[garbled] * 3).create_and_read(REQUEST, None, NOW)
+    reading = await bench.sandbox(*[garbled] * 3).create_and_read(START, None, NOW)
     await read(reading)
     await reading.settled()
 
@@ -118,9 +116,9 @@ async def test_a_failure_that_is_told_has_counted_each_request(bench: Bench) -> 
 
 
 async def test_a_refusal_behind_an_attempt_that_may_have_cost_adds_nothing(bench: Bench) -> None:
-    broken: list[Step] = [AnswerDelta("a"), failure("provider_cut")]
+    broken: list[Step] = [Answer("a"), failure("provider_cut")]
     denied: list[Step] = [failure("provider_denied")]
-    reading = await bench.sandbox(broken, denied).create_and_read(REQUEST, None, NOW)
+    reading = await bench.sandbox(broken, denied).create_and_read(START, None, NOW)
     await read(reading)
     await reading.settled()
 
@@ -132,9 +130,8 @@ async def test_requests_count_also_when_their_process_dies(bench: Bench) -> None
     garbled: list[Step] = [failure("provider_garbled")]
     asked = asyncio.Event()
     dying = bench.sandbox(garbled, garbled, [asked])
-    reading = await dying.create_and_read(REQUEST, None, NOW)
-    provider = dying._provider
-    assert isinstance(provider, ScriptedProvider)
+    reading = await dying.create_and_read(START, None, NOW)
+    provider = bench.provider
     await until(lambda: len(provider.asked_to_continue) == 3)
     await die(dying)
 
@@ -147,10 +144,9 @@ async def test_the_model_is_not_asked_again_before_the_log_has_counted_it(
     bench: Bench, store: FaultyStore
 ) -> None:
     go_on = asyncio.Event()
-    sandbox = bench.sandbox([AnswerDelta("a"), go_on, failure("provider_cut")], ANSWER)
-    provider = sandbox._provider
-    assert isinstance(provider, ScriptedProvider)
-    reading = await sandbox.create_and_read(REQUEST, None, NOW)
+    sandbox = bench.sandbox([Answer("a"), go_on, failure("provider_cut")], ANSWER)
+    provider = bench.provider
+    reading = await sandbox.create_and_read(START, None, NOW)
     await until(lambda: store.calls["PutItem"] == 2)
     store.choose = lambda operation: Fault.FAIL if operation == "PutItem" else Fault.NONE
     failed = store.calls["PutItem"]
@@ -172,8 +168,8 @@ async def test_the_model_is_not_asked_again_before_the_log_has_counted_it(
 async def test_what_a_provider_tells_and_cannot_be_counts_as_not_told(
     bench: Bench, told: tuple[int | None, int]
 ) -> None:
-    answer: list[Step] = [AnswerDelta("a"), Finish("stop", *told)]
-    reading = await bench.sandbox(answer).create_and_read(REQUEST, None, NOW)
+    answer: list[Step] = [Answer("a"), Done("stop", *told)]
+    reading = await bench.sandbox(answer).create_and_read(START, None, NOW)
     await read(reading)
     await reading.settled()
 
@@ -183,13 +179,13 @@ async def test_what_a_provider_tells_and_cannot_be_counts_as_not_told(
 async def test_a_response_in_one_piece_ends_when_the_stream_is_settled(bench: Bench) -> None:
     """The sandbox is frozen when it ends: what is left undone may never be done."""
     window = Window(deadline=time.time() + 60, buffered=True)
-    reading = await bench.sandbox(ANSWER).create_and_read(REQUEST, None, window)
+    reading = await bench.sandbox(ANSWER).create_and_read(START, None, window)
 
     async def send(_: object) -> None:
         pass
 
     async with asyncio.timeout(10):
-        await ReadingResponse(reading, window, ACCOUNTED)(dict(SCOPE), never, send)
+        await ReadingResponse(reading, window, EventSourceSettings())(dict(SCOPE), never, send)
 
     assert reading.complete
     assert bench.tokens == 7
@@ -198,10 +194,10 @@ async def test_a_response_in_one_piece_ends_when_the_stream_is_settled(bench: Be
 async def test_settling_does_not_hold_an_invocation_beyond_its_deadline(
     bench: Bench, store: FaultyStore
 ) -> None:
-    deadline = time.time() + ACCOUNTED.handoff_margin + 1
-    reading = await bench.sandbox(ANSWER).create_and_read(REQUEST, None, Window(deadline=deadline))
+    deadline = time.time() + TIMING.handoff_margin + 1
+    reading = await bench.sandbox(ANSWER).create_and_read(START, None, Window(deadline=deadline))
     records = await read(reading)
-    assert isinstance(records[-1].payload, Done)
+    assert isinstance(records[-1].event, Done)
     store.choose, store.delay = lambda _: Fault.NONE, 30
 
     await reading.settled()
@@ -221,13 +217,13 @@ async def test_cancelling_too_late_leaves_the_end_and_its_settlement_alone(
 
     store.choose = choose
     streams = bench.sandbox(ANSWER)
-    reading = await streams.create_and_read(REQUEST, None, NOW)
+    reading = await streams.create_and_read(START, None, NOW)
     await until(lambda: store.calls["PutItem"] >= 4)
     cancelling = asyncio.create_task(streams.cancel(reading.stream_id))
     await until(lambda: store.calls["Query"] >= 1)
     told.set()
 
-    assert isinstance((await cancelling).newest.payload, Done)
+    assert isinstance((await cancelling).newest.event, Done)
     await reading.settled()
     assert bench.tokens == 7
 
@@ -242,10 +238,10 @@ async def test_a_repeated_key_puts_nothing_and_counts_as_a_request(
     bench: Bench, store: FaultyStore
 ) -> None:
     streams = bench.sandbox()
-    first = await streams.create(REQUEST, KEY)
+    first = await streams.create(START, KEY)
     store.calls.clear()
 
-    assert await streams.create(REQUEST, KEY) == first
+    assert await streams.create(START, KEY) == first
     assert store.calls["PutItem"] == 0
     assert (bench.tokens, bench.counted("requests")) == (RESERVED, 2)
 
@@ -256,7 +252,7 @@ async def test_a_moment_of_throttling_does_not_refuse_a_creation(
     asyncio.get_running_loop().call_later(0.5, lambda: setattr(store, "choose", unharmed))
     store.choose = lambda _: Fault.THROTTLE
 
-    await bench.sandbox().create(REQUEST, None)
+    await bench.sandbox().create(START, None)
 
     assert bench.tokens == RESERVED
 
@@ -266,12 +262,11 @@ def unharmed(_: str) -> Fault:
 
 
 async def test_what_is_refused_is_never_asked(bench: Bench) -> None:
-    streams = bench.sandbox()
-    streams._accounts._budget._limits = Limits(requests_per_minute=0)
+    streams = bench.sandbox(limits=Limits(requests_per_minute=0))
 
-    with pytest.raises(LimitExceeded):
-        await streams.create_and_read(REQUEST, None, NOW)
-    assert streams._provider.asked_to_continue == []  # type: ignore[attr-defined]
+    with pytest.raises(RetryLater):
+        await streams.create_and_read(START, None, NOW)
+    assert bench.provider.asked_to_continue == []
 
 
 @pytest.mark.parametrize("told", [(0, 0), (None, None)])
@@ -279,8 +274,8 @@ async def test_an_answer_of_which_nothing_is_counted_costs_as_much_as_was_reserv
     bench: Bench, told: tuple[int | None, int | None]
 ) -> None:
     """A server that does not count tells zeros."""
-    answer: list[Step] = [AnswerDelta("a"), Finish("stop", *told)]
-    reading = await bench.sandbox(answer).create_and_read(REQUEST, None, NOW)
+    answer: list[Step] = [Answer("a"), Done("stop", *told)]
+    reading = await bench.sandbox(answer).create_and_read(START, None, NOW)
     await read(reading)
     await reading.settled()
 
@@ -289,9 +284,9 @@ async def test_an_answer_of_which_nothing_is_counted_costs_as_much_as_was_reserv
 
 async def test_an_attempt_that_needs_no_model_costs_nothing(bench: Bench) -> None:
     """Nothing was left of the longest answer."""
-    broken: list[Step] = [AnswerDelta("a"), failure("provider_cut")]
-    nothing_left: list[Step] = [Finish("length", 0, 0, asked=False)]
-    reading = await bench.sandbox(broken, nothing_left).create_and_read(REQUEST, None, NOW)
+    broken: list[Step] = [Answer("word " * 400), failure("provider_cut")]
+    nothing_left: list[Step] = [Done("length", 0, 0)]
+    reading = await bench.sandbox(broken, nothing_left).create_and_read(START, None, NOW)
     await read(reading)
     await reading.settled()
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from app.access.gate import from_environ
+from app import limits
+from app.access import from_environ
 from app.application import create_app
 from app.models.demo import DemoProvider
-from app.settings import Limits, Settings
-from durable_stream.dynamodb import DynamoDBLog
+from app.settings import Settings
+from durable_stream import DynamoDBStore
 from lambda_stream import Adapter
 from lambda_stream.cycle import ResponseBuffer
 from lambda_stream.invocation import LambdaContext
@@ -63,14 +64,20 @@ Serve = Callable[..., AbstractAsyncContextManager[Reader]]
 
 
 @pytest.fixture
-async def serve(log: DynamoDBLog) -> Serve:
+async def serve(log: DynamoDBStore) -> Serve:
     @asynccontextmanager
     async def serving(
-        *, buffered: bool = False, environ: dict[str, str] | None = None, **limits: int
+        *, buffered: bool = False, environ: dict[str, str] | None = None, **most: int
     ) -> AsyncIterator[Reader]:
-        settings = Settings(table_name=log._table.name, limits=Limits(**limits))
+        settings = Settings(table_name=log._table.name)
         provider = DemoProvider(tokens=3, tokens_per_second=500)
-        app = create_app(settings, provider, from_environ(environ or {}))
+        limited = {name.upper(): str(value) for name, value in most.items()}
+        app = create_app(
+            settings,
+            provider,
+            gate=from_environ(environ or {}),
+            hooks=[limits.from_environ(limited)],
+        )
         adapter = Adapter(app, buffered=buffered)
         await adapter.startup()
         yield Reader(adapter)

@@ -6,15 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.models.base import (
-    AnswerDelta,
-    Continuation,
-    Delta,
-    Finish,
-    Message,
-    Request,
-    ThinkingDelta,
-)
+from app.events import Answer, Done, Thinking
+from app.models.base import Continuation, Message, Request
 from app.models.continuation import (
     SHORTEST_OVERLAP,
     asked_to_continue,
@@ -24,34 +17,35 @@ from app.models.continuation import (
     whole,
     without_overlap,
 )
+from durable_stream import Event
 
 pytestmark = pytest.mark.anyio
 
-FINISH = Finish("stop", 1, 2)
+FINISH = Done("stop", 1, 2)
 REQUEST = Request(messages=(Message("user", "question"),), model="m", max_tokens=9)
 HOWS: tuple[Continuation, ...] = ("prefill", "asked")
 
 
 async def continued(answer: str, how: Continuation, *texts: str) -> str:
-    async def deltas() -> AsyncGenerator[Delta]:
+    async def deltas() -> AsyncGenerator[Event]:
         for text in texts:
-            yield AnswerDelta(text)
+            yield Answer(text)
         yield FINISH
 
     return answer + said([delta async for delta in seamless(deltas(), answer, how)])
 
 
-async def trimmed(answer: str, *texts: str, shortest: int = SHORTEST_OVERLAP) -> list[Delta]:
-    async def deltas() -> AsyncGenerator[Delta]:
+async def trimmed(answer: str, *texts: str, shortest: int = SHORTEST_OVERLAP) -> list[Event]:
+    async def deltas() -> AsyncGenerator[Event]:
         for text in texts:
-            yield AnswerDelta(text)
+            yield Answer(text)
         yield FINISH
 
     return [delta async for delta in without_overlap(deltas(), answer, shortest)]
 
 
-def said(deltas: list[Delta]) -> str:
-    return "".join(delta.text for delta in deltas if isinstance(delta, AnswerDelta))
+def said(deltas: list[Event]) -> str:
+    return "".join(delta.text for delta in deltas if isinstance(delta, Answer))
 
 
 @pytest.mark.parametrize("size", [1, 3, 7, 100])
@@ -73,7 +67,7 @@ async def test_what_is_too_short_to_be_a_repetition_is_kept() -> None:
 async def test_a_new_beginning_is_not_held_back() -> None:
     deltas = await trimmed("Once upon a time", "there ", "was")
 
-    assert deltas == [AnswerDelta("there "), AnswerDelta("was"), FINISH]
+    assert deltas == [Answer("there "), Answer("was"), FINISH]
 
 
 async def test_an_answer_that_is_all_repetition_leaves_nothing() -> None:
@@ -86,14 +80,14 @@ async def test_white_space_at_a_prefills_end_is_trimmed_as_far_as_it_comes_again
 
 
 async def test_thinking_is_not_touched() -> None:
-    async def deltas() -> AsyncGenerator[Delta]:
-        yield ThinkingDelta("a repeated ending")
-        yield AnswerDelta("a repeated ending, and more")
+    async def deltas() -> AsyncGenerator[Event]:
+        yield Thinking("a repeated ending")
+        yield Answer("a repeated ending, and more")
         yield FINISH
 
     result = [delta async for delta in without_overlap(deltas(), "with a repeated ending")]
 
-    assert result == [ThinkingDelta("a repeated ending"), AnswerDelta(", and more"), FINISH]
+    assert result == [Thinking("a repeated ending"), Answer(", and more"), FINISH]
 
 
 @given(st.text(alphabet="ab ", max_size=40), st.text(alphabet="ab ", max_size=40))
@@ -185,15 +179,15 @@ async def test_some_repeated_paragraphs_are_trimmed_too() -> None:
     assert said(await trimmed(answer, answer[-1500:], " and more")) == " and more"
 
 
-async def unbroken(*deltas: Delta) -> list[Delta]:
-    async def source() -> AsyncGenerator[Delta]:
+async def unbroken(*deltas: Event) -> list[Event]:
+    async def source() -> AsyncGenerator[Event]:
         for delta in deltas:
             yield delta
 
     return [delta async for delta in whole(source())]
 
 
-@pytest.mark.parametrize("kind", [ThinkingDelta, AnswerDelta])
+@pytest.mark.parametrize("kind", [Thinking, Answer])
 @pytest.mark.parametrize(
     ("pieces", "passed_on"),
     [
@@ -206,19 +200,19 @@ async def unbroken(*deltas: Delta) -> list[Delta]:
     ],
 )
 async def test_a_character_cut_in_half_is_passed_on_when_it_is_whole(
-    kind: type[ThinkingDelta | AnswerDelta], pieces: list[str], passed_on: list[str]
+    kind: type[Thinking | Answer], pieces: list[str], passed_on: list[str]
 ) -> None:
     """A half that stays one passes as it is: the log keeps what the model sends."""
-    deltas: list[Delta] = [kind(piece) for piece in pieces]
+    deltas: list[Event] = [kind(piece) for piece in pieces]
 
     assert await unbroken(*deltas, FINISH) == [*(kind(each) for each in passed_on), FINISH]
 
 
 async def test_halves_of_a_thought_and_of_an_answer_make_no_character() -> None:
-    halves: list[Delta] = [ThinkingDelta("\ud83d"), AnswerDelta("\ude80")]
+    halves: list[Event] = [Thinking("\ud83d"), Answer("\ude80")]
 
     assert await unbroken(*halves, FINISH) == [*halves, FINISH]
 
 
 async def test_half_a_character_in_front_of_a_failure_is_left_to_the_next_attempt() -> None:
-    assert await unbroken(AnswerDelta("a\ud83d")) == [AnswerDelta("a")]
+    assert await unbroken(Answer("a\ud83d")) == [Answer("a")]

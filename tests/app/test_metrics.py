@@ -3,17 +3,29 @@
 import asyncio
 import dataclasses
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
 from app import metrics
-from app.models.base import AnswerDelta, Finish, ThinkingDelta
-from durable_stream.outcome import MOST_LATENCIES, Outcome, Tally
-from durable_stream.records import Answer, Claim, Done, Failed, Handoff, Heartbeat
-from tests.app.scripted import REQUEST, ScriptedProvider, Step
+from app.events import Answer, Done, Thinking
+from durable_stream import (
+    AllHooks,
+    Cancelled,
+    Claim,
+    DynamoDBStore,
+    Failed,
+    Handoff,
+    Heartbeat,
+    History,
+    Hooks,
+    Outcome,
+    Record,
+)
+from durable_stream.outcome import MOST_LATENCIES, Tally
+from tests.app.scripted import START, ScriptedProvider, Step
 from tests.durable_stream.test_streams import (
     NOW,
     Sandbox,
@@ -22,11 +34,9 @@ from tests.durable_stream.test_streams import (
     die,
     read,
     read_until,
-    sandbox,
+    sandboxes,
 )
 from tests.store import Fault, FaultyStore
-
-__all__ = ["sandbox"]
 
 pytestmark = pytest.mark.anyio
 
@@ -88,6 +98,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> Lines:
     return Lines(capsys)
 
 
+METRICS = metrics.Metrics()
 DONE = Done("stop", 7, 41)
 
 
@@ -99,8 +110,8 @@ def outcome(**members: Any) -> Outcome:
 
 
 def test_a_finished_answer_is_one_line(lines: Lines) -> None:
-    metrics.generated(
-        outcome(appends=3, append_latencies=[0.004, 0.0051234], first_text=0.25, speaking=2.0)
+    METRICS.wrote(
+        outcome(appends=3, append_latencies=[0.004, 0.0051234], first_progress=0.25, producing=2.0)
     )
 
     (line,) = lines()
@@ -119,7 +130,7 @@ def test_a_finished_answer_is_one_line(lines: Lines) -> None:
 
 
 def test_an_error_is_counted_for_the_service_and_for_its_code(lines: Lines) -> None:
-    metrics.generated(outcome(end=Failed("provider_cut", "…", retryable=True), appends=1))
+    METRICS.wrote(outcome(end=Failed("provider_cut", "…", retryable=True), appends=1))
 
     failed, generated = lines()
     assert failed.values == {"Errors": [1]}
@@ -141,10 +152,9 @@ def test_a_refusal_is_counted_for_the_service_and_for_its_code(lines: Lines) -> 
 @pytest.mark.parametrize(
     ("tell", "name"),
     [
-        (metrics.resumed, "Resumes"),
-        (lambda: metrics.cancelled(7), "Cancels"),
-        (metrics.took_over, "Takeovers"),
-        (lambda: metrics.generated(outcome(end=Handoff())), "Handovers"),
+        (METRICS.resumed, "Resumes"),
+        (METRICS.took_over, "Takeovers"),
+        (lambda: METRICS.wrote(outcome(end=Handoff())), "Handovers"),
     ],
 )
 def test_an_occurrence_is_one_line_for_the_service(
@@ -155,6 +165,24 @@ def test_an_occurrence_is_one_line_for_the_service(
     (line,) = lines()
     assert line.values[name] == [1]
     assert line.units[name] == "Count"
+    assert line.dimensions == {SERVICE}
+
+
+async def test_a_cancelled_stream_is_one_line_for_the_service(lines: Lines) -> None:
+    start = Record("s" * 32, 0, START, writer="w", nonce="n", at=0, expires_at=0)
+    await METRICS.ended(History.of([start]), Cancelled(), None)
+
+    (line,) = lines()
+    assert line.values == {"Cancels": [1]}
+    assert line.units == {"Cancels": "Count"}
+    assert line.dimensions == {SERVICE}
+
+
+def test_the_cost_of_a_stream_is_a_line_of_its_own(lines: Lines) -> None:
+    metrics.spent(7)
+
+    (line,) = lines()
+    assert line.values == {"TokensSpent": [7]}
     assert line.dimensions == {SERVICE}
 
 
@@ -174,14 +202,14 @@ def test_where_nobody_counts_nothing_is_written(
 ) -> None:
     monkeypatch.setenv(name, value)
 
-    metrics.generated(outcome())
+    METRICS.wrote(outcome())
     metrics.refused("rate_limited")
 
     assert lines() == []
 
 
 def test_time_to_first_token_is_of_first_attempts_only(lines: Lines) -> None:
-    metrics.generated(outcome(attempt=2, appends=1, first_text=0.25))
+    METRICS.wrote(outcome(attempt=2, appends=1, first_progress=0.25))
 
     (line,) = lines()
     assert "TimeToFirstToken" not in line.values
@@ -190,14 +218,14 @@ def test_time_to_first_token_is_of_first_attempts_only(lines: Lines) -> None:
 @pytest.mark.parametrize(
     "members",
     [
-        {"end": Done("stop", 7, None), "speaking": 2.0},
-        {"claims": 1, "speaking": 2.0},
-        {"speaking": 0.0},
+        {"end": Done("stop", 7, None), "producing": 2.0},
+        {"claims": 1, "producing": 2.0},
+        {"producing": 0.0},
     ],
 )
 def test_no_pace_is_told_where_it_is_not_known(lines: Lines, members: dict[str, Any]) -> None:
     """Without a count, where the count is of the last attempt only, or all came at once."""
-    metrics.generated(outcome(appends=1, **members))
+    METRICS.wrote(outcome(appends=1, **members))
 
     (line,) = lines()
     assert "TokensPerSecond" not in line.values
@@ -210,9 +238,9 @@ async def test_a_whole_answer_tells_what_was_appended_and_how_fast(
     sandbox: Sandbox, lines: Lines, store: FaultyStore
 ) -> None:
     store.delay = 0.02
-    steps: list[Step] = [ThinkingDelta("hm"), AnswerDelta("naïve"), Finish("stop", 5, 9)]
+    steps: list[Step] = [Thinking("hm"), Answer("naïve"), Done("stop", 5, 9)]
     provider = ScriptedProvider([steps], pace=0.1)
-    reading = await sandbox(provider).create_and_read(REQUEST, None, NOW)
+    reading = await sandbox(provider).create_and_read(START, None, NOW)
     records = await read(reading)
     await reading.settled()
 
@@ -229,7 +257,7 @@ async def test_a_whole_answer_tells_what_was_appended_and_how_fast(
 async def test_a_take_over_is_counted_though_the_next_writer_dies_too(
     sandbox: Sandbox, lines: Lines
 ) -> None:
-    first = sandbox(ScriptedProvider([[AnswerDelta("a"), forever()]]))
+    first = sandbox(ScriptedProvider([[Answer("a"), forever()]]))
     stream_id, reading = await begin(first)
     seen = await read_until(reading, Answer)
     await die(first)
@@ -248,7 +276,7 @@ def forever() -> asyncio.Event:
 
 async def test_a_handover_is_one_and_no_take_over(sandbox: Sandbox, lines: Lines) -> None:
     go_on = asyncio.Event()
-    streams = sandbox(ScriptedProvider([[AnswerDelta("a"), go_on], answer("b")]))
+    streams = sandbox(ScriptedProvider([[Answer("a"), go_on], answer("b")]))
     stream_id, reading = await begin(streams)
     seen = await read_until(reading, Answer)
     await streams.close()
@@ -257,7 +285,7 @@ async def test_a_handover_is_one_and_no_take_over(sandbox: Sandbox, lines: Lines
         await sandbox(ScriptedProvider([answer("b")])).read(stream_id, seen[-1].seq, NOW)
     )
 
-    assert isinstance(rest[-1].payload, Done)
+    assert isinstance(rest[-1].event, Done)
     told = lines()
     assert sum(sum(line.values.get("Handovers", [])) for line in told) == 1
     assert sum(sum(line.values.get("Takeovers", [])) for line in told) == 0
@@ -278,7 +306,7 @@ async def test_a_first_reader_is_no_resume_and_its_claim_no_take_over(
 async def test_cancelling_counts_once_however_often_it_is_asked_for(
     sandbox: Sandbox, lines: Lines
 ) -> None:
-    streams = sandbox(ScriptedProvider([[AnswerDelta("a"), forever()]]))
+    streams = sandbox(ScriptedProvider([[Answer("a"), forever()]]))
     stream_id, reading = await begin(streams)
     await read_until(reading, Answer)
 
@@ -289,7 +317,7 @@ async def test_cancelling_counts_once_however_often_it_is_asked_for(
 
 
 async def test_a_stream_that_is_given_up_is_an_error(sandbox: Sandbox, lines: Lines) -> None:
-    streams = sandbox(ScriptedProvider([]), fruitless_attempts=0)
+    streams = sandbox(ScriptedProvider([]), idle_attempts=0)
     _, reading = await begin(streams)
     await read(reading)
 
@@ -301,10 +329,10 @@ async def test_many_streams_that_end_in_one_process_do_not_mix(
     sandbox: Sandbox, lines: Lines
 ) -> None:
     streams = [
-        sandbox(ScriptedProvider([[*answer("a")[:-1], Finish("stop", count, count)]]))
+        sandbox(ScriptedProvider([[*answer("a")[:-1], Done("stop", count, count)]]))
         for count in range(1, 21)
     ]
-    readings = await asyncio.gather(*(each.create_and_read(REQUEST, None, NOW) for each in streams))
+    readings = await asyncio.gather(*(each.create_and_read(START, None, NOW) for each in streams))
     await asyncio.gather(*map(read, readings))
     await asyncio.gather(*(reading.settled() for reading in readings))
 
@@ -316,30 +344,43 @@ async def test_many_streams_that_end_in_one_process_do_not_mix(
 # What a generation comes to
 
 
-class Outcomes:
-    """What the generations of a `Streams` object came to, as it is told."""
+class Outcomes(Hooks):
+    """The outcomes of all writers."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.all: list[Outcome] = []
-        monkeypatch.setattr(metrics, "generated", lambda outcome, _: self.all.append(outcome))
+
+    def wrote(self, outcome: Outcome) -> None:
+        self.all.append(outcome)
 
 
 @pytest.fixture
-def outcomes(monkeypatch: pytest.MonkeyPatch) -> list[Outcome]:
-    return Outcomes(monkeypatch).all
+def watching() -> Outcomes:
+    return Outcomes()
+
+
+@pytest.fixture
+def outcomes(watching: Outcomes) -> list[Outcome]:
+    return watching.all
+
+
+@pytest.fixture
+async def sandbox(log: DynamoDBStore, watching: Outcomes) -> AsyncIterator[Sandbox]:
+    async with sandboxes(log, AllHooks([METRICS, watching])) as make:
+        yield make
 
 
 async def test_the_end_is_the_last_word_that_the_log_has_acknowledged(
     sandbox: Sandbox, outcomes: list[Outcome]
 ) -> None:
     reading = await sandbox(ScriptedProvider([answer("na", "ïve")])).create_and_read(
-        REQUEST, None, NOW
+        START, None, NOW
     )
     records = await read(reading)
     await reading.settled()
 
     (outcome,) = outcomes
-    assert outcome.end == records[-1].payload
+    assert outcome.end == records[-1].event
     assert (outcome.attempt, outcome.claims) == (1, 0)
 
 
@@ -347,8 +388,8 @@ async def test_an_end_that_the_log_never_acknowledged_is_none(
     sandbox: Sandbox, outcomes: list[Outcome], store: FaultyStore
 ) -> None:
     go_on = asyncio.Event()
-    streams = sandbox(ScriptedProvider([[AnswerDelta("a"), go_on, Finish("stop", 1, 2)]]))
-    reading = await streams.create_and_read(REQUEST, None, NOW)
+    streams = sandbox(ScriptedProvider([[Answer("a"), go_on, Done("stop", 1, 2)]]))
+    reading = await streams.create_and_read(START, None, NOW)
     await read_until(reading, Answer)
     store.choose = lambda operation: Fault.REFUSE if operation == "PutItem" else Fault.NONE
     go_on.set()
@@ -362,7 +403,7 @@ async def test_an_end_that_the_log_never_acknowledged_is_none(
 async def test_a_cancelled_generation_has_no_end_of_its_own(
     sandbox: Sandbox, outcomes: list[Outcome]
 ) -> None:
-    streams = sandbox(ScriptedProvider([[AnswerDelta("a"), forever()]]))
+    streams = sandbox(ScriptedProvider([[Answer("a"), forever()]]))
     stream_id, reading = await begin(streams)
     await read_until(reading, Answer)
 
@@ -375,7 +416,7 @@ async def test_a_cancelled_generation_has_no_end_of_its_own(
 async def test_a_generation_that_is_handed_over_ends_with_that(
     sandbox: Sandbox, outcomes: list[Outcome]
 ) -> None:
-    streams = sandbox(ScriptedProvider([[AnswerDelta("a"), forever()]]))
+    streams = sandbox(ScriptedProvider([[Answer("a"), forever()]]))
     _, reading = await begin(streams)
     await read_until(reading, Answer)
 
@@ -388,8 +429,8 @@ async def test_a_generation_that_is_handed_over_ends_with_that(
 async def test_attempts_inside_a_generation_are_its_claims(
     sandbox: Sandbox, outcomes: list[Outcome]
 ) -> None:
-    provider = ScriptedProvider([[AnswerDelta("a")], answer("b")])
-    reading = await sandbox(provider).create_and_read(REQUEST, None, NOW)
+    provider = ScriptedProvider([[Answer("a")], answer("b")])
+    reading = await sandbox(provider).create_and_read(START, None, NOW)
     await read(reading)
     await reading.settled()
 

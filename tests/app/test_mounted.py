@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.access.gate import OpenGate, from_environ
+from app.access import from_environ
 from app.application import create_app
 from app.models.demo import DemoProvider
 from app.settings import Settings
-from durable_stream.dynamodb import DynamoDBLog
+from durable_stream import DynamoDBStore, Timing
 from lambda_stream import Adapter
 from lambda_stream.invocation import LambdaContext
 
@@ -39,10 +39,10 @@ def get(address: str) -> dict[str, Any]:
     return event
 
 
-async def test_addresses_lead_back_to_where_they_come_from(log: DynamoDBLog) -> None:
-    settings = Settings(table_name=log._table.name, buffered_window=10)
+async def test_addresses_lead_back_to_where_they_come_from(log: DynamoDBStore) -> None:
+    settings = Settings(table_name=log._table.name, timing=Timing(buffered_window=10))
     gate = from_environ({"API_TOKENS": json.dumps({"default": "t" * 32})})
-    adapter = Adapter(create_app(settings, DemoProvider(tokens=3), gate))
+    adapter = Adapter(create_app(settings, DemoProvider(tokens=3), gate=gate))
     await adapter.startup()
     creating = json.loads((EVENTS / "rest-create.json").read_text())
     creating["multiValueHeaders"]["Authorization"] = ["Bearer " + "t" * 32]
@@ -58,11 +58,9 @@ async def test_addresses_lead_back_to_where_they_come_from(log: DynamoDBLog) -> 
     await adapter.shutdown()
 
 
-async def test_a_stage_without_its_slash_leads_to_the_page_behind_it(log: DynamoDBLog) -> None:
+async def test_a_stage_without_its_slash_leads_to_the_page_behind_it(log: DynamoDBStore) -> None:
     """By a relative address, which repeats neither the Host nor the query that came."""
-    adapter = Adapter(
-        create_app(Settings(table_name=log._table.name), DemoProvider(tokens=3), OpenGate())
-    )
+    adapter = Adapter(create_app(Settings(table_name=log._table.name), DemoProvider(tokens=3)))
     await adapter.startup()
     asked = get(f"/live?a={'b' * 20_000}") | {"path": "/"}
     asked["multiValueHeaders"]["Host"] = ["evil.example"]

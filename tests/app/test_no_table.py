@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from app.access.gate import OpenGate
 from app.application import create_app
 from app.models.demo import DemoProvider
 from app.settings import Settings
+from durable_stream import Timing
 from durable_stream.table import UNDER_SAM_LOCAL, is_missing
 from lambda_stream import Adapter
 from lambda_stream.invocation import LambdaContext
@@ -39,8 +39,8 @@ async def test_every_event_is_answered_with_what_brings_a_table(
     for variable, value in {**CREDENTIALS, **SAM_LOCAL}.items():
         monkeypatch.setenv(variable, value)
     monkeypatch.delenv("AWS_ENDPOINT_URL_DYNAMODB", raising=False)
-    settings = Settings(table_name=UNDER_SAM_LOCAL, buffered_window=10)
-    adapter = Adapter(create_app(settings, DemoProvider(tokens=3), OpenGate()))
+    settings = Settings(table_name=UNDER_SAM_LOCAL, timing=Timing(buffered_window=10))
+    adapter = Adapter(create_app(settings, DemoProvider(tokens=3)))
     await adapter.startup()
 
     answer = await adapter.respond(EVENTS[name], context())

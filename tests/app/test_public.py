@@ -13,7 +13,6 @@ import pytest
 from fastapi import Response
 
 from app.access.api_tokens import ApiTokens
-from app.access.gate import OpenGate
 from app.access.stream_tokens import sign
 from app.application import create_app
 from app.models.demo import DemoProvider
@@ -267,7 +266,7 @@ def test_every_answer_forbids_guessing_telling_and_running(
 async def test_so_does_the_answer_to_what_nobody_has_foreseen() -> None:
     """Whose page of another origin can read it, too."""
     settings = Settings(table_name="none", allowed_origins=(ORIGIN,))
-    app = create_app(settings, DemoProvider(tokens=1), OpenGate())
+    app = create_app(settings, DemoProvider(tokens=1))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         # Without a lifespan the application lacks all that its routes need.
@@ -283,7 +282,7 @@ async def test_so_does_the_answer_where_a_head_was_too_large(
 ) -> None:
     """And it counts as an error: no invocation fails that an alarm would tell of."""
     monkeypatch.delenv("POWERTOOLS_METRICS_DISABLED", raising=False)
-    app = create_app(Settings(table_name="none"), DemoProvider(tokens=1), OpenGate())
+    app = create_app(Settings(table_name="none"), DemoProvider(tokens=1))
 
     @app.get("/long")
     def long() -> Response:

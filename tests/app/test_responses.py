@@ -9,18 +9,16 @@ import pytest
 from starlette.types import Message
 
 from app.api.responses import ReadingResponse
-from app.limits.budget import Budget
-from app.limits.counters import Counters
-from app.models.base import AnswerDelta, Finish
-from durable_stream.dynamodb import DynamoDBLog
-from durable_stream.streams import Streams, Window
+from app.events import Answer, Done
+from app.settings import EventSourceSettings
+from durable_stream import DynamoDBStore, Streams, Window
+from tests.app.scripted import START, ScriptedProvider
 from tests.durable_stream import test_streams
-from tests.app.scripted import REQUEST, ScriptedProvider
 
 pytestmark = pytest.mark.anyio
 
 # What is done before the deadline is done a second before it.
-SETTINGS = dataclasses.replace(test_streams.SETTINGS, handoff_margin=2.0)
+TIMING = dataclasses.replace(test_streams.TIMING, handoff_margin=2.0)
 SCOPE = {"type": "http", "method": "GET", "asgi": {"version": "3.0", "spec_version": "2.4"}}
 
 
@@ -30,29 +28,29 @@ async def never() -> Message:
 
 
 async def serve(
-    log: DynamoDBLog,
+    log: DynamoDBStore,
     provider: ScriptedProvider,
     window: Window,
     send: Callable[[Message], Awaitable[None]],
 ) -> Streams:
     """Answer one request for a stream, and return when the invocation may end."""
-    streams = Streams(log, provider, Budget(Counters(log._table), SETTINGS.limits), SETTINGS)
-    start = await streams.create(REQUEST, None)
+    streams = test_streams.streams_of(log, provider, timing=TIMING)
+    start = await streams.create(START, None)
     reading = await streams.read(start.stream_id, None, window)
     assert reading is not None
     async with asyncio.timeout(10):
-        await ReadingResponse(reading, window, SETTINGS)(SCOPE, never, send)
+        await ReadingResponse(reading, window, EventSourceSettings())(SCOPE, never, send)
     return streams
 
 
 async def test_a_reader_that_stops_reading_holds_no_invocation_beyond_its_deadline(
-    log: DynamoDBLog,
+    log: DynamoDBStore,
 ) -> None:
     async def blocked(message: Message) -> None:
         if b"answer" in message.get("body", b""):
             await asyncio.Event().wait()
 
-    provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]])
+    provider = ScriptedProvider([[Answer("a"), asyncio.Event()]])
     begun = time.monotonic()
 
     await serve(log, provider, Window(deadline=time.time() + 3), blocked)
@@ -61,7 +59,7 @@ async def test_a_reader_that_stops_reading_holds_no_invocation_beyond_its_deadli
     assert provider.running == 0
 
 
-async def test_a_reader_that_is_late_is_sent_away_in_order(log: DynamoDBLog) -> None:
+async def test_a_reader_that_is_late_is_sent_away_in_order(log: DynamoDBStore) -> None:
     """Else a busy moment at the end of an invocation would count as its failure."""
     sent: list[Message] = []
 
@@ -70,14 +68,14 @@ async def test_a_reader_that_is_late_is_sent_away_in_order(log: DynamoDBLog) -> 
             await asyncio.Event().wait()
         sent.append(message)
 
-    provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]])
+    provider = ScriptedProvider([[Answer("a"), asyncio.Event()]])
 
     await serve(log, provider, Window(deadline=time.time() + 3), late)
 
     assert sent[-1] == {"type": "http.response.body", "body": b"", "more_body": False}
 
 
-async def test_an_end_that_is_late_to_be_acknowledged_is_sent_once(log: DynamoDBLog) -> None:
+async def test_an_end_that_is_late_to_be_acknowledged_is_sent_once(log: DynamoDBStore) -> None:
     """The time of the reading is over when it is, but everything has been sent."""
     ends: list[float] = []
 
@@ -86,7 +84,7 @@ async def test_an_end_that_is_late_to_be_acknowledged_is_sent_once(log: DynamoDB
             ends.append(time.monotonic())
             await asyncio.sleep(0.3)  # Longer than the last words may take.
 
-    provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]])
+    provider = ScriptedProvider([[Answer("a"), asyncio.Event()]])
 
     await serve(log, provider, Window(deadline=time.time() + 3), acknowledge_late)
 
@@ -94,7 +92,7 @@ async def test_an_end_that_is_late_to_be_acknowledged_is_sent_once(log: DynamoDB
 
 
 async def test_a_reader_that_is_gone_when_its_late_response_is_ended_is_no_failure(
-    log: DynamoDBLog,
+    log: DynamoDBStore,
 ) -> None:
     async def block_and_break(message: Message) -> None:
         if b"answer" in message.get("body", b""):
@@ -102,17 +100,17 @@ async def test_a_reader_that_is_gone_when_its_late_response_is_ended_is_no_failu
         if message["type"] == "http.response.body" and not message["more_body"]:
             raise OSError("the reader is gone")
 
-    provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]])
+    provider = ScriptedProvider([[Answer("a"), asyncio.Event()]])
 
     await serve(log, provider, Window(deadline=time.time() + 3), block_and_break)
 
     assert provider.running == 0
 
 
-async def test_the_generation_is_waited_for_when_its_reader_has_gone(log: DynamoDBLog) -> None:
+async def test_the_generation_is_waited_for_when_its_reader_has_gone(log: DynamoDBStore) -> None:
     """Lambda would freeze the sandbox in mid-sentence; and nobody polls for the reader's sake."""
     gone = asyncio.Event()
-    provider = ScriptedProvider([[AnswerDelta("a"), gone, AnswerDelta("b"), Finish("stop", 1, 2)]])
+    provider = ScriptedProvider([[Answer("a"), gone, Answer("b"), Done("stop", 1, 2)]])
 
     async def leave(message: Message) -> None:
         if b"answer" in message.get("body", b""):
@@ -122,11 +120,11 @@ async def test_the_generation_is_waited_for_when_its_reader_has_gone(log: Dynamo
     streams = await serve(log, provider, Window(deadline=time.time() + 60), leave)
 
     assert provider.running == 0
-    assert not streams._tails, "no tail is left, and none that waits for the garbage collector"
+    assert not streams._streams, "no tail is left, and none that waits for the garbage collector"
 
 
 async def test_a_reader_that_stops_reading_a_stream_of_another_writer_is_cut_after_its_life(
-    log: DynamoDBLog,
+    log: DynamoDBStore,
 ) -> None:
     """It has time for a take-over that is under way, and no more."""
 
@@ -134,16 +132,16 @@ async def test_a_reader_that_stops_reading_a_stream_of_another_writer_is_cut_aft
         if message.get("body"):
             await asyncio.Event().wait()
 
-    settings = dataclasses.replace(SETTINGS, reader_life=0.5, log_patience=1.0)
-    provider = ScriptedProvider([[AnswerDelta("a"), asyncio.Event()]])
-    streams = Streams(log, provider, Budget(Counters(log._table), settings.limits), settings)
+    timing = dataclasses.replace(TIMING, reader_life=0.5, read_patience=1.0)
+    provider = ScriptedProvider([[Answer("a"), asyncio.Event()]])
+    streams = test_streams.streams_of(log, provider, timing=timing)
     window = Window(deadline=time.time() + 60)
-    reading = await streams.create_and_read(REQUEST, None, window)
+    reading = await streams.create_and_read(START, None, window)
     visiting = await streams.read(reading.stream_id, 0, window)
     assert visiting is not None
 
     async with asyncio.timeout(4):
-        await ReadingResponse(visiting, window, settings)(SCOPE, never, blocked)
+        await ReadingResponse(visiting, window, EventSourceSettings())(SCOPE, never, blocked)
 
     assert provider.running == 1, "the writer goes on"
     await streams.close()

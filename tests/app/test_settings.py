@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.settings import Limits, Settings
+from app.limits.settings import Limits
+from app.settings import Settings
 
 TABLE = {"TABLE_NAME": "streams"}
 
@@ -16,16 +17,16 @@ def test_nothing_is_limited_that_has_no_limit() -> None:
     empty = {"REQUESTS_PER_MINUTE": "", "TOKENS_PER_DAY": " ", "ALLOWED_ORIGINS": ""}
     settings = Settings.from_environ(TABLE | empty)
 
-    assert settings.limits == Limits()
+    assert Limits.from_environ(empty) == Limits()
     assert settings.allowed_origins == ()
-    assert settings.event_padding_bytes == 0
+    assert settings.event_source.padding_bytes == 0
 
 
 def test_limits_are_whole_numbers() -> None:
     names = {"REQUESTS_PER_MINUTE": "0", "TOKENS_PER_DAY": "5", "TOTAL_TOKENS_PER_DAY": "50"}
     names |= {"CONNECTS_PER_MINUTE": "600", "STREAM_CONNECTS_PER_MINUTE": "60"}
 
-    assert Settings.from_environ(TABLE | names).limits == Limits(
+    assert Limits.from_environ(names) == Limits(
         requests_per_minute=0,
         connects_per_minute=600,
         stream_connects_per_minute=60,
@@ -40,8 +41,9 @@ def test_limits_are_whole_numbers() -> None:
 )
 @pytest.mark.parametrize("text", ["-1", "1.5", "1e3", "many"])
 def test_anything_else_is_a_mistake(name: str, text: str) -> None:
+    read = Settings.from_environ if name == "EVENT_PADDING_BYTES" else Limits.from_environ
     with pytest.raises(ValueError, match=name):
-        Settings.from_environ({**TABLE, name: text})
+        read({**TABLE, name: text})
 
 
 def test_origins_are_taken_as_browsers_send_them() -> None:

@@ -7,26 +7,14 @@ import pytest
 from httpx_sse import EventSource
 
 from app.api.sse import KEEP_ALIVE, event_id, frame, position, retry, split_event_id
-from app.exceptions import BadCursor
-from durable_stream.records import (
-    Answer,
-    Cancelled,
-    Claim,
-    Done,
-    Failed,
-    Handoff,
-    Heartbeat,
-    Payload,
-    Record,
-    Start,
-    Thinking,
-)
+from app.events import Answer, Done, Start, Thinking
+from durable_stream import BadCursor, Cancelled, Claim, Event, Failed, Handoff, Heartbeat, Record
 
 STREAM = "Stream_id-0123456789abcdefghijkl"
 TEXT = "two\nlines\r\n\r, naïve 日本語 🚀 \u2028 \0 data: x\n\nid: 7"
 
 
-def record(payload: Payload, seq: int = 7) -> Record:
+def record(payload: Event, seq: int = 7) -> Record:
     return Record(STREAM, seq, payload, writer="w", nonce="n", at=0, expires_at=0)
 
 
@@ -38,7 +26,7 @@ def parse(raw: bytes) -> list[tuple[str, object, str]]:
 @pytest.mark.parametrize(
     ("payload", "name", "data"),
     [
-        (Start("demo", "secret request", "f"), "start", {"stream_id": STREAM, "model": "demo"}),
+        (Start("secret request", "owner", "demo"), "start", {"stream_id": STREAM, "model": "demo"}),
         (Claim(2, "asked"), "claim", {"attempt": 2, "continued": "asked"}),
         (Thinking(TEXT), "thinking", {"text": TEXT}),
         (Answer(TEXT), "answer", {"text": TEXT}),
@@ -58,12 +46,12 @@ def parse(raw: bytes) -> list[tuple[str, object, str]]:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_every_record_is_exactly_one_event(payload: Payload, name: str, data: object) -> None:
+def test_every_record_is_exactly_one_event(payload: Event, name: str, data: object) -> None:
     assert parse(frame(record(payload))) == [(name, data, f"{STREAM}:7")]
 
 
 def test_a_start_does_not_show_the_request() -> None:
-    assert b"secret" not in frame(record(Start("demo", "secret request", "secret fingerprint")))
+    assert b"secret" not in frame(record(Start("secret request", "secret owner", "demo")))
 
 
 def test_data_comes_before_the_id() -> None:

@@ -20,10 +20,11 @@ from urllib.parse import parse_qsl, unquote
 
 import pytest
 
-from app.access.gate import from_environ
-from app.application import create_app
+from app import limits
+from app.access import from_environ
+from app.application import create_app, watching
 from app.models.demo import DemoProvider
-from app.settings import Limits, Settings
+from app.settings import Settings
 from lambda_stream import Adapter
 from lambda_stream.handler import marshal
 from lambda_stream.invocation import LambdaContext
@@ -256,11 +257,17 @@ async def invoke(adapter: Adapter, event: dict[str, Any]) -> int:
 async def started(table: str, environ: dict[str, str]) -> AsyncIterator[Adapter]:
     settings = Settings(
         table_name=table,
-        limits=Limits(requests_per_minute=10_000, stream_connects_per_minute=100),
         allowed_origins=("https://app.example.com",),
     )
     provider = DemoProvider(tokens=1, tokens_per_second=1_000)
-    adapter = Adapter(create_app(settings, provider, from_environ(environ)))
+    limited = {"REQUESTS_PER_MINUTE": "10000", "STREAM_CONNECTS_PER_MINUTE": "100"}
+    app = create_app(
+        settings,
+        provider,
+        gate=from_environ(environ),
+        hooks=[watching, limits.from_environ(limited)],
+    )
+    adapter = Adapter(app)
     await adapter.startup()
     yield adapter
     await adapter.shutdown()

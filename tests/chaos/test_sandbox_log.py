@@ -49,11 +49,11 @@ async def test_a_log_out_of_reach_explains_who_gives_up_and_nothing_else_does(
     log: SandboxLog, sandboxes: Sandboxes
 ) -> None:
     sandboxes.disturb(42)
-    log(entry(LOST, exception_name="LogUnavailable"))
+    log(entry(LOST, exception_name="StoreUnavailable"))
     assert log.complaints == []
 
-    log(entry(LOST, exception_name="LogRefused"))
-    log(entry("the writer broke", error="LogUnavailable"))
+    log(entry(LOST, exception_name="StoreRefused"))
+    log(entry("the writer broke", error="StoreUnavailable"))
     assert len(log.complaints) == 2
 
 
@@ -62,7 +62,7 @@ async def test_a_log_that_fails_who_was_not_disturbed_is_heard(
 ) -> None:
     sandboxes.disturb(43)
     sandboxes.disturbed[42] = time.monotonic() - 60
-    log(entry(LOST, exception_name="LogUnavailable"))
+    log(entry(LOST, exception_name="StoreUnavailable"))
 
     assert len(log.complaints) == 1
 
@@ -71,7 +71,7 @@ async def test_a_machine_that_stalls_keeps_everybody_from_the_log(
     log: SandboxLog, sandboxes: Sandboxes
 ) -> None:
     sandboxes.stalled_at = time.monotonic()
-    log(entry(LOST, exception_name="LogUnavailable"))
+    log(entry(LOST, exception_name="StoreUnavailable"))
 
     assert log.complaints == []
 

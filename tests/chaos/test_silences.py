@@ -6,13 +6,15 @@ from dataclasses import replace
 import httpx
 import pytest
 
+from app.events import Answer, Done
 from chaos.faults import Fault
 from chaos.functions import TIMEOUT
 from chaos.generations import Generation, Generations
 from chaos.sandboxes import Frozen, Sandboxes
 from chaos.silences import Survival, survivals
 from chaos.traffic import Silence, Traffic
-from durable_stream.records import Answer, Claim, Done, Payload, Record
+from durable_stream import Claim, Record
+from durable_stream import Event as Payload
 
 pytestmark = pytest.mark.anyio
 

@@ -16,13 +16,14 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from app.events import Start
 from chaos.faults import Fault
 from chaos.history import History
 from chaos.plan import Plan, draw
 from chaos.sandboxes import Sandboxes
 from chaos.store import LASTING, Store
 from chaos.traffic import Ledger, Traffic
-from durable_stream.records import Start, encode_payload
+from durable_stream.events import encode
 from tests.store import CREDENTIALS, client, create_table, moto
 
 if TYPE_CHECKING:
@@ -67,8 +68,8 @@ class Played:
 
     async def put(self, seq: int, kind: str = "answer") -> str:
         """Put a record; the error's name, or nothing."""
-        start = Start("demo", QUIET.request.encode(), QUIET.request.fingerprint)
-        data = encode_payload(start) if seq == 0 else "{}"
+        start = Start(QUIET.request.encode(), model="demo")
+        data = encode(start) if seq == 0 else "{}"
         item = {
             "stream_id": {"S": STREAM},
             "seq": {"N": str(seq)},

@@ -7,25 +7,15 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from app.api.sse import frame
+from app.events import REGISTRY, Answer, Done, Start, Thinking
 from chaos.event_source import Event
 from chaos.faults import Fault
 from chaos.plan import Plan, draw
 from chaos.reader import Told
 from chaos.story import Outcome
 from chaos.verdict import LATENESS, LEASE, Verdict, judge
-from durable_stream.records import (
-    Answer,
-    Cancelled,
-    Claim,
-    Done,
-    Failed,
-    Handoff,
-    Heartbeat,
-    Payload,
-    Record,
-    Start,
-    Thinking,
-)
+from durable_stream import Cancelled, Claim, Failed, Handoff, Heartbeat, Record
+from durable_stream import Event as Payload
 
 STREAM = "s" * 32
 PLAN = next(
@@ -35,7 +25,7 @@ PLAN = next(
 )
 THINKING, ANSWER = "".join(PLAN.thinking), "".join(PLAN.answer)
 WHOLE: tuple[Payload, ...] = (
-    Start("demo", PLAN.request.encode(), PLAN.request.fingerprint),
+    Start(PLAN.request.encode(), model="demo"),
     Thinking(THINKING),
     Answer(ANSWER[:30]),
     Claim(2, "prefill"),
@@ -156,7 +146,7 @@ def test_a_stream_that_nobody_reads_any_more_may_end_anywhere_but_not_say_done_e
 @pytest.mark.parametrize(
     ("nth", "instead"),
     [
-        (0, Start("another", "", "")),
+        (0, Start("", model="another")),
         (3, Claim(3, "prefill")),
         (5, Done("length", 1, 2)),
         (5, Done("stop", 1, 3)),
@@ -181,7 +171,7 @@ def test_text_under_another_position_than_the_logs_is_found() -> None:
 def test_the_judge_expects_of_every_record_what_the_application_sends() -> None:
     ends = (Done("stop", 1, None), Failed("given_up", "", retryable=True), Cancelled())
     every = log((*WHOLE[:4], Heartbeat(), Handoff(), *ends))
-    assert {type(record.payload) for record in every} == set(Payload.__args__)
+    assert {type(record.event) for record in every} == set(REGISTRY.kinds.values())
 
     assert not any("not the log's records" in each for each in verdict(every).wrong)
 

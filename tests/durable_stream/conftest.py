@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
-from durable_stream.dynamodb import DynamoDBLog
-from durable_stream.table import Table
+from app.events import EVENTS
+from durable_stream import DynamoDBStore, Registry, Table
 from local.dynamodb_local import dynamodb_local
 from tests.store import (
     CREDENTIALS,
@@ -58,10 +58,10 @@ async def store(dynamodb_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIter
 
 
 @pytest.fixture
-async def log(dynamodb_url: str, store: FaultyStore) -> AsyncIterator[DynamoDBLog]:
+async def log(dynamodb_url: str, store: FaultyStore) -> AsyncIterator[DynamoDBStore]:
     assert store.url, "the log finds its way through the environment"
     table = Table(create_table(dynamodb_url))
-    yield DynamoDBLog(table)
+    yield DynamoDBStore(table, Registry(EVENTS))
     table.close()
 
 

@@ -7,40 +7,38 @@ from unittest.mock import ANY
 
 import pytest
 
+from app.agent import agent
+from app.events import Answer, Done, Thinking
 from app.exceptions import ProviderError
-from app.models.base import AnswerDelta, Finish, Partial, ThinkingDelta
+from app.models.base import Partial
 from app.models.failures import Code, failure
 from app.models.lengths import estimated
-from durable_stream.attempts import Endurance, ask
-from durable_stream.records import Answer, Claim, Done, Failed, Payload, Thinking
-from tests.app.scripted import REQUEST, ScriptedProvider, Step
+from app.producer import AgentProducer
+from durable_stream import Claim, Event, Failed, RetryPolicy, Task
+from durable_stream.attempts import attempts
+from tests.app.scripted import START, ScriptedProvider, Step
 
 pytestmark = pytest.mark.anyio
 
-FINISH = Finish("stop", 1, 2)
-ENDURANCE = Endurance(patience=5.0, attempts=3, fruitless=5)
-NOTHING = Partial()
+FINISH = Done("stop", 1, 2)
+POLICY = RetryPolicy(patience=5.0, attempts=3, idle_attempts=5)
 
 
 async def asked(
-    *attempts: Sequence[Step],
-    said: Partial = NOTHING,
-    endurance: Endurance = ENDURANCE,
-    fruitless: int = 0,
-) -> tuple[list[Payload], ScriptedProvider]:
-    provider = ScriptedProvider(attempts)
+    *steps: Sequence[Step],
+    said: Sequence[Event] = (),
+    policy: RetryPolicy = POLICY,
+    idle: int = 0,
+) -> tuple[list[Event], ScriptedProvider]:
+    provider = ScriptedProvider(steps)
+    task = Task(stream_id="s" * 32, attempt=1, start=START, said=said, idle=idle)
     async with asyncio.timeout(20):
-        payloads = [
-            payload
-            async for payload in ask(
-                provider, REQUEST, said, attempt=1, endurance=endurance, fruitless=fruitless
-            )
-        ]
-    return payloads, provider
+        events = [e async for e in attempts(AgentProducer(agent, provider), task, policy)]
+    return events, provider
 
 
 async def test_an_answer_is_passed_on_as_it_comes() -> None:
-    payloads, _ = await asked([ThinkingDelta("hm"), AnswerDelta("a"), AnswerDelta("b"), FINISH])
+    payloads, _ = await asked([Thinking("hm"), Answer("a"), Answer("b"), FINISH])
 
     assert payloads == [Thinking("hm"), Answer("a"), Answer("b"), Done("stop", 1, 2)]
 
@@ -52,7 +50,7 @@ async def test_passing_trouble_before_the_model_is_at_work_is_waited_out(code: C
     """It costs nothing, so it is no attempt."""
     refused = [failure(code)]
 
-    payloads, provider = await asked(*[refused] * 4, [AnswerDelta("a"), FINISH])
+    payloads, provider = await asked(*[refused] * 4, [Answer("a"), FINISH])
 
     assert payloads == [Answer("a"), Done("stop", 1, 2)]
     assert len(provider.asked_to_continue) == 5
@@ -72,7 +70,7 @@ MAY_HAVE_COST = [
 async def test_a_request_that_may_have_reached_the_model_is_an_attempt_of_the_log(
     error: ProviderError,
 ) -> None:
-    payloads, _ = await asked([error], [error], [AnswerDelta("a"), FINISH])
+    payloads, _ = await asked([error], [error], [Answer("a"), FINISH])
 
     claims = [Claim(2, "restarted"), Claim(3, "restarted")]
     assert payloads == [*claims, Answer("a"), Done("stop", 1, 2)]
@@ -92,7 +90,7 @@ async def test_the_third_of_them_is_the_last(error: ProviderError) -> None:
 async def test_failures_before_and_after_the_first_text_are_counted_together() -> None:
     cut, free = failure("provider_cut"), failure("provider_throttled")
 
-    payloads, provider = await asked([cut], [free], [AnswerDelta("a"), cut], [free], [cut], [])
+    payloads, provider = await asked([cut], [free], [Answer("a"), cut], [free], [cut], [])
 
     assert len(provider.asked_to_continue) == 5
     assert [p.attempt for p in payloads if isinstance(p, Claim)] == [2, 3]
@@ -103,17 +101,17 @@ async def test_no_more_claims_without_a_word_are_made_than_a_stream_may_have(
     before: int, asks: int
 ) -> None:
     """Earlier writers may have made some; the next reader would give the stream up."""
-    payloads, provider = await asked(*[[failure("provider_cut")]] * 5, fruitless=before)
+    payloads, provider = await asked(*[[failure("provider_cut")]] * 5, idle=before)
 
     assert len(provider.asked_to_continue) == asks
-    assert before + sum(isinstance(p, Claim) for p in payloads) <= ENDURANCE.fruitless
+    assert before + sum(isinstance(p, Claim) for p in payloads) <= POLICY.idle_attempts
     assert isinstance(payloads[-1], Failed)
 
 
 async def test_a_word_lets_claims_be_counted_anew() -> None:
-    spoken: list[Step] = [AnswerDelta("a"), failure("provider_cut")]
+    spoken: list[Step] = [Answer("a"), failure("provider_cut")]
 
-    payloads, _ = await asked(spoken, [AnswerDelta("b"), FINISH], fruitless=5)
+    payloads, _ = await asked(spoken, [Answer("b"), FINISH], idle=5)
 
     assert payloads == [Answer("a"), Claim(2, "prefill"), Answer("b"), Done("stop", 1, 2)]
 
@@ -121,24 +119,23 @@ async def test_a_word_lets_claims_be_counted_anew() -> None:
 @pytest.mark.parametrize(
     ("finish", "done"),
     [
-        (Finish("stop", 0, 0), Done("stop", None, None)),
-        (Finish("length", 0, 0, asked=False), Done("length", 0, 0)),
-        (Finish("stop", 5, 100), Done("stop", 5, 100)),
-        (Finish("stop", -5, -5_000_000), Done("stop", None, None)),
-        (Finish("stop", 5, 101), Done("stop", 5, None)),
-        (Finish("stop", 999_999_999_999, 5), Done("stop", None, 5)),
+        (Done("stop", 0, 0), Done("stop", None, None)),
+        (Done("stop", 5, 100), Done("stop", 5, 100)),
+        (Done("stop", -5, -5_000_000), Done("stop", None, None)),
+        (Done("stop", 5, 101), Done("stop", 5, None)),
+        (Done("stop", 999_999_999_999, 5), Done("stop", None, 5)),
     ],
 )
 async def test_a_count_that_the_request_could_not_have_is_as_good_as_not_told(
-    finish: Finish, done: Done
+    finish: Done, done: Done
 ) -> None:
-    assert await asked([AnswerDelta("a"), finish]) == ([Answer("a"), done], ANY)
+    assert await asked([Answer("a"), finish]) == ([Answer("a"), done], ANY)
 
 
 async def test_thinking_may_count_on_top_of_the_longest_answer() -> None:
     thought = "x" * 20
 
-    payloads, _ = await asked([ThinkingDelta(thought), Finish("stop", 1, 120)])
+    payloads, _ = await asked([Thinking(thought), Done("stop", 1, 120)])
 
     assert payloads == [Thinking(thought), Done("stop", 1, 120)]
 
@@ -148,7 +145,7 @@ async def test_waiting_out_backs_off_and_ends_when_patience_does() -> None:
 
     payloads, provider = await asked(
         *[[failure("provider_throttled")]] * 50,
-        endurance=Endurance(patience=1.0, attempts=3, fruitless=5),
+        policy=RetryPolicy(patience=1.0, attempts=3),
     )
 
     (failed,) = payloads
@@ -162,7 +159,7 @@ async def test_a_first_token_gives_new_patience() -> None:
     throttled = failure("provider_throttled")
 
     payloads, _ = await asked(
-        [throttled], [AnswerDelta("a"), throttled], [throttled], [AnswerDelta("b"), FINISH]
+        [throttled], [Answer("a"), throttled], [throttled], [Answer("b"), FINISH]
     )
 
     assert payloads == [Answer("a"), Claim(2, "prefill"), Answer("b"), Done("stop", 1, 2)]
@@ -170,9 +167,7 @@ async def test_a_first_token_gives_new_patience() -> None:
 
 @pytest.mark.parametrize("end", [[], [failure("provider_cut")], [failure("provider_timeout")]])
 async def test_an_answer_that_breaks_off_is_continued_where_it_broke(end: list[Step]) -> None:
-    payloads, provider = await asked(
-        [ThinkingDelta("hm"), AnswerDelta("ab"), *end], [AnswerDelta("cd"), FINISH]
-    )
+    payloads, provider = await asked([Thinking("hm"), Answer("ab"), *end], [Answer("cd"), FINISH])
 
     assert payloads == [
         Thinking("hm"),
@@ -186,7 +181,7 @@ async def test_an_answer_that_breaks_off_is_continued_where_it_broke(end: list[S
 
 async def test_a_character_cut_in_half_is_asked_on_as_text_that_can_be_sent() -> None:
     """Half a surrogate pair has no UTF-8 form: no request could carry it."""
-    _, provider = await asked([AnswerDelta("a\ud83d"), AnswerDelta("\ude80b\ud83d")], [FINISH])
+    _, provider = await asked([Answer("a\ud83d"), Answer("\ude80b\ud83d")], [FINISH])
 
     assert provider.asked_to_continue == [Partial(), Partial(answer="a🚀b\ufffd")]
 
@@ -198,8 +193,8 @@ def told(tokens: int) -> ProviderError:
 
 
 async def test_what_was_said_is_as_long_as_the_provider_tells_and_else_as_estimated() -> None:
-    first: list[Step] = [AnswerDelta("a"), told(30)]
-    second: list[Step] = [AnswerDelta("bcd"), failure("provider_cut")]
+    first: list[Step] = [Answer("a"), told(30)]
+    second: list[Step] = [Answer("bcd"), failure("provider_cut")]
 
     _, provider = await asked(first, second, [FINISH])
 
@@ -212,25 +207,25 @@ async def test_what_was_said_is_as_long_as_the_provider_tells_and_else_as_estima
 
 @pytest.mark.parametrize("tokens", [-1, 10**9])
 async def test_a_length_that_cannot_be_is_estimated_too(tokens: int) -> None:
-    _, provider = await asked([AnswerDelta("a"), told(tokens)], [FINISH])
+    _, provider = await asked([Answer("a"), told(tokens)], [FINISH])
 
     assert provider.asked_to_continue == [Partial(), Partial(answer="a")]
 
 
 async def test_an_answer_that_broke_off_in_thought_is_started_again() -> None:
-    payloads, _ = await asked([ThinkingDelta("hm")], [AnswerDelta("a"), FINISH])
+    payloads, _ = await asked([Thinking("hm")], [Answer("a"), FINISH])
 
     assert Claim(2, "restarted") in payloads
 
 
 async def test_what_earlier_writers_said_is_continued_too() -> None:
-    _, provider = await asked([AnswerDelta("b")], [FINISH], said=Partial("hm", "a"))
+    _, provider = await asked([Answer("b")], [FINISH], said=[Thinking("hm"), Answer("a")])
 
     assert provider.asked_to_continue == [Partial("hm", "a"), Partial("hm", "ab")]
 
 
 async def test_the_third_break_is_the_last() -> None:
-    payloads, provider = await asked(*[[AnswerDelta("a")]] * 5)
+    payloads, provider = await asked(*[[Answer("a")]] * 5)
 
     failed = payloads[-1]
     assert isinstance(failed, Failed)
@@ -239,7 +234,7 @@ async def test_the_third_break_is_the_last() -> None:
     assert [p.attempt for p in payloads if isinstance(p, Claim)] == [2, 3]
 
 
-@pytest.mark.parametrize("before", [[], [AnswerDelta("a")]])
+@pytest.mark.parametrize("before", [[], [Answer("a")]])
 @pytest.mark.parametrize("code", ["provider_denied", "context_too_long", "content_filtered"])
 async def test_a_refusal_for_good_is_told_at_once(code: Code, before: list[Step]) -> None:
     payloads, provider = await asked([*before, failure(code)])

@@ -10,30 +10,28 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from app.exceptions import LogRefused, LogUnavailable
+from app.events import EVENTS, Answer, Done, Start, Thinking
 from app.models.base import Message, Request
-from durable_stream.dynamodb import DynamoDBLog
-from durable_stream.records import (
-    Answer,
+from durable_stream import (
     Cancelled,
     Claim,
-    Done,
+    DynamoDBStore,
+    Event,
     Failed,
     Handoff,
     Heartbeat,
-    Payload,
     Record,
-    Start,
-    Thinking,
-    decode_payload,
+    Registry,
+    StoreRefused,
+    StoreUnavailable,
+    Table,
 )
-from durable_stream.table import Table
 from tests.store import Fault, FaultyStore, update_item
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both_stores]
 
-PAYLOADS: list[Payload] = [
-    Start("demo", '{"messages":[]}', "f00"),
+PAYLOADS: list[Event] = [
+    Start('{"messages":[]}', "owner", "demo"),
     Claim(2, "asked"),
     Thinking("hm\n\n"),
     Answer("naïve 日本語 🚀 \ud83d \0 \u2028"),
@@ -45,11 +43,11 @@ PAYLOADS: list[Payload] = [
 ]
 
 
-def record(seq: int = 0, payload: Payload | None = None, stream_id: str = "s" * 32) -> Record:
+def record(seq: int = 0, payload: Event | None = None, stream_id: str = "s" * 32) -> Record:
     return Record(
         stream_id=stream_id,
         seq=seq,
-        payload=payload or Answer(str(seq)),
+        event=payload or Answer(str(seq)),
         writer="writer-a",
         nonce=secrets.token_hex(4),
         at=int(time.time() * 1000),
@@ -57,7 +55,7 @@ def record(seq: int = 0, payload: Payload | None = None, stream_id: str = "s" * 
     )
 
 
-async def filled(log: DynamoDBLog, count: int) -> list[Record]:
+async def filled(log: DynamoDBStore, count: int) -> list[Record]:
     records = [record(seq) for seq in range(count)]
     for each in records:
         assert await log.append(each) is None
@@ -65,7 +63,7 @@ async def filled(log: DynamoDBLog, count: int) -> list[Record]:
 
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=lambda payload: payload.kind)
-async def test_what_is_read_is_what_was_appended(log: DynamoDBLog, payload: Payload) -> None:
+async def test_what_is_read_is_what_was_appended(log: DynamoDBStore, payload: Event) -> None:
     written = record(0, payload)
 
     assert await log.append(written) is None
@@ -73,14 +71,14 @@ async def test_what_is_read_is_what_was_appended(log: DynamoDBLog, payload: Payl
     assert list((await log.read(written.stream_id, 0, consistent=True)).records) == [written]
 
 
-async def test_token_counts_may_be_unknown(log: DynamoDBLog) -> None:
+async def test_token_counts_may_be_unknown(log: DynamoDBStore) -> None:
     written = record(0, Done("length", None, None))
     await log.append(written)
 
     assert await log.newest(written.stream_id) == written
 
 
-async def test_a_taken_position_stays_as_it_is_and_says_who_has_it(log: DynamoDBLog) -> None:
+async def test_a_taken_position_stays_as_it_is_and_says_who_has_it(log: DynamoDBStore) -> None:
     first, second = record(), dataclasses.replace(record(), writer="writer-b")
     await log.append(first)
 
@@ -88,7 +86,7 @@ async def test_a_taken_position_stays_as_it_is_and_says_who_has_it(log: DynamoDB
     assert await log.newest(first.stream_id) == first
 
 
-async def test_of_many_who_append_the_same_position_one_wins(log: DynamoDBLog) -> None:
+async def test_of_many_who_append_the_same_position_one_wins(log: DynamoDBStore) -> None:
     rivals = [dataclasses.replace(record(), writer=f"writer-{n}") for n in range(16)]
 
     outcomes = await asyncio.gather(*map(log.append, rivals))
@@ -98,7 +96,7 @@ async def test_of_many_who_append_the_same_position_one_wins(log: DynamoDBLog) -
 
 
 async def test_a_retried_put_whose_first_answer_was_lost_is_a_success(
-    log: DynamoDBLog, store: FaultyStore
+    log: DynamoDBStore, store: FaultyStore
 ) -> None:
     """KCL documents the trap: the retry fails its condition on our own item."""
     faults = iter([Fault.LOSE_ANSWER])
@@ -109,12 +107,12 @@ async def test_a_retried_put_whose_first_answer_was_lost_is_a_success(
 
 
 async def test_an_append_repeated_by_the_caller_is_a_success(
-    log: DynamoDBLog, store: FaultyStore
+    log: DynamoDBStore, store: FaultyStore
 ) -> None:
     """Even where botocore has given up: the record is the same, so it is ours."""
     written = record()
     store.choose = lambda _: Fault.LOSE_ANSWER
-    with pytest.raises(LogUnavailable):
+    with pytest.raises(StoreUnavailable):
         await log.append(written)
     store.choose = lambda _: Fault.NONE
 
@@ -123,15 +121,15 @@ async def test_an_append_repeated_by_the_caller_is_a_success(
 
 @pytest.mark.parametrize("fault", [Fault.THROTTLE, Fault.FAIL, Fault.REFUSE])
 async def test_a_log_that_does_not_answer_is_unavailable(
-    log: DynamoDBLog, store: FaultyStore, fault: Fault
+    log: DynamoDBStore, store: FaultyStore, fault: Fault
 ) -> None:
     store.choose = lambda _: fault
 
-    with pytest.raises(LogUnavailable):
+    with pytest.raises(StoreUnavailable):
         await log.append(record())
-    with pytest.raises(LogUnavailable):
+    with pytest.raises(StoreUnavailable):
         await log.read("s" * 32, 0, consistent=True)
-    with pytest.raises(LogUnavailable):
+    with pytest.raises(StoreUnavailable):
         await log.newest("s" * 32)
 
 
@@ -139,8 +137,8 @@ async def test_a_missing_table_is_a_refusal_that_names_it(store: FaultyStore) ->
     assert store.url
     table = Table("no-such-table")
 
-    with pytest.raises(LogRefused, match="ResourceNotFoundException"):
-        await DynamoDBLog(table).append(record())
+    with pytest.raises(StoreRefused, match="ResourceNotFoundException"):
+        await DynamoDBStore(table, Registry(EVENTS)).append(record())
     table.close()
 
 
@@ -150,8 +148,8 @@ async def test_a_process_that_ends_says_so_to_whoever_still_asks(store: FaultySt
     table = Table("streams")
     table.close()
 
-    with pytest.raises(LogUnavailable, match="about to end"):
-        await DynamoDBLog(table).newest("s" * 32)
+    with pytest.raises(StoreUnavailable, match="about to end"):
+        await DynamoDBStore(table, Registry(EVENTS)).newest("s" * 32)
 
 
 async def test_a_process_that_ends_says_so_to_whoever_waits_for_a_thread(
@@ -169,7 +167,7 @@ async def test_a_process_that_ends_says_so_to_whoever_waits_for_a_thread(
 
         _, pending = await asyncio.wait({waiting, cancelled}, timeout=10)
         assert not pending
-        assert isinstance(waiting.exception(), LogUnavailable)
+        assert isinstance(waiting.exception(), StoreUnavailable)
         assert cancelled.cancelled()
 
 
@@ -192,7 +190,7 @@ async def busy(table: Table) -> AsyncIterator[None]:
         await calling
 
 
-async def test_reading_starts_where_it_is_asked_to(log: DynamoDBLog) -> None:
+async def test_reading_starts_where_it_is_asked_to(log: DynamoDBStore) -> None:
     records = await filled(log, 5)
 
     page = await log.read("s" * 32, 3, consistent=False)
@@ -201,7 +199,7 @@ async def test_reading_starts_where_it_is_asked_to(log: DynamoDBLog) -> None:
     assert not page.more
 
 
-async def test_reading_stops_at_a_gap(log: DynamoDBLog) -> None:
+async def test_reading_stops_at_a_gap(log: DynamoDBStore) -> None:
     """An eventually consistent read may show 3 before 2; delivering 3 then would lose 2."""
     written = [record(seq) for seq in (0, 1, 3)]
     for each in written:
@@ -211,7 +209,7 @@ async def test_reading_stops_at_a_gap(log: DynamoDBLog) -> None:
     assert list((await log.read("s" * 32, 2, consistent=True)).records) == []
 
 
-async def test_a_stream_of_more_than_a_megabyte_is_read_in_pages(log: DynamoDBLog) -> None:
+async def test_a_stream_of_more_than_a_megabyte_is_read_in_pages(log: DynamoDBStore) -> None:
     for seq in range(5):
         await log.append(record(seq, Answer("x" * 300_000)))
 
@@ -227,7 +225,7 @@ async def test_a_stream_of_more_than_a_megabyte_is_read_in_pages(log: DynamoDBLo
     assert pages > 1
 
 
-async def test_a_page_cut_at_a_gap_promises_nothing_more(log: DynamoDBLog) -> None:
+async def test_a_page_cut_at_a_gap_promises_nothing_more(log: DynamoDBStore) -> None:
     """What DynamoDB has deleted of an expired stream, no further read brings back."""
     for seq in (0, 2, 3, 4, 5):
         await log.append(record(seq, Answer("x" * 300_000)))
@@ -238,7 +236,7 @@ async def test_a_page_cut_at_a_gap_promises_nothing_more(log: DynamoDBLog) -> No
     assert not page.more
 
 
-async def test_a_page_that_ends_with_the_stream_promises_nothing_more(log: DynamoDBLog) -> None:
+async def test_a_page_that_ends_with_the_stream_promises_nothing_more(log: DynamoDBStore) -> None:
     """Moto ends a page at 1 MB and sends LastEvaluatedKey also where nothing follows."""
     for count in range(1, 6):
         await log.append(record(count - 1, Answer("x" * 300_000)))
@@ -247,26 +245,26 @@ async def test_a_page_that_ends_with_the_stream_promises_nothing_more(log: Dynam
 
 
 async def test_a_record_of_a_newer_version_is_trouble_that_passes(
-    log: DynamoDBLog, dynamodb_url: str
+    log: DynamoDBStore, dynamodb_url: str
 ) -> None:
     """While a deployment rolls, both versions read the log; the reader should come back."""
     await log.append(record(0))
     update_item(dynamodb_url, log._table.name, record(0), kind="from the future")
 
-    with pytest.raises(LogUnavailable, match="newer version"):
+    with pytest.raises(StoreUnavailable, match="newer version"):
         await log.read("s" * 32, 0, consistent=True)
 
 
 def test_records_of_the_first_version_can_still_be_read() -> None:
     """Streams outlive deployments: what a version adds to a record has a default."""
-    assert decode_payload("claim", '{"attempt":2}') == Claim(2)
+    assert Registry(EVENTS).decode("claim", '{"attempt":2}') == Claim(2)
     request = '{"messages":[{"role":"user","content":"hi"}],"model":"demo","max_tokens":9}'
     assert Request.decode(request) == Request(
         messages=(Message("user", "hi"),), model="demo", max_tokens=9
     )
 
 
-async def test_streams_do_not_mix(log: DynamoDBLog) -> None:
+async def test_streams_do_not_mix(log: DynamoDBStore) -> None:
     await filled(log, 2)
     await log.append(record(0, stream_id="t" * 32))
 
@@ -275,12 +273,12 @@ async def test_streams_do_not_mix(log: DynamoDBLog) -> None:
     ]
 
 
-async def test_the_newest_record_of_nothing_is_nothing(log: DynamoDBLog) -> None:
+async def test_the_newest_record_of_nothing_is_nothing(log: DynamoDBStore) -> None:
     assert await log.newest("s" * 32) is None
 
 
 async def test_the_event_loop_goes_on_while_the_log_is_asked(
-    log: DynamoDBLog, store: FaultyStore
+    log: DynamoDBStore, store: FaultyStore
 ) -> None:
     """boto3 blocks; a ticking task must not notice."""
     assert store.url

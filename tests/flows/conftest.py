@@ -62,7 +62,7 @@ Start = Callable[..., AbstractAsyncContextManager[Function]]
 def task_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What would be deployed, with the tests' function beside the application."""
     root = tmp_path_factory.mktemp("task")
-    for name in ("bootstrap", "lambda_stream", "app"):
+    for name in ("bootstrap", "lambda_stream", "durable_stream", "app"):
         (root / name).symlink_to(ROOT / "src" / name)
     (root / "function.py").symlink_to(Path(__file__).with_name("function.py"))
     return root

@@ -9,11 +9,13 @@ import dataclasses
 import os
 from collections.abc import AsyncGenerator
 
-from app.access.gate import from_environ
-from app.application import create_app
-from app.models.base import AnswerDelta, Continuation, Delta, Finish, Partial, Request
+from app import access, limits
+from app.application import create_app, watching
+from app.events import Answer, Done
+from app.models.base import Continuation, Partial, Request
 from app.models.demo import DemoProvider
 from app.settings import Settings
+from durable_stream import Event
 from lambda_stream import Adapter
 
 
@@ -33,22 +35,29 @@ class GatedProvider:
     async def close(self) -> None:
         pass
 
-    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
+    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Event]:
         reader, writer = await asyncio.open_connection(self._host, self._port)
         try:
             writer.write(f"{request.messages[-1].content}|{continue_from.answer}\n".encode())
             while line := (await reader.readline()).decode().rstrip("\n"):
-                yield AnswerDelta(line)
-            yield Finish("stop", 0, 0)
+                yield Answer(line)
+            yield Done("stop", 0, 0)
         finally:
             writer.close()
 
 
+lease = float(os.environ.get("LEASE", "4"))
+settings = Settings.from_environ(os.environ)
 settings = dataclasses.replace(
-    Settings.from_environ(os.environ),
-    lease=float(os.environ.get("LEASE", "4")),
-    heartbeat=float(os.environ.get("LEASE", "4")) / 4,
+    settings, timing=dataclasses.replace(settings.timing, lease=lease, heartbeat=lease / 4)
 )
 gate = os.environ.get("GATE")
 provider = GatedProvider(gate) if gate else DemoProvider.from_environ(os.environ)
-handler = Adapter(create_app(settings, provider, from_environ(os.environ)))
+handler = Adapter(
+    create_app(
+        settings,
+        provider,
+        gate=access.from_environ(os.environ),
+        hooks=[watching, limits.from_environ(os.environ)],
+    )
+)

@@ -245,10 +245,11 @@ def test_the_stack_has_the_settings_that_the_application_has() -> None:
     settings, stack = Settings(table_name="streams"), Stack()
     shared = ("flush_interval", "heartbeat", "poll_interval", "poll_interval_idle")
 
-    for name in (*shared, "event_padding_bytes"):
-        assert getattr(stack, name) == getattr(settings, name)
-    assert stack.kept_days * 24 * 3600 == settings.stream_ttl
-    assert 900 - settings.handoff_margin == LONGEST_SECONDS
+    for name in shared:
+        assert getattr(stack, name) == getattr(settings.timing, name)
+    assert stack.event_padding_bytes == settings.event_source.padding_bytes
+    assert stack.kept_days * 24 * 3600 == settings.timing.stream_ttl
+    assert 900 - settings.timing.handoff_margin == LONGEST_SECONDS
     assert using._MOST_LATENCIES == MOST_LATENCIES
 
 

@@ -12,7 +12,8 @@ import hmac
 import re
 
 from app.access.api_tokens import ApiTokens
-from app.exceptions import StreamNotFound, TokenExpired, Unauthorized
+from app.exceptions import TokenExpired, Unauthorized
+from durable_stream import StreamNotFound
 
 _TOKEN = re.compile(r"([A-Za-z0-9_-]{1,32})\.([0-9]{1,12})\.([A-Za-z0-9_-]{43})")
 

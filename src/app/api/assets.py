@@ -8,6 +8,8 @@ from urllib.parse import quote
 from fastapi import APIRouter, HTTPException, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.api.deps import public
+
 router = APIRouter(include_in_schema=False)
 
 _WEB = Path(__file__).parent.parent / "web"
@@ -55,6 +57,7 @@ def _page() -> bytes:
 
 
 @router.get("/")
+@public
 async def page() -> Response:
     """The chat page."""
     headers = {"Content-Security-Policy": _POLICY, **_REVALIDATED}
@@ -62,6 +65,7 @@ async def page() -> Response:
 
 
 @router.get("/assets/{version}/{name}")
+@public
 async def asset(version: str, name: str) -> Response:
     """A part of the chat page. For another version than this there is this one, not to be kept."""
     if name not in _MEDIA_TYPES:
@@ -71,6 +75,7 @@ async def asset(version: str, name: str) -> Response:
 
 
 @router.get("/client.js")
+@public
 async def client() -> Response:
     """The browser client, for other pages."""
     return Response(_content("client.js"), media_type=_JAVASCRIPT, headers=_REVALIDATED)

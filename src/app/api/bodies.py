@@ -1,7 +1,7 @@
-"""The bodies of requests: who sends one is looked at first, then its size, then what is in it.
+"""The bodies of requests: their sender is checked first, then their size, then their contents.
 
 FastAPI parses a body before it looks at anything else of a request, and an error in it may cost
-many times what the body weighs.
+many times the weight of the body.
 """
 
 from collections.abc import Awaitable, Callable, Coroutine
@@ -11,7 +11,7 @@ from fastapi import Request, Response
 from fastapi.routing import APIRoute
 from starlette.types import Message
 
-from app.api.errors import RequestRefused
+from app.exceptions import RequestRefused
 
 
 def bounded(admit: Callable[[Request], Awaitable[None]]) -> type[APIRoute]:
@@ -23,7 +23,7 @@ def bounded(admit: Callable[[Request], Awaitable[None]]) -> type[APIRoute]:
 
             async def admit_and_handle(request: Request) -> Response:
                 await admit(request)
-                body = await _read(request, request.state.settings.max_body_bytes)
+                body = await _read(request, request.state.settings.prompts.max_body_bytes)
 
                 async def receive() -> Message:
                     return {"type": "http.request", "body": body, "more_body": False}

@@ -1,9 +1,10 @@
-"""How errors look: a status, a stable code, and a message that says what to do.
+"""Errors as answers: a status, a stable code, and a message that says what to do.
 
-The values a client sent are never repeated, neither in an answer nor in the log.
+The values that a client sent are never repeated, neither in an answer nor in the log.
 """
 
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -13,44 +14,44 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import metrics
-from app.exceptions import (
-    BadCursor,
-    BeyondBudget,
-    KeyReused,
-    LimitExceeded,
-    LogError,
-    LogUnavailable,
-    NoTable,
-    RequestTooLarge,
-    SecretError,
-    SecretUnavailable,
-    StreamNotFound,
-    TokenExpired,
-    Unauthorized,
-)
+from app.exceptions import AppError, RequestRefused, RetryLater
 from app.log import logger
+from durable_stream import (
+    BadCursor,
+    InputTooLarge,
+    KeyReused,
+    StoreError,
+    StoreUnavailable,
+    StreamError,
+    StreamNotFound,
+)
 
-# FastAPI's answer to a body that json.loads cannot take for another reason than its syntax:
-# not UTF-8, nested too deep, an endless number.
+# FastAPI's answer to a body that json.loads refuses for another reason than its syntax: not UTF-8,
+# nested too deep, an endless number.
 _UNPARSABLE = 400
 
-# What a wrong request is told of itself: so much, however much is wrong with it.
+# A wrong request is told so many problems, however many it has.
 _PROBLEMS_TOLD = 5
 _LONGEST_NAME = 100
 _OF_AN_OBJECT = frozenset({"value_error", "extra_forbidden", "missing", "string_unicode"})
 
-_BEARER = {"WWW-Authenticate": "Bearer"}
+_RETRY_AFTER = {"Retry-After": "2"}
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
+# The engine's errors carry their code and their sentence; only HTTP knows of statuses.
+_STATUSES: Mapping[type[StreamError], int] = {
+    StreamNotFound: 404,
+    BadCursor: 400,
+    KeyReused: 422,
+    StoreUnavailable: 503,
+}
 
-class RequestRefused(Exception):
-    """Raised by a route to answer with an error of its own."""
-
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.code = code
-        self.message = message
+_TOO_LARGE = RequestRefused(
+    413,
+    "prompt_too_large",
+    "The prompt is too large to be stored: control characters and quotes count manifold. "
+    "Shorten it.",
+)
 
 
 def answer(
@@ -62,25 +63,34 @@ def answer(
 
 
 def install(app: FastAPI) -> None:
-    """Translate every error that a route may raise."""
-    app.add_exception_handler(RequestRefused, _refused)
+    """Turn every error that a route may raise into an answer."""
+    app.add_exception_handler(AppError, _app_error)
+    app.add_exception_handler(StreamError, _stream_error)
     app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(StreamNotFound, _not_found)
-    app.add_exception_handler(BadCursor, _bad_cursor)
-    app.add_exception_handler(KeyReused, _key_reused)
-    app.add_exception_handler(RequestTooLarge, _too_large)
-    app.add_exception_handler(Unauthorized, _unauthorized)
-    app.add_exception_handler(TokenExpired, _token_expired)
-    app.add_exception_handler(LimitExceeded, _limit_exceeded)
-    app.add_exception_handler(BeyondBudget, _beyond_budget)
-    app.add_exception_handler(LogError, _log_failed)
-    app.add_exception_handler(SecretError, _secret_failed)
     app.add_exception_handler(HTTPException, _http)
 
 
-async def _refused(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestRefused)
-    return answer(error.status, error.code, error.message)
+async def _app_error(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, AppError)
+    if isinstance(error, RetryLater):
+        metrics.refused(error.code)
+        retry_after = {"Retry-After": str(error.retry_after)}
+        return answer(error.status, error.code, error.message, retry_after)
+    if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        metrics.failed(error.code)
+    return answer(error.status, error.code, error.message, error.headers)
+
+
+async def _stream_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, StreamError)
+    if isinstance(error, InputTooLarge):
+        return await _app_error(request, _TOO_LARGE)
+    if isinstance(error, StoreError):
+        logger.error("the store failed", exc_info=error)
+        metrics.failed(error.code)
+    status = _STATUSES.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    again = _RETRY_AFTER if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    return answer(status, error.code, error.message, again)
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:
@@ -113,69 +123,6 @@ def _not_json() -> JSONResponse:
     return answer(422, "invalid_json", f"{message} {example}")
 
 
-async def _too_large(_request: Request, _: Exception) -> JSONResponse:
-    message = "The prompt is too large to be stored: control characters and quotes count manifold."
-    return answer(413, "prompt_too_large", f"{message} Shorten it.")
-
-
-async def _not_found(_request: Request, _: Exception) -> JSONResponse:
-    message = "There is no such stream, or it has expired: create one with POST /streams."
-    return answer(404, "stream_not_found", message)
-
-
-async def _bad_cursor(_: Request, error: Exception) -> JSONResponse:
-    return answer(400, "bad_cursor", _sentence(error))
-
-
-async def _key_reused(_: Request, error: Exception) -> JSONResponse:
-    return answer(422, "idempotency_key_reused", _sentence(error))
-
-
-async def _unauthorized(_request: Request, _: Exception) -> JSONResponse:
-    message = "This needs an API token, sent as Authorization: Bearer <token>"
-    advice = "or, to read a stream that exists, the address that it was created with."
-    return answer(401, "unauthorized", f"{message}; {advice}", _BEARER)
-
-
-async def _token_expired(_request: Request, _: Exception) -> JSONResponse:
-    message = "The token in this address has expired, and the stream with it: create a new one."
-    return answer(401, "token_expired", message, _BEARER)
-
-
-async def _limit_exceeded(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, LimitExceeded)
-    metrics.refused(error.code)
-    return answer(429, error.code, error.message, {"Retry-After": str(error.retry_after)})
-
-
-async def _beyond_budget(_: Request, error: Exception) -> JSONResponse:
-    return answer(422, "beyond_budget", _sentence(error))
-
-
-async def _secret_failed(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, SecretError)
-    metrics.failed(error.code)
-    if isinstance(error, SecretUnavailable):
-        message = "Who may do what cannot be found out right now. Send the same request again."
-        return answer(503, error.code, message, {"Retry-After": "2"})
-    message = "The API tokens are not set up: the operator finds the reason in the function's log."
-    return answer(500, error.code, message)
-
-
-async def _log_failed(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, LogError)
-    logger.error("the log failed", exc_info=error)
-    metrics.failed(error.code)
-    if isinstance(error, LogUnavailable):
-        message = "The event log does not answer right now. Send the same request again."
-        return answer(503, error.code, message, {"Retry-After": "2"})
-    if isinstance(error, NoTable):
-        message = "There is no table here, for `sam local` makes none: use `make sam-local`."
-        return answer(500, error.code, message)
-    message = "The event log is not set up: the operator finds the reason in the function's log."
-    return answer(500, error.code, message)
-
-
 async def _http(_: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     if error.status_code == _UNPARSABLE:
@@ -186,10 +133,10 @@ async def _http(_: Request, error: Exception) -> JSONResponse:
 
 
 class UnexpectedErrors:
-    """ASGI middleware: what nobody has foreseen is answered, and raised again for the runtime.
+    """ASGI middleware: an unexpected error is answered, and raised again for the runtime.
 
-    Starlette's own handler for such errors stands outside of all middleware, so that its answers
-    would lack the headers that others have.
+    Starlette's own handler for such errors stands outside of all middleware, so its answers would
+    lack the headers that others have.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -214,8 +161,3 @@ class UnexpectedErrors:
                 message = "Something broke: the operator finds the reason in the function's log."
                 await answer(500, code, message)(scope, receive, send)
             raise
-
-
-def _sentence(error: Exception) -> str:
-    text = str(error)
-    return f"{text[:1].upper()}{text[1:]}."

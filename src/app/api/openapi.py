@@ -1,10 +1,66 @@
-"""The OpenAPI document, which depends on who is let in."""
+"""The OpenAPI document, which depends on the gate."""
 
 from typing import Any
 
 from fastapi import FastAPI
 
-from app.access.gate import Mode
+from app.api import sse
+from app.api.schemas import ErrorAnswer
+from app.events import REGISTRY
+from app.gate import Mode
+
+Answers = dict[int | str, dict[str, Any]]
+
+_RETRY_AFTER = {"Retry-After": {"description": "In seconds.", "schema": {"type": "integer"}}}
+_PASSING = {429, 503}
+_REFUSALS = {
+    400: "The cursor is malformed, of another stream, or beyond the end.",
+    401: "There is no API token, or none that is known, nor this stream's token.",
+    403: "A page of another site asks, which ALLOWED_ORIGINS does not name.",
+    404: "There is no such stream, or it has expired, or it has another owner.",
+    413: "The prompt is too long, or the body too large.",
+    422: "The request is invalid, or more than a day's limit, or its Idempotency-Key came with "
+    "another one before.",
+    429: "A limit is reached: requests a minute, or tokens a day.",
+    500: "Something is broken or not set up.",
+    503: "The event log, or the store of secrets, does not answer right now.",
+}
+
+_TERMINAL = [kind for kind, event in REGISTRY.kinds.items() if event.terminal]
+
+# FastAPI's own form for events: `itemSchema` is OpenAPI's from 3.2 on.
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "event": {"type": "string", "enum": list(REGISTRY.kinds)},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "id": {"type": "string", "pattern": sse.EVENT_ID},
+        "retry": {"type": "integer", "minimum": 0},
+    },
+}
+EVENTS: dict[str, Any] = {
+    "description": (
+        "Server-Sent Events, with one of "
+        + ", ".join(f"`{kind}`" for kind in _TERMINAL)
+        + " at the end. A response that ends without one of those is to be continued: connect "
+        "again with the last id."
+    ),
+    "content": {"text/event-stream": {"itemSchema": _EVENT}},
+}
+NOTHING_LEFT = {"description": "Everything has been delivered; an EventSource stops here."}
+
+
+def refusals(*statuses: int) -> Answers:
+    """The answers of these statuses, as a route's `responses` describe them."""
+    return {
+        status: {
+            "model": ErrorAnswer,
+            "description": _REFUSALS[status],
+            **({"headers": _RETRY_AFTER} if status in _PASSING else {}),
+        }
+        for status in statuses
+    }
+
 
 # A route names every status that it may answer with. An open gate refuses no token, and one that
 # asks for tokens does not ask which site a page is of.

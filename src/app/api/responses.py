@@ -12,12 +12,11 @@ from starlette.types import Message, Receive, Scope, Send
 
 from app import metrics
 from app.api.sse import KEEP_ALIVE, frame, padded, refusal, retry
-from app.exceptions import LimitExceeded, LogError, LogUnavailable, SecretUnavailable
-from app.log import logger, shortened
-from app.settings import Settings
-from durable_stream.reading import Reading
-from durable_stream.records import Record
-from durable_stream.streams import Window
+from app.exceptions import RetryLater, SecretUnavailable
+from app.log import logger
+from app.settings import EventSourceSettings
+from durable_stream import Reading, Record, StoreError, StoreUnavailable, Window
+from durable_stream.exceptions import shortened
 
 # `no-transform` keeps proxies from compressing, and so from holding back; the last is nginx's.
 HEADERS = {
@@ -31,7 +30,7 @@ _END_SECONDS = 0.5
 
 
 def window(scope: Scope) -> Window:
-    """How long a response to this request may last, as whoever serves us says in the scope."""
+    """How long a response to this request may last, by the scope of its server."""
     served: dict[str, Any] = scope.get("extensions", {}).get("lambda_stream", {})
     return Window(deadline=served.get("deadline"), buffered=served.get("buffered", False))
 
@@ -39,7 +38,7 @@ def window(scope: Scope) -> Window:
 class ReadingResponse(EventSourceResponse):
     """Streams a reading, and holds the invocation until what it started is over."""
 
-    def __init__(self, reading: Reading, window: Window, settings: Settings) -> None:
+    def __init__(self, reading: Reading, window: Window, settings: EventSourceSettings) -> None:
         self._body = _frames(reading, window, settings)
         super().__init__(self._body, headers=HEADERS)
         self._reading = reading
@@ -86,15 +85,17 @@ class ReadingResponse(EventSourceResponse):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
-async def _frames(reading: Reading, window: Window, settings: Settings) -> AsyncGenerator[bytes]:
-    size = settings.event_padding_bytes
+async def _frames(
+    reading: Reading, window: Window, settings: EventSourceSettings
+) -> AsyncGenerator[bytes]:
+    size = settings.padding_bytes
     opening = retry(settings.buffered_retry_ms if window.buffered else settings.retry_ms)
     yield padded(opening, size)
     try:
         async with aclosing(reading.batches()) as batches:
             async for records in batches:
                 yield padded(_chunk(records), size)
-    except LogError as error:
+    except StoreError as error:
         logger.exception("reading failed", extra={"stream": shortened(reading.stream_id)})
         metrics.failed(error.code)
         yield padded(retry(settings.retry_trouble_ms), size)
@@ -104,20 +105,22 @@ def _chunk(records: Sequence[Record]) -> bytes:
     return b"".join(map(frame, records)) or KEEP_ALIVE
 
 
-def come_back(error: LogUnavailable | SecretUnavailable, settings: Settings) -> Response:
+def retry_response(
+    error: StoreUnavailable | SecretUnavailable, settings: EventSourceSettings
+) -> Response:
     """The answer to an EventSource in trouble that will pass: it takes all but 200 for final."""
     metrics.failed(error.code)
     return _event_stream(retry(settings.retry_trouble_ms))
 
 
-def come_back_later(error: LimitExceeded) -> Response:
+def retry_refused(error: RetryLater) -> Response:
     """The answer to an EventSource that is over a limit: why, and when to come back."""
     metrics.refused(error.code)
     again = retry(error.retry_after * 1000)
     return _event_stream(again + refusal(error.code, error.message))
 
 
-def come_back_to_read(error: LimitExceeded) -> Response:
+def retry_reading(error: RetryLater) -> Response:
     """The answer to a reader that connects too often: when to do so again, and no event.
 
     An error event would tell that the stream has failed, and nothing is wrong with it.

@@ -2,10 +2,19 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    FailFast,
+    Field,
+    JsonValue,
+    create_model,
+    model_validator,
+)
 
-from app.access.gate import Mode
-from durable_stream.history import Status
+from app.events import EVENTS
+from app.gate import Mode
+from durable_stream import Status, Text
 
 MaxTokens = Annotated[int, Field(ge=1, description="The longest answer, in tokens.")]
 StopSequences = Annotated[
@@ -144,14 +153,12 @@ class CreatedStream(BaseModel):
     cancel_url: str
 
 
-class Snapshot(BaseModel):
-    """A stream as far as it has come."""
+class _Snapshot(BaseModel):
+    """A stream as far as it has come. Each kind of text is a member of its own."""
 
     id: str
     model: str
     status: Status
-    thinking: str
-    answer: str
     finish_reason: str | None
     usage: Usage | None
     error: Failure | None
@@ -161,8 +168,18 @@ class Snapshot(BaseModel):
     expires_at: int = Field(description="Unix time in seconds.")
 
 
+TEXTS: tuple[type[Text], ...] = tuple(each for each in EVENTS if issubclass(each, Text))
+
+Snapshot: type[_Snapshot] = create_model(
+    "Snapshot",
+    __base__=_Snapshot,
+    __doc__=_Snapshot.__doc__,
+    **{each.kind: (str, ...) for each in TEXTS},  # type: ignore[call-overload]
+)
+
+
 class Health(BaseModel):
-    """The application answers; the log and the provider are not asked."""
+    """The application answers; the store and the provider are not asked."""
 
     status: Literal["ok"]
     access: Mode

@@ -1,6 +1,6 @@
 """Rendering: a record becomes one Server-Sent Event.
 
-A pure function of the record, and the only place where the wire's names are.
+A pure function of the record.
 
 Fields are in the order event, data, id: some clients move their cursor as soon as they have
 parsed the id (@microsoft/fetch-event-source), and a connection cut behind it would cost them the
@@ -10,24 +10,11 @@ official SDKs fail (openai-python decodes its missing data as JSON).
 
 import json
 import re
-from typing import Any, get_args
+from typing import Any
 
 from fastapi.sse import format_sse_event
 
-from app.exceptions import BadCursor
-from durable_stream.records import (
-    Answer,
-    Cancelled,
-    Claim,
-    Done,
-    Failed,
-    Handoff,
-    Heartbeat,
-    Payload,
-    Record,
-    Start,
-    Thinking,
-)
+from durable_stream import BadCursor, Record, Start
 
 KEEP_ALIVE = b": \n"
 
@@ -38,14 +25,13 @@ _EVENT_ID = re.compile(rf"({STREAM_ID}):(0|[1-9][0-9]{{0,17}})")
 
 # As OpenAPI shows it.
 EVENT_ID = f"^{_EVENT_ID.pattern}$"
-KINDS = [kind.kind for kind in get_args(Payload)]
 
 
 def frame(record: Record) -> bytes:
     """One SSE event."""
     return format_sse_event(
-        event=record.payload.kind,
-        data_str=json.dumps(_data(record.stream_id, record.payload), separators=(",", ":")),
+        event=record.event.kind,
+        data_str=json.dumps(_data(record), separators=(",", ":")),
         id=event_id(record.stream_id, record.seq),
     )
 
@@ -68,7 +54,7 @@ def padded(chunk: bytes, size: int) -> bytes:
 
 
 def event_id(stream_id: str, seq: int) -> str:
-    """Where in which stream an event stands: at most 51 bytes of `[A-Za-z0-9_:-]`."""
+    """The place of an event: at most 51 bytes of `[A-Za-z0-9_:-]`."""
     return f"{stream_id}:{seq}"
 
 
@@ -76,7 +62,9 @@ def position(cursor: str, stream_id: str) -> int:
     """The position that an event id names in this stream; raises BadCursor."""
     named, seq = split_event_id(cursor)
     if named != stream_id:
-        raise BadCursor("this cursor belongs to another stream: use the id of an event of this one")
+        raise BadCursor(
+            "This cursor belongs to another stream: use the id of an event of this one."
+        )
     return seq
 
 
@@ -85,37 +73,14 @@ def split_event_id(cursor: str) -> tuple[str, int]:
     match = _EVENT_ID.fullmatch(cursor)
     if match is None:
         raise BadCursor(
-            "this cursor is malformed: send the id of the last event you received, unchanged, "
-            "or none to start at the beginning"
+            "This cursor is malformed: send the id of the last event you received, unchanged, "
+            "or none to start at the beginning."
         )
     return match[1], int(match[2])
 
 
-def usage(payload: Done) -> dict[str, int | None]:
-    """The token counts of a finished answer, null where the provider tells none."""
-    return {"input_tokens": payload.input_tokens, "output_tokens": payload.output_tokens}
-
-
-def error(payload: Failed) -> dict[str, Any]:
-    """What a reader is told of a failure."""
-    return {
-        "code": payload.code,
-        "message": payload.message,
-        "retryable": payload.retryable,
-    }
-
-
-def _data(stream_id: str, payload: Payload) -> dict[str, Any]:
-    match payload:
-        case Thinking(text) | Answer(text):
-            return {"text": text}
-        case Start(model=model):
-            return {"stream_id": stream_id, "model": model}
-        case Claim(attempt, continued):
-            return {"attempt": attempt, "continued": continued}
-        case Heartbeat() | Handoff() | Cancelled():
-            return {}
-        case Done():
-            return {"finish_reason": payload.finish_reason, "usage": usage(payload)}
-        case Failed():
-            return error(payload)
+def _data(record: Record) -> dict[str, Any]:
+    members = record.event.public()
+    if isinstance(record.event, Start):
+        return {"stream_id": record.stream_id, **members}
+    return members

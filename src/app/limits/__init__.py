@@ -1,1 +1,22 @@
-"""What may be used up, by one and by all."""
+"""Limits: requests and connects a minute, tokens a day. Optional: no other folder knows them."""
+
+from collections.abc import Callable, Mapping
+
+from app.limits.accounts import Accounts
+from app.limits.budget import Budget
+from app.limits.connects import Connects
+from app.limits.counters import Counters
+from app.limits.settings import Limits
+from durable_stream import AllHooks, Hooks, Table, Timing
+
+
+def from_environ(environ: Mapping[str, str]) -> Callable[[Table, Timing], Hooks]:
+    """The hooks that keep the limits of the environment; raises ValueError with what to set."""
+    limits = Limits.from_environ(environ)
+
+    def hooks(table: Table, timing: Timing) -> Hooks:
+        counters = Counters(table)
+        accounts = Accounts(Budget(counters, limits), timing.create_patience)
+        return AllHooks([accounts, Connects(counters, limits)])
+
+    return hooks

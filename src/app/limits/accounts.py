@@ -1,76 +1,75 @@
-"""What streams cost their owners: reserved before a model is asked, settled when it is known.
+"""Accounts: the cost of streams, reserved before a model is asked and settled when it is known.
 
-A reservation is in the stream's `start`. It is settled by whoever has put the one last record, so
-it is done once; if that process dies first, or has no time left, the reservation stands.
+A stream's reservation follows from its request. It is settled by the process that has put the
+terminal record, so it is done once; if that process dies first, or has no time left, the
+reservation stands.
 """
 
+from app import metrics
+from app.events import Done
 from app.limits.budget import Budget, Reservation
-from durable_stream.history import Transcript
-from durable_stream.outcome import Outcome
-from durable_stream.records import Done, Failed, Record, Start
-from durable_stream.retry import patiently
+from app.models import estimate
+from app.models.base import Request
+from durable_stream import Event, Failed, History, Hooks, Outcome, Record, Start
+from durable_stream.retry import retry
 
 
-class Accounts:
-    """Reserves and settles for streams. `patience` is how long, in seconds, it bears the table."""
+class Accounts(Hooks):
+    """Reserves and settles. `patience` is how long, in seconds, a failing table is retried."""
 
     def __init__(self, budget: Budget, patience: float) -> None:
         self._budget = budget
         self._patience = patience
 
-    async def reserve(self, start: Record) -> None:
+    async def creating(self, start: Record) -> None:
         """Reserve what a new stream may cost.
 
-        Raises LimitExceeded, BeyondBudget, LogUnavailable or LogRefused.
+        Raises LimitExceeded, BeyondBudget, StoreUnavailable or StoreRefused.
         """
-        await patiently(lambda: self._budget.reserve(_reservation(start)), self._patience)
+        await retry(lambda: self._budget.reserve(_reservation(start)), self._patience)
 
-    async def count(self, start: Record) -> None:
-        """Count a request that makes no new stream; raises as `reserve`."""
-        await patiently(lambda: self._budget.count(_reservation(start)), self._patience)
+    async def repeated(self, start: Record) -> None:
+        """Count a request that makes no new stream; raises as `creating`."""
+        await retry(lambda: self._budget.count(_reservation(start)), self._patience)
 
-    async def release(self, start: Record) -> None:
-        """Give back what was reserved for a stream that exists already."""
+    async def withdrawn(self, start: Record) -> None:
+        """Give the reservation back."""
         await self._budget.release(_reservation(start))
 
-    async def settle(self, stream: Transcript, cost: int) -> None:
-        """Let a stream that is over count as what it has cost, in tokens. Raises nothing."""
-        start = stream.start
-        reserved = Reservation(start.owner, start.reserved, stream.created_at // 1000)
-        await self._budget.settle(reserved, cost)
+    async def ended(self, before: History, end: Event, outcome: Outcome | None) -> None:
+        """Replace the reservation by the cost, in tokens. Raises nothing."""
+        reserved = _reserved(before.start, before.created_at // 1000)
+        tokens = cost(before, end, outcome)
+        metrics.spent(tokens)
+        await self._budget.settle(reserved, tokens)
 
 
-def cost(before: Transcript, outcome: Outcome | None = None) -> int:
-    """What a stream has cost, in tokens.
-
-    `before` is the stream without what `outcome` tells of its last writer; or all of it, if
-    somebody ended it who had generated nothing.
-    """
-    told = _told(outcome)
-    return _untold(before, outcome) * before.start.reserved + (told or 0)
+def cost(before: History, end: Event, outcome: Outcome | None) -> int:
+    """The cost of a stream that has ended, in tokens; the arguments are those of `Hooks.ended`."""
+    unknown = _unknown(before, end, outcome)
+    return unknown * estimate.at_most(Request.decode(before.start.input)) + (_reported(end) or 0)
 
 
 def _reservation(record: Record) -> Reservation:
-    start = record.payload
-    assert isinstance(start, Start)
-    return Reservation(start.owner, start.reserved, record.at // 1000)
+    assert isinstance(record.event, Start)
+    return _reserved(record.event, record.at // 1000)
 
 
-def _untold(before: Transcript, outcome: Outcome | None) -> int:
-    """How many attempts there were whose cost is not known: each counts as it was reserved."""
+def _reserved(start: Start, at: int) -> Reservation:
+    return Reservation(start.owner, estimate.at_most(Request.decode(start.input)), at)
+
+
+def _unknown(before: History, end: Event, outcome: Outcome | None) -> int:
+    """The number of attempts whose cost is unknown: each counts as it was reserved."""
     if outcome is None:
         return before.attempts
     attempts = outcome.attempt + outcome.claims
-    return attempts - 1 if _told(outcome) is not None or _cost_nothing(outcome) else attempts
+    is_known = _reported(end) is not None or (isinstance(end, Failed) and end.free)
+    return attempts - 1 if is_known else attempts
 
 
-def _told(outcome: Outcome | None) -> int | None:
-    """What the last attempt has cost, in tokens; None where that was not told."""
-    end = outcome.end if outcome is not None else None
+def _reported(end: Event) -> int | None:
+    """The cost of the last attempt, in tokens; None where the provider did not report it."""
     if not isinstance(end, Done) or end.input_tokens is None or end.output_tokens is None:
         return None
     return end.input_tokens + end.output_tokens
-
-
-def _cost_nothing(outcome: Outcome) -> bool:
-    return isinstance(outcome.end, Failed) and outcome.end.free

@@ -10,9 +10,10 @@ limit is for all principals together: what a day may cost.
 
 from dataclasses import dataclass
 
-from app.exceptions import BeyondBudget, LimitExceeded
+from app.exceptions import RetryLater
 from app.limits.counters import Charge, Counters
-from app.settings import Limits
+from app.limits.exceptions import BeyondBudget
+from app.limits.settings import Limits
 
 _MINUTE = 60
 # What is reserved and not spent is free again as soon as an answer has ended.
@@ -32,21 +33,18 @@ class Reservation:
 
 
 class Budget:
-    """Reserves and settles. Reserving and counting raise LogUnavailable or LogRefused, too."""
+    """Reserves and settles. Reserving and counting raise StoreUnavailable or StoreRefused, too."""
 
     def __init__(self, counters: Counters, limits: Limits) -> None:
         self._counters = counters
         self._limits = limits
 
     async def reserve(self, wanted: Reservation) -> None:
-        """Reserve, and count a request; raises BeyondBudget or LimitExceeded."""
+        """Reserve, and count a request; raises BeyondBudget or RetryLater."""
         tokens = self._tokens(wanted, wanted.tokens)
         for charge in tokens:
             if charge.amount > charge.limit:
-                raise BeyondBudget(
-                    f"this may take {charge.amount} tokens, and a day has {charge.limit}: shorten "
-                    "the prompt, or ask for a smaller max_tokens"
-                )
+                raise BeyondBudget(charge.amount, charge.limit)
         requests = self._requests(wanted)
         # In this order: who asks too often must not hold what others have room for.
         refused = await self._counters.take([*requests, *tokens])
@@ -54,7 +52,7 @@ class Budget:
             raise _too_soon(refused, wanted) if refused in requests else _spent(wanted)
 
     async def count(self, wanted: Reservation) -> None:
-        """Count a request that reserves nothing; raises LimitExceeded."""
+        """Count a request that reserves nothing; raises RetryLater."""
         refused = await self._counters.take(self._requests(wanted))
         if refused is not None:
             raise _too_soon(refused, wanted)
@@ -96,16 +94,16 @@ def _name(wanted: Reservation) -> str:
     return f"by:{wanted.principal}"
 
 
-def _too_soon(refused: Charge, wanted: Reservation) -> LimitExceeded:
-    return LimitExceeded(
+def _too_soon(refused: Charge, wanted: Reservation) -> RetryLater:
+    return RetryLater(
         "rate_limited",
         f"At most {refused.limit} requests a minute are taken: try again in the next one.",
         retry_after=_MINUTE - wanted.at % _MINUTE,
     )
 
 
-def _spent(wanted: Reservation) -> LimitExceeded:
-    return LimitExceeded(
+def _spent(wanted: Reservation) -> RetryLater:
+    return RetryLater(
         "budget_spent",
         "Not enough is left of the tokens for today: ask for a smaller max_tokens, try again when "
         "answers that are under way have ended, or tomorrow (UTC).",

@@ -1,8 +1,8 @@
 """Connects: how often a minute streams may be read.
 
-A reader that leaves at once still holds an invocation, for as long as `Settings.reader_life`. So
-the connects of a minute bound how many invocations one stream's readers can hold, and how many all
-readers of one owner's streams can.
+A reader that leaves at once still holds an invocation, for as long as `Timing.reader_life`. So the
+connects of a minute bound how many invocations the readers of one stream can hold, and how many
+all readers of one owner's streams can.
 
 A reader that is answered in one piece holds an invocation for a second, and comes back each
 second: sixty of its connects count as one.
@@ -10,9 +10,10 @@ second: sixty of its connects count as one.
 
 import random
 
-from app.exceptions import LimitExceeded
+from app.exceptions import RetryLater
 from app.limits.counters import Charge, Counters
-from app.settings import Limits
+from app.limits.settings import Limits
+from durable_stream import Clock, Hooks, Window
 
 _MINUTE = 60
 _BUFFERED = 1
@@ -22,28 +23,29 @@ _STREAMED = 60 * _BUFFERED
 _SPREAD_SECONDS = 10
 
 
-class Connects:
+class Connects(Hooks):
     """Counts the connects of readers, as atomically as requests are counted."""
 
-    def __init__(self, counters: Counters, limits: Limits) -> None:
+    def __init__(self, counters: Counters, limits: Limits, clock: Clock | None = None) -> None:
         self._counters = counters
         self._limits = limits
+        self._clock = clock or Clock()
 
-    async def count(self, stream_id: str, owner: str, *, buffered: bool, at: int) -> None:
-        """Count a connect at some Unix time.
+    async def connecting(self, stream_id: str, owner: str, window: Window) -> None:
+        """Count a connect.
 
-        Raises LimitExceeded, and then nothing is counted; LogUnavailable or LogRefused.
+        Raises RetryLater, and then nothing is counted; StoreUnavailable or StoreRefused.
         """
-        minute = at // _MINUTE
+        minute, second = divmod(int(self._clock.now()), _MINUTE)
         limits = (
             (f"stream:{stream_id}", self._limits.stream_connects_per_minute),
             (f"by:{owner}", self._limits.connects_per_minute),
         )
-        # In this order: readers of one stream take nothing from those of others once it is refused.
+        # In this order: refused readers of one stream take nothing from those of others.
         charges = [
             Charge(
                 f"connects:{name}:{minute}",
-                _BUFFERED if buffered else _STREAMED,
+                _BUFFERED if window.buffered else _STREAMED,
                 limit * _STREAMED,
                 (minute + 2) * _MINUTE,
             )
@@ -51,8 +53,8 @@ class Connects:
             if limit is not None
         ]
         if await self._counters.take(charges) is not None:
-            raise LimitExceeded(
+            raise RetryLater(
                 "reads_limited",
                 "This is read too often: come back in the next minute.",
-                retry_after=_MINUTE - at % _MINUTE + random.randrange(_SPREAD_SECONDS),  # noqa: S311
+                retry_after=_MINUTE - second + random.randrange(_SPREAD_SECONDS),  # noqa: S311
             )

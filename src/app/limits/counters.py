@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from app.exceptions import LogError
 from app.log import logger
-from durable_stream.table import Table, key
+from durable_stream import StoreError, Table
+from durable_stream.table import key
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
@@ -41,7 +41,7 @@ class Counters:
     async def take(self, charges: Sequence[Charge]) -> Charge | None:
         """Add the charges in their order and return None; or return the first that is too much.
 
-        What was added before that one is subtracted again. Raises LogUnavailable or LogRefused.
+        What was added before that one is subtracted again. Raises StoreUnavailable or StoreRefused.
         """
         for index, charge in enumerate(charges):
             try:
@@ -58,7 +58,7 @@ class Counters:
         """Subtract what was not used after all. If that fails, it stays counted."""
         answers = await asyncio.gather(*map(self._give_back, charges), return_exceptions=True)
         for answer in answers:
-            if isinstance(answer, LogError):
+            if isinstance(answer, StoreError):
                 logger.warning("a counter was not corrected", exc_info=answer)
             elif answer is not None:
                 raise answer

@@ -1,9 +1,12 @@
-"""Where answers come from. A request to one provider imports nothing of the others."""
+"""The models that answer. A request to one provider imports nothing of the others."""
 
 from collections.abc import Mapping
 
 from app.log import logger
+from app.models.answering import answer
 from app.models.base import Provider
+
+__all__ = ["NAMES", "answer", "create", "resolve"]
 
 NAMES = ("auto", "demo", "bedrock", "openai", "anthropic")
 

@@ -18,23 +18,17 @@ from typing import Any, Self
 from httpx import URL
 from pydantic import BaseModel, ValidationError
 
+from app.events import Answer, Done, Thinking
 from app.models import keys
 from app.models import names as models
-from app.models.base import (
-    AnswerDelta,
-    Continuation,
-    Delta,
-    Finish,
-    Partial,
-    Request,
-    ThinkingDelta,
-)
+from app.models.base import Continuation, Partial, Request
 from app.models.claude import takes_prefill
 from app.models.continuation import asked_once
 from app.models.failures import failure, telling
 from app.models.http.complaints import Ending, finish_reason, parsed, refusal
 from app.models.http.deadlines import Deadlines, Watch
 from app.models.http.server_sent_events import EventClient, base_url, credential, run_out
+from durable_stream import Event
 
 _HOSTED = "https://api.anthropic.com"
 _VERSION = "2023-06-01"
@@ -111,7 +105,7 @@ class AnthropicProvider:
         """Claude up to 4.5 takes a prefill; later ones refuse it, and are asked."""
         return "prefill" if takes_prefill(request.model) else "asked"
 
-    def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
+    def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Event]:
         """Ask once, and yield what comes."""
         how = self.continuation(request)
         return asked_once(self._deltas, request, continue_from, how=how, deadlines=self._deadlines)
@@ -120,7 +114,7 @@ class AnthropicProvider:
         """Let the connections go."""
         await self._client.close()
 
-    async def _deltas(self, request: Request, watch: Watch) -> AsyncGenerator[Delta]:
+    async def _deltas(self, request: Request, watch: Watch) -> AsyncGenerator[Event]:
         headers = {
             "x-api-key": credential(await self._key.value()),
             "anthropic-version": _VERSION,
@@ -170,7 +164,7 @@ class _Answer:
     output_tokens_so_far: int | None = None
     complete: bool = False
 
-    def take(self, data: str) -> Iterator[Delta]:
+    def take(self, data: str) -> Iterator[Event]:
         """Read one event; yield the text that is in it."""
         try:
             event = _Event.model_validate(parsed(data))
@@ -199,14 +193,14 @@ class _Answer:
             case _:
                 pass  # Of no interest, or of a type to come.
 
-    def _deltas(self, text: _Text) -> Iterator[Delta]:
+    def _deltas(self, text: _Text) -> Iterator[Event]:
         if text.thinking or text.text:
             self.output_tokens_so_far = None
         if text.thinking:
-            yield ThinkingDelta(text.thinking)
+            yield Thinking(text.thinking)
         if text.text:
             self.answered = True
-            yield AnswerDelta(text.text)
+            yield Answer(text.text)
 
     def _count(self, usage: _Usage | None) -> None:
         """Note token counts: what comes later counts everything so far."""
@@ -219,5 +213,5 @@ class _Answer:
             self.output_tokens = usage.output_tokens
             self.output_tokens_so_far = usage.output_tokens or None
 
-    def finish(self) -> Finish:
-        return Finish(self.reason, self.input_tokens, self.output_tokens)
+    def finish(self) -> Done:
+        return Done(self.reason, self.input_tokens, self.output_tokens)

@@ -1,10 +1,13 @@
-"""What a provider is: something that answers a request with a stream of deltas."""
+"""Providers: sources of answers, as streams of events."""
 
-import hashlib
 import json
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal, Protocol, Self
+
+from app.events import Answer, Thinking
+from durable_stream import Event
+from durable_stream.text import joined
 
 Continuation = Literal["prefill", "asked"]
 
@@ -32,6 +35,12 @@ class Request:
     system: str | None = None
     stop: tuple[str, ...] = ()
 
+    @property
+    def size_bytes(self) -> int:
+        """The size of its text, in bytes of UTF-8."""
+        texts = [self.system or "", *(message.content for message in self.messages)]
+        return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+
     def encode(self) -> str:
         """The request as JSON: the same request always gives the same text.
 
@@ -47,17 +56,13 @@ class Request:
         messages = tuple(Message(**message) for message in members.pop("messages"))
         return cls(messages=messages, stop=tuple(members.pop("stop", ())), **members)
 
-    @property
-    def fingerprint(self) -> str:
-        """Tells requests apart without showing them."""
-        return hashlib.sha256(self.encode().encode()).hexdigest()
-
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """What earlier attempts have already delivered; the next one goes on right behind it.
+    """The text that earlier attempts have delivered; the next one continues right behind it.
 
-    `tokens` is how many that took, where a provider told; None where its text is all we know.
+    `tokens` is how many tokens it took, where a provider reported them; None where only its text
+    is known.
     """
 
     thinking: str = ""
@@ -65,47 +70,9 @@ class Partial:
     tokens: int | None = None
 
     @classmethod
-    def of(cls, thinking: Iterable[str], answer: Iterable[str]) -> Self:
-        """Join the pieces, as text that has a UTF-8 form.
-
-        A model's JSON may hold half a surrogate pair, and the other half in its next piece.
-        """
-        return cls(_joined(thinking), _joined(answer))
-
-
-def _joined(pieces: Iterable[str]) -> str:
-    return "".join(pieces).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-@dataclass(frozen=True, slots=True)
-class ThinkingDelta:
-    """A piece of reasoning."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerDelta:
-    """A piece of the answer."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """The provider's own mark that the answer is complete. Without it, it has been cut.
-
-    `reason` is `stop` or `length`. Token counts are None where the provider tells none. `asked` is
-    false where nothing was left to ask the model for.
-    """
-
-    reason: str
-    input_tokens: int | None
-    output_tokens: int | None
-    asked: bool = True
-
-
-Delta = ThinkingDelta | AnswerDelta | Finish
+    def of(cls, events: Sequence[Event], tokens: int | None = None) -> Self:
+        """The text among these events."""
+        return cls(joined(events, Thinking), joined(events, Answer), tokens)
 
 
 class Provider(Protocol):
@@ -125,11 +92,12 @@ class Provider(Protocol):
         """
         ...
 
-    def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
-        """Yield deltas, `Finish` last; end all work when closed. Raises ProviderError.
+    def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Event]:
+        """Yield `Thinking`, `Answer`, and `Done` last; end all work when closed.
 
-        The model is asked when the first delta is. What is yielded continues
-        `continue_from.answer`, seams trimmed, and with it has at most `request.max_tokens`.
+        The model is asked when the first event is asked for. The text continues
+        `continue_from.answer`, seams trimmed, and with it has at most `request.max_tokens`. Raises
+        ProviderError.
         """
         ...
 

@@ -9,18 +9,11 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
 
-from app.models.base import (
-    AnswerDelta,
-    Continuation,
-    Delta,
-    Finish,
-    Message,
-    Partial,
-    Request,
-    ThinkingDelta,
-)
+from app.events import Answer, Done
+from app.models.base import Continuation, Message, Partial, Request
 from app.models.http.deadlines import Deadlines, Watch
 from app.models.lengths import left
+from durable_stream import Event, Text
 
 # What a model repeats at a seam is a few words to some paragraphs. Less than the lower bound may
 # be chance (one letter of "hel|lo"); more than the upper is no longer a seam.
@@ -44,13 +37,13 @@ interruption."""
 
 
 def asked_once(
-    ask: Callable[[Request, Watch], AsyncGenerator[Delta]],
+    ask: Callable[[Request, Watch], AsyncGenerator[Event]],
     request: Request,
     continue_from: Partial,
     *,
     how: Continuation,
     deadlines: Deadlines,
-) -> AsyncGenerator[Delta]:
+) -> AsyncGenerator[Event]:
     """What `ask` yields for the request that continues, watched over and without a seam.
 
     The model is asked for as many tokens as are left, and not at all if none are.
@@ -63,8 +56,8 @@ def asked_once(
     return seamless(whole(watch.over(deltas)), answer, how)
 
 
-async def _nothing_left() -> AsyncGenerator[Delta]:
-    yield Finish("length", 0, 0, asked=False)
+async def _nothing_left() -> AsyncGenerator[Event]:
+    yield Done("length", 0, 0)
 
 
 def to_continue(request: Request, answer: str, how: Continuation) -> Request:
@@ -79,8 +72,8 @@ def to_continue(request: Request, answer: str, how: Continuation) -> Request:
 
 
 def seamless(
-    deltas: AsyncGenerator[Delta], answer: str, how: Continuation
-) -> AsyncGenerator[Delta]:
+    deltas: AsyncGenerator[Event], answer: str, how: Continuation
+) -> AsyncGenerator[Event]:
     """What a model answers to the request of `to_continue`, so that it continues `answer`."""
     cut_off = answer[len(answer.rstrip()) :]
     if how == "asked" and answer != cut_off:
@@ -90,25 +83,25 @@ def seamless(
     return without_overlap(deltas, cut_off, shortest=1)
 
 
-async def whole(deltas: AsyncGenerator[Delta]) -> AsyncGenerator[Delta]:
+async def whole(deltas: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
     """The deltas, with no character cut in half between two of them.
 
     Servers in JavaScript cut between the halves of a surrogate pair, and a half has no form in
     UTF-8. So the first half waits for the second. Where the answer fails in between, the half is
     left out: the next attempt says the character again.
     """
-    half: ThinkingDelta | AnswerDelta | None = None
+    half: Text | None = None
     async with aclosing(deltas):
         async for each in deltas:
             delta = each
-            if half is not None and type(delta) is type(half):
-                delta = replace(delta, text=_paired(half.text + delta.text))
+            if half is not None and isinstance(delta, Text) and type(delta) is type(half):
+                delta = type(delta)(_paired(half.text + delta.text))
             elif half is not None:
                 yield half
             half = None
-            if not isinstance(delta, Finish) and delta.text[-1:] in _FIRST_HALVES:
-                half = replace(delta, text=delta.text[-1])
-                delta = replace(delta, text=delta.text[:-1])
+            if isinstance(delta, Text) and delta.text[-1:] in _FIRST_HALVES:
+                half = type(delta)(delta.text[-1])
+                delta = type(delta)(delta.text[:-1])
                 if not delta.text:
                     continue
             yield delta
@@ -129,8 +122,8 @@ def asked_to_continue(request: Request, answer: str) -> Request:
 
 
 async def without_overlap(
-    deltas: AsyncGenerator[Delta], answer: str, shortest: int = SHORTEST_OVERLAP
-) -> AsyncGenerator[Delta]:
+    deltas: AsyncGenerator[Event], answer: str, shortest: int = SHORTEST_OVERLAP
+) -> AsyncGenerator[Event]:
     """The deltas, less what their beginning repeats of the end of `answer`.
 
     Text is held back only as long as it may still turn out to be a repetition. `shortest` is the
@@ -142,15 +135,15 @@ async def without_overlap(
         async for delta in deltas:
             if held is None:
                 yield delta
-            elif isinstance(delta, AnswerDelta):
+            elif isinstance(delta, Answer):
                 held += delta.text
                 if not _may_grow(tail, held):
                     if rest := held[overlap(tail, held, shortest) :]:
-                        yield AnswerDelta(rest)
+                        yield Answer(rest)
                     held = None
             else:
                 if held and (rest := held[overlap(tail, held, shortest) :]):
-                    yield AnswerDelta(rest)
+                    yield Answer(rest)
                     held = None
                 yield delta
 

@@ -12,15 +12,9 @@ from dataclasses import dataclass
 from itertools import count, islice
 from typing import Self
 
-from app.models.base import (
-    AnswerDelta,
-    Continuation,
-    Delta,
-    Finish,
-    Partial,
-    Request,
-    ThinkingDelta,
-)
+from app.events import Answer, Done, Thinking
+from app.models.base import Continuation, Partial, Request
+from durable_stream import Event
 
 _THINKING = """\
 The reader wrote: “{prompt}”. There is no model behind this page yet, so the most useful thing I \
@@ -113,21 +107,21 @@ class DemoProvider:
     async def close(self) -> None:
         """There is nothing to let go."""
 
-    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
+    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Event]:
         """Say what has not been said yet."""
         script = self.script(request)
         answer = script.answer[: request.max_tokens]
-        deltas: list[Delta] = [
-            *(ThinkingDelta(text) for text in _after(script.thinking, continue_from.thinking)),
-            *(AnswerDelta(text) for text in _after(answer, continue_from.answer)),
+        deltas: list[Event] = [
+            *(Thinking(text) for text in _after(script.thinking, continue_from.thinking)),
+            *(Answer(text) for text in _after(answer, continue_from.answer)),
         ]
         loop = asyncio.get_running_loop()
         first = loop.time() + self.first_token_seconds
         for index, delta in enumerate(deltas):
             await asyncio.sleep(first + index / self.tokens_per_second - loop.time())
             yield delta
-        yield Finish(
-            reason="stop" if len(answer) == len(script.answer) else "length",
+        yield Done(
+            finish_reason="stop" if len(answer) == len(script.answer) else "length",
             input_tokens=sum(len(_TOKEN.findall(m.content)) for m in request.messages),
             output_tokens=len(script.thinking) + len(answer),
         )

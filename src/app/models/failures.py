@@ -91,8 +91,12 @@ def failure(code: Code, *, at_work: bool = False) -> ProviderError:
 
     `at_work` says that the model may have been at work, whatever the code.
     """
-    retryable = code in get_args(Passing)
-    return ProviderError(code, _MESSAGES[code], retryable=retryable, at_work=at_work)
+    return ProviderError(
+        code,
+        _MESSAGES[code],
+        retryable=code in get_args(Passing),
+        free=code in BEFORE_ANY_WORK and not at_work,
+    )
 
 
 @contextmanager
@@ -103,8 +107,3 @@ def telling(output_tokens: Callable[[], int | None]) -> Iterator[None]:
     except ProviderError as error:
         error.output_tokens = output_tokens()
         raise
-
-
-def is_free(error: ProviderError) -> bool:
-    """Whether a request that failed so is known to have cost nothing."""
-    return error.code in BEFORE_ANY_WORK and not error.at_work

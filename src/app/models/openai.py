@@ -20,23 +20,17 @@ from typing import Any, Self
 from httpx import URL
 from pydantic import BaseModel, ValidationError
 
+from app.events import Answer, Done, Thinking
 from app.exceptions import ProviderError
 from app.models import keys
 from app.models import names as models
-from app.models.base import (
-    AnswerDelta,
-    Continuation,
-    Delta,
-    Finish,
-    Partial,
-    Request,
-    ThinkingDelta,
-)
+from app.models.base import Continuation, Partial, Request
 from app.models.continuation import asked_once
 from app.models.failures import failure, telling
 from app.models.http.complaints import Ending, finish_reason, parsed, refusal
 from app.models.http.deadlines import Deadlines, Watch
 from app.models.http.server_sent_events import END_SECONDS, EventClient, base_url, credential
+from durable_stream import Event
 
 _HOSTED = "https://api.openai.com/v1"
 
@@ -145,7 +139,7 @@ class OpenAIProvider:
         del request
         return "prefill" if self._prefill else "asked"
 
-    def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
+    def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Event]:
         """Ask once, and yield what comes."""
         how = self.continuation(request)
         return asked_once(self._deltas, request, continue_from, how=how, deadlines=self._deadlines)
@@ -154,7 +148,7 @@ class OpenAIProvider:
         """Let the connections go."""
         await self._client.close()
 
-    async def _deltas(self, request: Request, watch: Watch) -> AsyncGenerator[Delta]:
+    async def _deltas(self, request: Request, watch: Watch) -> AsyncGenerator[Event]:
         headers = {}
         if self._key is not None:
             headers["Authorization"] = f"Bearer {credential(await self._key.value())}"
@@ -210,7 +204,7 @@ class _Answer:
     def complete(self) -> bool:
         return bool(self.reason)
 
-    def take(self, data: str) -> Iterator[Delta]:
+    def take(self, data: str) -> Iterator[Event]:
         """Read one event; yield the text that is in it."""
         if data == _DONE:
             return
@@ -231,26 +225,26 @@ class _Answer:
         if told or any(each.delta and each.delta.text for each in chunk.choices or ()):
             self.output_tokens = told or None
 
-    def _take(self, choice: _Choice) -> Iterator[Delta]:
+    def _take(self, choice: _Choice) -> Iterator[Event]:
         if delta := choice.delta:
             if delta.thinking:
-                yield ThinkingDelta(delta.thinking)
+                yield Thinking(delta.thinking)
             if delta.content:
                 self.answered = True
-                yield AnswerDelta(delta.content)
+                yield Answer(delta.content)
             if delta.refusal:
                 raise failure("content_filtered")
         if choice.finish_reason and not self.reason:
             self.reason = finish_reason(choice.finish_reason, _REASONS, answered=self.answered)
 
-    def finish(self) -> Finish:
+    def finish(self) -> Done:
         usage = self.usage or _Usage()
-        return Finish(self.reason, usage.prompt_tokens, usage.completion_tokens)
+        return Done(self.reason, usage.prompt_tokens, usage.completion_tokens)
 
 
-async def _what_comes_behind(answer: _Answer, events: AsyncGenerator[str]) -> list[Delta]:
+async def _what_comes_behind(answer: _Answer, events: AsyncGenerator[str]) -> list[Event]:
     """Read on behind the finish reason, for a moment, and whatever happens."""
-    late: list[Delta] = []
+    late: list[Event] = []
     clock = asyncio.get_running_loop().time
     with suppress(ProviderError, TimeoutError):
         async with asyncio.timeout(END_SECONDS if answer.usage else _USAGE_SECONDS) as waiting:

@@ -6,8 +6,10 @@ import boto3
 import pytest
 
 from app import secret
-from app.access.gate import Credentials, from_environ
-from app.exceptions import SecretRefused, SecretUnavailable, StreamNotFound, Unauthorized
+from app.access import from_environ
+from app.exceptions import SecretRefused, SecretUnavailable, Unauthorized
+from app.gate import Credentials
+from durable_stream import StreamNotFound
 from tests.store import Fault, faulty
 
 pytestmark = pytest.mark.anyio
@@ -72,7 +74,7 @@ async def test_a_rotation_has_no_gap(aws: str, monkeypatch: pytest.MonkeyPatch) 
     assert aws
     monkeypatch.setattr(secret, "_PAUSE_SECONDS", 0)
     behind = from_environ(STORED)
-    await behind.open_up()
+    await behind.preload()
     new = "n" * 32
     rotated = json.dumps({"website": [new, TOKEN]})
     boto3.client("secretsmanager").put_secret_value(SecretId="tokens", SecretString=rotated)
@@ -136,7 +138,7 @@ async def test_a_secret_that_makes_no_sense_lets_nobody_in() -> None:
     boto3.client("secretsmanager").put_secret_value(SecretId="tokens", SecretString="{}")
     gate = from_environ(STORED)
 
-    await gate.open_up()
+    await gate.preload()
     with pytest.raises(SecretRefused):
         await gate.creator(Credentials(bearer=TOKEN))
 
@@ -147,7 +149,7 @@ async def test_tokens_are_read_once_and_before_the_first_request(
     async with faulty(aws) as store:
         monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
         gate = from_environ(STORED)
-        await gate.open_up()
+        await gate.preload()
         for _ in range(10):
             await gate.creator(Credentials(bearer=TOKEN))
 
@@ -161,7 +163,7 @@ async def test_while_they_cannot_be_read_nobody_is_let_in_but_a_sandbox_starts(
         monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
         store.choose = lambda _: Fault.FAIL
         gate = from_environ(STORED)
-        await gate.open_up()
+        await gate.preload()
         with pytest.raises(SecretUnavailable):
             await gate.creator(Credentials(bearer=TOKEN))
 

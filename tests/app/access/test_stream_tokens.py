@@ -4,7 +4,8 @@ import pytest
 
 from app.access.api_tokens import ApiTokens
 from app.access.stream_tokens import check, sign
-from app.exceptions import StreamNotFound, TokenExpired, Unauthorized
+from app.exceptions import TokenExpired, Unauthorized
+from durable_stream import StreamNotFound
 
 STREAM, OTHER = "s" * 32, "t" * 32
 NOW, LATER = 1_000_000, 1_000_100

@@ -4,11 +4,12 @@ import asyncio
 
 import pytest
 
-from app.exceptions import BeyondBudget, LimitExceeded, LogUnavailable
+from app.exceptions import RetryLater
 from app.limits.budget import Budget, Reservation
 from app.limits.counters import Counters
-from app.settings import Limits
-from durable_stream.dynamodb import DynamoDBLog
+from app.limits.exceptions import BeyondBudget
+from app.limits.settings import Limits
+from durable_stream import DynamoDBStore, StoreUnavailable
 from tests.store import Fault, FaultyStore, client
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both_stores]
@@ -17,7 +18,7 @@ DAY = 24 * 3600
 NOON = 20_000 * DAY + DAY // 2
 
 
-def budget(log: DynamoDBLog, **limits: int) -> Budget:
+def budget(log: DynamoDBStore, **limits: int) -> Budget:
     return Budget(Counters(log._table), Limits(**limits))
 
 
@@ -25,13 +26,13 @@ def wanted(tokens: int = 10, principal: str = "a", at: int = NOON) -> Reservatio
     return Reservation(principal, tokens, at)
 
 
-async def refused(budget: Budget, reservation: Reservation) -> LimitExceeded:
-    with pytest.raises(LimitExceeded) as caught:
+async def refused(budget: Budget, reservation: Reservation) -> RetryLater:
+    with pytest.raises(RetryLater) as caught:
         await budget.reserve(reservation)
     return caught.value
 
 
-async def test_without_limits_nothing_is_written(log: DynamoDBLog, store: FaultyStore) -> None:
+async def test_without_limits_nothing_is_written(log: DynamoDBStore, store: FaultyStore) -> None:
     unlimited = budget(log)
     await unlimited.reserve(wanted())
     await unlimited.settle(wanted(), 5)
@@ -39,7 +40,9 @@ async def test_without_limits_nothing_is_written(log: DynamoDBLog, store: Faulty
     assert not store.calls
 
 
-async def test_a_minute_takes_so_many_requests_and_the_next_as_many_again(log: DynamoDBLog) -> None:
+async def test_a_minute_takes_so_many_requests_and_the_next_as_many_again(
+    log: DynamoDBStore,
+) -> None:
     limited = budget(log, requests_per_minute=2)
     await limited.reserve(wanted(at=NOON))
     await limited.reserve(wanted(at=NOON + 59))
@@ -50,14 +53,14 @@ async def test_a_minute_takes_so_many_requests_and_the_next_as_many_again(log: D
     await limited.reserve(wanted(at=NOON + 60))
 
 
-async def test_limits_are_for_each_principal(log: DynamoDBLog) -> None:
+async def test_limits_are_for_each_principal(log: DynamoDBStore) -> None:
     limited = budget(log, requests_per_minute=1, tokens_per_day=10)
     for principal in ("a", "b", "anybody", ""):
         await limited.reserve(wanted(10, principal))
         await refused(limited, wanted(10, principal))
 
 
-async def test_a_day_takes_so_many_tokens_of_one_and_so_many_of_all(log: DynamoDBLog) -> None:
+async def test_a_day_takes_so_many_tokens_of_one_and_so_many_of_all(log: DynamoDBStore) -> None:
     limited = budget(log, tokens_per_day=100, total_tokens_per_day=150)
     await limited.reserve(wanted(90))
 
@@ -70,7 +73,7 @@ async def test_a_day_takes_so_many_tokens_of_one_and_so_many_of_all(log: DynamoD
     await limited.reserve(wanted(100, "c", at=NOON + DAY))
 
 
-async def test_one_principal_cannot_be_named_like_all(log: DynamoDBLog) -> None:
+async def test_one_principal_cannot_be_named_like_all(log: DynamoDBStore) -> None:
     limited = budget(log, tokens_per_day=10, total_tokens_per_day=100)
     await limited.reserve(wanted(10, "all"))
     for number in range(9):
@@ -78,12 +81,12 @@ async def test_one_principal_cannot_be_named_like_all(log: DynamoDBLog) -> None:
     await refused(limited, wanted(1, "more"))
 
 
-async def test_what_can_never_fit_is_told_so(log: DynamoDBLog) -> None:
+async def test_what_can_never_fit_is_told_so(log: DynamoDBStore) -> None:
     with pytest.raises(BeyondBudget, match="a day has 10"):
         await budget(log, tokens_per_day=10).reserve(wanted(11))
 
 
-async def test_what_is_refused_counts_nowhere(log: DynamoDBLog) -> None:
+async def test_what_is_refused_counts_nowhere(log: DynamoDBStore) -> None:
     limited = budget(log, requests_per_minute=1, tokens_per_day=100, total_tokens_per_day=200)
     await limited.reserve(wanted(20))
     for number in range(5):
@@ -92,7 +95,7 @@ async def test_what_is_refused_counts_nowhere(log: DynamoDBLog) -> None:
     await limited.reserve(wanted(80, at=NOON + 60))
 
 
-async def test_what_was_not_spent_is_free_again(log: DynamoDBLog) -> None:
+async def test_what_was_not_spent_is_free_again(log: DynamoDBStore) -> None:
     limited = budget(log, tokens_per_day=100, total_tokens_per_day=100)
     await limited.reserve(wanted(100))
     await limited.settle(wanted(100), 40)
@@ -101,7 +104,7 @@ async def test_what_was_not_spent_is_free_again(log: DynamoDBLog) -> None:
     await refused(limited, wanted(1))
 
 
-async def test_what_cost_more_than_was_reserved_counts_in_full(log: DynamoDBLog) -> None:
+async def test_what_cost_more_than_was_reserved_counts_in_full(log: DynamoDBStore) -> None:
     limited = budget(log, tokens_per_day=100)
     await limited.reserve(wanted(50))
     await limited.settle(wanted(50), 95)
@@ -110,7 +113,7 @@ async def test_what_cost_more_than_was_reserved_counts_in_full(log: DynamoDBLog)
     await limited.reserve(wanted(5))
 
 
-async def test_a_settlement_belongs_to_the_day_of_its_reservation(log: DynamoDBLog) -> None:
+async def test_a_settlement_belongs_to_the_day_of_its_reservation(log: DynamoDBStore) -> None:
     limited = budget(log, tokens_per_day=100)
     yesterday = wanted(100, at=NOON - DAY)
     await limited.reserve(yesterday)
@@ -122,7 +125,7 @@ async def test_a_settlement_belongs_to_the_day_of_its_reservation(log: DynamoDBL
 
 
 async def test_a_reservation_for_nothing_is_given_back_but_its_request_counts(
-    log: DynamoDBLog,
+    log: DynamoDBStore,
 ) -> None:
     limited = budget(log, requests_per_minute=2, tokens_per_day=10)
     await limited.reserve(wanted(10))
@@ -132,21 +135,21 @@ async def test_a_reservation_for_nothing_is_given_back_but_its_request_counts(
     assert (await refused(limited, wanted(10))).code == "rate_limited"
 
 
-async def test_a_request_that_reserves_nothing_counts_as_one(log: DynamoDBLog) -> None:
+async def test_a_request_that_reserves_nothing_counts_as_one(log: DynamoDBStore) -> None:
     limited = budget(log, requests_per_minute=1, tokens_per_day=10)
     await limited.count(wanted(10))
 
     assert (await refused(limited, wanted(1))).code == "rate_limited"
-    with pytest.raises(LimitExceeded):
+    with pytest.raises(RetryLater):
         await limited.count(wanted(10))
 
 
-async def test_a_limit_of_none_lets_nothing_through(log: DynamoDBLog) -> None:
+async def test_a_limit_of_none_lets_nothing_through(log: DynamoDBStore) -> None:
     assert (await refused(budget(log, requests_per_minute=0), wanted())).code == "rate_limited"
 
 
 async def test_who_asks_too_often_takes_nothing_from_the_others(
-    log: DynamoDBLog, store: FaultyStore
+    log: DynamoDBStore, store: FaultyStore
 ) -> None:
     limited = budget(log, requests_per_minute=1, tokens_per_day=100, total_tokens_per_day=100)
     await limited.reserve(wanted(1))
@@ -158,7 +161,7 @@ async def test_who_asks_too_often_takes_nothing_from_the_others(
 
 
 async def test_a_refund_whose_answer_was_lost_is_not_given_twice(
-    log: DynamoDBLog, store: FaultyStore, dynamodb_url: str
+    log: DynamoDBStore, store: FaultyStore, dynamodb_url: str
 ) -> None:
     limited = budget(log, tokens_per_day=100)
     await limited.reserve(wanted(100))
@@ -170,7 +173,7 @@ async def test_a_refund_whose_answer_was_lost_is_not_given_twice(
     assert item["used"]["N"] == "40"
 
 
-async def test_many_at_once_do_not_get_past_a_limit(log: DynamoDBLog) -> None:
+async def test_many_at_once_do_not_get_past_a_limit(log: DynamoDBStore) -> None:
     limited = budget(log, tokens_per_day=100, total_tokens_per_day=1000)
 
     answers = await asyncio.gather(
@@ -178,22 +181,22 @@ async def test_many_at_once_do_not_get_past_a_limit(log: DynamoDBLog) -> None:
     )
 
     assert sum(answer is None for answer in answers) == 10
-    assert all(isinstance(answer, LimitExceeded) for answer in answers if answer is not None)
+    assert all(isinstance(answer, RetryLater) for answer in answers if answer is not None)
     await refused(limited, wanted(1))
 
 
 async def test_when_the_table_fails_nothing_is_let_through(
-    log: DynamoDBLog, store: FaultyStore
+    log: DynamoDBStore, store: FaultyStore
 ) -> None:
     limited = budget(log, requests_per_minute=5, tokens_per_day=100)
     store.choose = lambda _: Fault.FAIL
 
-    with pytest.raises(LogUnavailable):
+    with pytest.raises(StoreUnavailable):
         await limited.reserve(wanted())
 
 
 async def test_a_settlement_that_fails_leaves_the_reservation(
-    log: DynamoDBLog, store: FaultyStore
+    log: DynamoDBStore, store: FaultyStore
 ) -> None:
     limited = budget(log, tokens_per_day=100)
     await limited.reserve(wanted(100))
@@ -204,7 +207,7 @@ async def test_a_settlement_that_fails_leaves_the_reservation(
     await refused(limited, wanted(1))
 
 
-async def test_counters_are_forgotten(log: DynamoDBLog, dynamodb_url: str) -> None:
+async def test_counters_are_forgotten(log: DynamoDBStore, dynamodb_url: str) -> None:
     limits = {"requests_per_minute": 5, "tokens_per_day": 100, "total_tokens_per_day": 100}
     await budget(log, **limits).reserve(wanted())
 

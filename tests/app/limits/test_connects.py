@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from app.exceptions import LimitExceeded, LogUnavailable
+from app.exceptions import RetryLater
 from app.limits.connects import Connects
 from app.limits.counters import Counters
-from app.settings import Limits
-from durable_stream.dynamodb import DynamoDBLog
+from app.limits.settings import Limits
+from durable_stream import Clock, DynamoDBStore, StoreUnavailable, Window
 from tests.store import Fault, FaultyStore, client
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both_stores]
@@ -16,8 +16,12 @@ pytestmark = [pytest.mark.anyio, pytest.mark.both_stores]
 NOON = 20_000 * 24 * 3600 + 12 * 3600
 
 
-def connects(log: DynamoDBLog, **limits: int) -> Connects:
-    return Connects(Counters(log._table), Limits(**limits))
+def connects(log: DynamoDBStore, **limits: int) -> Connects:
+    return Connects(Counters(log._table), Limits(**limits), Clock(lambda: NOW[0]))
+
+
+# The clock, which the tests set.
+NOW = [0.0]
 
 
 async def connect(
@@ -28,23 +32,24 @@ async def connect(
     at: int = NOON,
     buffered: bool = False,
 ) -> None:
-    await limited.count(stream, owner, buffered=buffered, at=at)
+    NOW[0] = at
+    await limited.connecting(stream, owner, Window(buffered=buffered))
 
 
-async def refused(limited: Connects, stream: str = "s", owner: str = "a") -> LimitExceeded:
-    with pytest.raises(LimitExceeded) as caught:
+async def refused(limited: Connects, stream: str = "s", owner: str = "a") -> RetryLater:
+    with pytest.raises(RetryLater) as caught:
         await connect(limited, stream, owner, at=NOON + 50)
     return caught.value
 
 
-async def test_without_limits_nothing_is_written(log: DynamoDBLog, store: FaultyStore) -> None:
+async def test_without_limits_nothing_is_written(log: DynamoDBStore, store: FaultyStore) -> None:
     await connect(connects(log))
 
     assert not store.calls
 
 
 async def test_a_stream_is_read_so_often_a_minute_and_other_streams_as_often(
-    log: DynamoDBLog,
+    log: DynamoDBStore,
 ) -> None:
     limited = connects(log, stream_connects_per_minute=2)
     for stream in ("s", "t", "limit"):
@@ -55,7 +60,7 @@ async def test_a_stream_is_read_so_often_a_minute_and_other_streams_as_often(
 
 
 async def test_all_streams_of_an_owner_together_are_read_so_often_a_minute(
-    log: DynamoDBLog,
+    log: DynamoDBStore,
 ) -> None:
     limited = connects(log, connects_per_minute=2)
     for owner in ("a", "b", ""):
@@ -65,7 +70,7 @@ async def test_all_streams_of_an_owner_together_are_read_so_often_a_minute(
 
 
 async def test_who_is_refused_is_told_to_come_back_in_the_next_minute_but_not_all_at_once(
-    log: DynamoDBLog,
+    log: DynamoDBStore,
 ) -> None:
     limited = connects(log, stream_connects_per_minute=0)
     told = [await refused(limited) for _ in range(20)]
@@ -75,19 +80,21 @@ async def test_who_is_refused_is_told_to_come_back_in_the_next_minute_but_not_al
     assert all(10 <= error.retry_after <= 20 for error in told)
 
 
-async def test_a_reader_that_is_answered_in_steps_comes_back_each_second(log: DynamoDBLog) -> None:
+async def test_a_reader_that_is_answered_in_steps_comes_back_each_second(
+    log: DynamoDBStore,
+) -> None:
     """So sixty of its connects count as one: each holds an invocation for a second at most."""
     limited = connects(log, stream_connects_per_minute=2, connects_per_minute=2)
     await connect(limited)
     for _ in range(60):
         await connect(limited, buffered=True)
 
-    with pytest.raises(LimitExceeded):
+    with pytest.raises(RetryLater):
         await connect(limited, buffered=True)
     await refused(limited)
 
 
-async def test_what_one_streams_limit_refuses_counts_nowhere(log: DynamoDBLog) -> None:
+async def test_what_one_streams_limit_refuses_counts_nowhere(log: DynamoDBStore) -> None:
     limited = connects(log, stream_connects_per_minute=1, connects_per_minute=2)
     await connect(limited, "s")
     for _ in range(3):
@@ -97,25 +104,25 @@ async def test_what_one_streams_limit_refuses_counts_nowhere(log: DynamoDBLog) -
     await refused(limited, "u")
 
 
-async def test_many_at_once_do_not_get_past_a_limit(log: DynamoDBLog) -> None:
+async def test_many_at_once_do_not_get_past_a_limit(log: DynamoDBStore) -> None:
     limited = connects(log, stream_connects_per_minute=10, connects_per_minute=100)
 
     answers = await asyncio.gather(*(connect(limited) for _ in range(30)), return_exceptions=True)
 
     assert sum(answer is None for answer in answers) == 10
-    assert all(isinstance(answer, LimitExceeded) for answer in answers if answer is not None)
+    assert all(isinstance(answer, RetryLater) for answer in answers if answer is not None)
 
 
 async def test_when_the_table_fails_nothing_is_let_through(
-    log: DynamoDBLog, store: FaultyStore
+    log: DynamoDBStore, store: FaultyStore
 ) -> None:
     store.choose = lambda _: Fault.FAIL
 
-    with pytest.raises(LogUnavailable):
+    with pytest.raises(StoreUnavailable):
         await connect(connects(log, connects_per_minute=5))
 
 
-async def test_counters_are_forgotten(log: DynamoDBLog, dynamodb_url: str) -> None:
+async def test_counters_are_forgotten(log: DynamoDBStore, dynamodb_url: str) -> None:
     await connect(connects(log, stream_connects_per_minute=5, connects_per_minute=5))
 
     items = client(dynamodb_url).scan(TableName=log._table.name)["Items"]

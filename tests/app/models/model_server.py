@@ -25,7 +25,7 @@ class End(Enum):
 
 
 @dataclass(frozen=True)
-class Answer:
+class Reply:
     """One response: its head, the pieces of its body, and its end.
 
     Pieces are sent one at a time, each a chunk of its own; between them a test may wait or look.
@@ -40,10 +40,10 @@ class Answer:
         return b"chunked" in self.head
 
 
-def refusing(status: int, body: bytes, headers: str = "") -> Answer:
+def refusing(status: int, body: bytes, headers: str = "") -> Reply:
     """An answer of this status and no stream."""
     head = f"HTTP/1.1 {status} Whatever\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
-    return Answer([body], head=head.encode())
+    return Reply([body], head=head.encode())
 
 
 @dataclass
@@ -65,8 +65,8 @@ class ModelServer:
 
     def __init__(self) -> None:
         self.asked: list[Asked] = []
-        self.answer: Callable[[int], Answer] = lambda _: Answer()
-        self.respond: Callable[[Asked], Answer] = lambda _: self.answer(len(self.asked))
+        self.answer: Callable[[int], Reply] = lambda _: Reply()
+        self.respond: Callable[[Asked], Reply] = lambda _: self.answer(len(self.asked))
         self.port = 0
         self._connections = 0
 
@@ -118,7 +118,7 @@ async def _request(reader: asyncio.StreamReader, connection: int) -> Asked:
     return Asked(line.split()[1], headers, json.loads(body), connection)
 
 
-async def _send(writer: asyncio.StreamWriter, answer: Answer) -> None:
+async def _send(writer: asyncio.StreamWriter, answer: Reply) -> None:
     writer.write(answer.head)
     for piece in answer.pieces:
         if isinstance(piece, asyncio.Event):

@@ -13,7 +13,7 @@ from app.models.bedrock import BedrockProvider
 from app.models.http.deadlines import Deadlines
 from tests.app.models.bedrock import frames as bedrock
 from tests.app.models.bedrock.server import Talk, serving_at
-from tests.app.models.model_server import Answer, End, model_server
+from tests.app.models.model_server import End, Reply, model_server
 from tests.app.models.wires import (
     ANTHROPIC,
     DONE,
@@ -87,7 +87,7 @@ async def _openai(_: pytest.MonkeyPatch) -> AsyncIterator[Service]:
             thinking=_escaped(lambda text: chunk({"reasoning": text})),
             end=[chunk({}, "stop"), USAGE, DONE],
         )
-        server.respond = lambda asked: Answer(running.take(asked.body), _end(running))
+        server.respond = lambda asked: Reply(running.take(asked.body), _end(running))
         yield running
 
 
@@ -101,7 +101,7 @@ async def _anthropic(_: pytest.MonkeyPatch) -> AsyncIterator[Service]:
             end=[message_delta("end_turn", output_tokens=7), MESSAGE_STOP],
         )
         start = message_start(input_tokens=11, output_tokens=1)
-        server.respond = lambda asked: Answer([start, *running.take(asked.body)], _end(running))
+        server.respond = lambda asked: Reply([start, *running.take(asked.body)], _end(running))
         yield running
 
 

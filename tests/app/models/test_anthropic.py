@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
+from app.events import Answer, Done
 from app.models.anthropic import AnthropicProvider
-from app.models.base import AnswerDelta, Finish, Partial, Request
-from tests.app.models.model_server import Answer, End, ModelServer
+from app.models.base import Partial, Request
+from tests.app.models.model_server import End, ModelServer, Reply
 from tests.app.models.wires import (
     ANTHROPIC,
     BLOCK_STOP,
@@ -45,7 +46,7 @@ async def body_of(
     server: ModelServer, connect: Connect, request: Request = REQUEST, said: str = ""
 ) -> dict[str, Any]:
     """What the server is sent."""
-    server.answer = lambda _: Answer([START, TEXT, END, MESSAGE_STOP])
+    server.answer = lambda _: Reply([START, TEXT, END, MESSAGE_STOP])
     await asked(connect(), request, Partial(answer=said))
     return server.asked[-1].body
 
@@ -110,43 +111,43 @@ async def test_text_and_thinking_at_a_blocks_start_count(
     server: ModelServer, connect: Connect
 ) -> None:
     te, xt = block_start(type="text", text="te"), block_delta(type="text_delta", text="xt")
-    server.answer = lambda _: Answer([START, te, xt, BLOCK_STOP, END, MESSAGE_STOP])
+    server.answer = lambda _: Reply([START, te, xt, BLOCK_STOP, END, MESSAGE_STOP])
 
     deltas, _ = await asked(connect())
 
-    assert deltas == [AnswerDelta("te"), AnswerDelta("xt"), Finish("stop", 11, 7)]
+    assert deltas == [Answer("te"), Answer("xt"), Done("stop", 11, 7)]
 
 
 @pytest.mark.parametrize(
     ("first", "last", "finish"),
     [
-        (message_start(), message_delta("end_turn"), Finish("stop", None, None)),
+        (message_start(), message_delta("end_turn"), Done("stop", None, None)),
         (
             message_start(input_tokens=1, cache_read_input_tokens=4, cache_creation_input_tokens=6),
             message_delta("end_turn", output_tokens=7),
-            Finish("stop", 11, 7),
+            Done("stop", 11, 7),
         ),
         (
             message_start(input_tokens=1, output_tokens=1),
             message_delta("end_turn", input_tokens=11, output_tokens=7),
-            Finish("stop", 11, 7),
+            Done("stop", 11, 7),
         ),
-        (START, message_delta("max_tokens", output_tokens=7), Finish("length", 11, 7)),
-        (START, message_delta("stop_sequence", output_tokens=7), Finish("stop", 11, 7)),
-        (START, message_delta("a reason to come", output_tokens=7), Finish("stop", 11, 7)),
+        (START, message_delta("max_tokens", output_tokens=7), Done("length", 11, 7)),
+        (START, message_delta("stop_sequence", output_tokens=7), Done("stop", 11, 7)),
+        (START, message_delta("a reason to come", output_tokens=7), Done("stop", 11, 7)),
         (
             START,
             message_delta("model_context_window_exceeded", output_tokens=7),
-            Finish("length", 11, 7),
+            Done("length", 11, 7),
         ),
     ],
 )
 async def test_the_finish_has_the_reason_and_the_last_counts(
-    server: ModelServer, connect: Connect, first: bytes, last: bytes, finish: Finish
+    server: ModelServer, connect: Connect, first: bytes, last: bytes, finish: Done
 ) -> None:
-    server.answer = lambda _: Answer([first, TEXT, last, MESSAGE_STOP])
+    server.answer = lambda _: Reply([first, TEXT, last, MESSAGE_STOP])
 
-    assert await asked(connect()) == ([AnswerDelta("text"), finish], None)
+    assert await asked(connect()) == ([Answer("text"), finish], None)
 
 
 async def test_events_and_deltas_of_types_to_come_are_passed_over(
@@ -159,17 +160,17 @@ async def test_events_and_deltas_of_types_to_come_are_passed_over(
         block_delta(type="citations_delta", citation={"type": "char_location"}),
         PING,
     ]
-    server.answer = lambda _: Answer([START, *to_come, TEXT, *to_come, END, MESSAGE_STOP])
+    server.answer = lambda _: Reply([START, *to_come, TEXT, *to_come, END, MESSAGE_STOP])
 
-    assert await asked(connect()) == ([AnswerDelta("text"), Finish("stop", 11, 7)], None)
+    assert await asked(connect()) == ([Answer("text"), Done("stop", 11, 7)], None)
 
 
 async def test_a_body_that_is_held_open_behind_the_stop_is_not_waited_for(
     server: ModelServer, connect: Connect
 ) -> None:
-    server.answer = lambda _: Answer([START, TEXT, END, MESSAGE_STOP], End.HELD)
+    server.answer = lambda _: Reply([START, TEXT, END, MESSAGE_STOP], End.HELD)
 
-    assert await asked(connect()) == ([AnswerDelta("text"), Finish("stop", 11, 7)], None)
+    assert await asked(connect()) == ([Answer("text"), Done("stop", 11, 7)], None)
 
 
 # Bad ends
@@ -188,7 +189,7 @@ async def test_a_failure_tells_the_tokens_where_the_server_has_counted_all_that_
     server: ModelServer, connect: Connect, frames: list[bytes], told: int | None
 ) -> None:
     """The count at a message's start is of what comes before its text."""
-    server.answer = lambda _: Answer(frames)
+    server.answer = lambda _: Reply(frames)
 
     assert (await failure_of(connect())).output_tokens == told
 
@@ -196,7 +197,7 @@ async def test_a_failure_tells_the_tokens_where_the_server_has_counted_all_that_
 async def test_an_end_for_an_unknown_reason_and_without_an_answer_is_a_failure(
     server: ModelServer, connect: Connect
 ) -> None:
-    server.answer = lambda _: Answer([START, message_delta("a reason to come"), MESSAGE_STOP])
+    server.answer = lambda _: Reply([START, message_delta("a reason to come"), MESSAGE_STOP])
 
     assert await asked(connect()) == ([], "provider_rejected")
 
@@ -224,6 +225,6 @@ def error(kind: str) -> bytes:
 async def test_a_bad_end_is_a_failure_and_what_was_said_has_been_said(
     server: ModelServer, connect: Connect, last: bytes, code: str
 ) -> None:
-    server.answer = lambda _: Answer([START, TEXT, last, MESSAGE_STOP])
+    server.answer = lambda _: Reply([START, TEXT, last, MESSAGE_STOP])
 
-    assert await asked(connect()) == ([AnswerDelta("text")], code)
+    assert await asked(connect()) == ([Answer("text")], code)

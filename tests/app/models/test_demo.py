@@ -2,7 +2,8 @@
 
 import pytest
 
-from app.models.base import AnswerDelta, Finish, Message, Partial, Request
+from app.events import Answer, Done
+from app.models.base import Message, Partial, Request
 from app.models.demo import DemoProvider
 
 pytestmark = pytest.mark.anyio
@@ -18,8 +19,8 @@ async def test_a_demo_that_goes_on_says_no_more_than_was_asked_for(said: int) ->
 
     deltas = [delta async for delta in demo.stream(request, Partial(answer=before))]
 
-    rest = "".join(delta.text for delta in deltas if isinstance(delta, AnswerDelta))
+    rest = "".join(delta.text for delta in deltas if isinstance(delta, Answer))
     assert before + rest == whole
     finish = deltas[-1]
-    assert isinstance(finish, Finish)
-    assert finish.reason == "length"
+    assert isinstance(finish, Done)
+    assert finish.finish_reason == "length"

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.models.base import AnswerDelta, Finish
+from app.events import Answer, Done
 from tests.app.models.model_server import (
     EVENTS,
     EVENTS_UNTIL_CLOSE,
-    Answer,
     End,
     ModelServer,
+    Reply,
     model_server,
     refusing,
 )
@@ -53,7 +53,7 @@ SOON = 1.0
 async def test_an_answer_is_passed_on_up_to_its_finish(
     wire: Wire, server: ModelServer, connect: Connect, head: bytes
 ) -> None:
-    server.answer = lambda _: Answer(wire.frames, head=head)
+    server.answer = lambda _: Reply(wire.frames, head=head)
 
     assert await asked(connect()) == (DELTAS, None)
 
@@ -65,7 +65,7 @@ async def test_how_the_bytes_are_packed_changes_nothing(
 ) -> None:
     body = b"".join(wire.frames).replace(b"\n", newline)
     pieces = [body[start : start + size] for start in range(0, len(body), size)]
-    server.answer = lambda _: Answer(pieces)
+    server.answer = lambda _: Reply(pieces)
 
     assert await asked(connect()) == (DELTAS, None)
 
@@ -75,11 +75,11 @@ async def test_a_delta_is_passed_on_as_soon_as_it_has_come(
 ) -> None:
     seen = asyncio.Event()
     first = next(i for i, each in enumerate(wire.frames) if "café".encode() in each)
-    server.answer = lambda _: Answer([*wire.frames[: first + 1], seen, *wire.frames[first + 1 :]])
+    server.answer = lambda _: Reply([*wire.frames[: first + 1], seen, *wire.frames[first + 1 :]])
 
     stream = connect().stream(REQUEST, NOTHING)
     async for delta in stream:
-        if isinstance(delta, AnswerDelta):
+        if isinstance(delta, Answer):
             seen.set()
 
     assert seen.is_set()
@@ -89,7 +89,7 @@ async def test_comments_and_events_of_no_interest_are_passed_over(
     wire: Wire, server: ModelServer, connect: Connect
 ) -> None:
     noise = b": comment\n\n:\nretry: 3\nid: 7\n\nevent: other\n\n"
-    server.answer = lambda _: Answer([part for each in wire.frames for part in (noise, each)])
+    server.answer = lambda _: Reply([part for each in wire.frames for part in (noise, each)])
 
     assert await asked(connect()) == (DELTAS, None)
 
@@ -97,7 +97,7 @@ async def test_comments_and_events_of_no_interest_are_passed_over(
 async def test_many_streams_at_once_do_not_mix(
     wire: Wire, server: ModelServer, connect: Connect
 ) -> None:
-    server.answer = lambda _: Answer(wire.frames)
+    server.answer = lambda _: Reply(wire.frames)
     provider = connect()
 
     answers = await asyncio.gather(*(asked(provider) for _ in range(50)))
@@ -108,7 +108,7 @@ async def test_many_streams_at_once_do_not_mix(
 async def test_one_connection_serves_one_request_after_the_other(
     wire: Wire, server: ModelServer, connect: Connect
 ) -> None:
-    server.answer = lambda _: Answer(wire.frames)
+    server.answer = lambda _: Reply(wire.frames)
     provider = connect()
 
     for _ in range(3):
@@ -122,7 +122,7 @@ async def test_a_provider_that_was_closed_can_be_asked_again(
     wire: Wire, server: ModelServer, connect: Connect
 ) -> None:
     """A test, or a reload, may close what others still hold."""
-    server.answer = lambda _: Answer(wire.frames)
+    server.answer = lambda _: Reply(wire.frames)
     provider = connect()
     await provider.close()
 
@@ -143,7 +143,7 @@ async def test_an_answer_that_ends_early_anywhere_is_cut_and_never_finished(
     complete = len(b"".join(wire.frames[: wire.completing]))
     cuts = [start + inside for start in starts for inside in (0, 1, 9, 40)]
     cuts += [cut for start in [*starts[1:], len(body)] for cut in (start - 1, start - 2)]
-    server.answer = lambda count: Answer([body[: cuts[count]]], end, head)
+    server.answer = lambda count: Reply([body[: cuts[count]]], end, head)
     provider = connect()
 
     for cut in cuts:
@@ -152,12 +152,12 @@ async def test_an_answer_that_ends_early_anywhere_is_cut_and_never_finished(
         if code is None:
             assert cut >= complete
             assert deltas[:-1] == DELTAS[:-1]
-            assert isinstance(deltas[-1], Finish)
+            assert isinstance(deltas[-1], Done)
         else:
             assert cut < complete or end is End.RESET
             assert code == "provider_cut"
             assert deltas == DELTAS[: len(deltas)]
-            assert not any(isinstance(delta, Finish) for delta in deltas)
+            assert not any(isinstance(delta, Done) for delta in deltas)
 
 
 async def test_nothing_at_all_is_an_answer_cut(connect: Connect) -> None:
@@ -209,7 +209,7 @@ async def test_an_error_whose_body_breaks_off_still_has_its_status(
     server: ModelServer, connect: Connect, end: End
 ) -> None:
     head = b"HTTP/1.1 401 No\r\nContent-Length: 1000\r\n\r\n"
-    server.answer = lambda _: Answer([b'{"error": {'], end, head)
+    server.answer = lambda _: Reply([b'{"error": {'], end, head)
 
     assert await asked(connect()) == ([], "provider_denied")
 
@@ -228,7 +228,7 @@ async def test_a_success_that_is_no_stream_of_events_is_not_asked_for_again(
 async def test_data_that_is_not_what_it_should_be_is_garbled(
     wire: Wire, server: ModelServer, connect: Connect, data: bytes
 ) -> None:
-    server.answer = lambda _: Answer([*wire.frames[:4], b"data: " + data + b"\n\n"])
+    server.answer = lambda _: Reply([*wire.frames[:4], b"data: " + data + b"\n\n"])
 
     deltas, code = await asked(connect())
 
@@ -237,7 +237,7 @@ async def test_data_that_is_not_what_it_should_be_is_garbled(
 
 
 async def test_an_event_without_end_is_garbled(server: ModelServer, connect: Connect) -> None:
-    server.answer = lambda _: Answer([b"data: " + b"x" * 60_000] * 20, End.HELD)
+    server.answer = lambda _: Reply([b"data: " + b"x" * 60_000] * 20, End.HELD)
 
     assert await asked(connect()) == ([], "provider_garbled")
 
@@ -246,7 +246,7 @@ async def test_an_answer_may_be_longer_than_any_event_may(
     wire: Wire, server: ModelServer, connect: Connect
 ) -> None:
     comments = [b": " + b"x" * 60_000 + b'\nevent: other\ndata: {"type": ""}\n\n'] * 20
-    server.answer = lambda _: Answer([*wire.frames[:1], *comments, *wire.frames[1:]])
+    server.answer = lambda _: Reply([*wire.frames[:1], *comments, *wire.frames[1:]])
 
     assert await asked(connect()) == (DELTAS, None)
 
@@ -254,7 +254,7 @@ async def test_an_answer_may_be_longer_than_any_event_may(
 async def test_what_is_no_http_is_as_good_as_no_server(
     server: ModelServer, connect: Connect
 ) -> None:
-    server.answer = lambda _: Answer([], End.CLOSED, b"SSH-2.0-OpenSSH_9.2p1\r\n\r\n")
+    server.answer = lambda _: Reply([], End.CLOSED, b"SSH-2.0-OpenSSH_9.2p1\r\n\r\n")
 
     assert await asked(connect()) == ([], "provider_unreachable")
 
@@ -263,7 +263,7 @@ async def test_what_is_no_http_is_as_good_as_no_server(
 async def test_a_connection_that_ends_without_an_answer_is_unreachable(
     server: ModelServer, connect: Connect, end: End
 ) -> None:
-    server.answer = lambda _: Answer([], end, b"")
+    server.answer = lambda _: Reply([], end, b"")
 
     assert await asked(connect()) == ([], "provider_unreachable")
     assert len(server.asked) == 1
@@ -324,7 +324,7 @@ async def test_a_refusal_within_a_stream_may_have_cost(
     wire: Wire, server: ModelServer, connect: Connect, said: bytes
 ) -> None:
     data = said.replace(b"{", b'{"type": "error", ', 1)
-    server.answer = lambda _: Answer([*wire.frames[:1], b"data: " + data + b"\n\n"])
+    server.answer = lambda _: Reply([*wire.frames[:1], b"data: " + data + b"\n\n"])
 
     assert not await is_told_free(connect())
 
@@ -333,7 +333,7 @@ async def test_an_end_for_an_unknown_reason_may_have_cost(
     wire: Wire, server: ModelServer, connect: Connect
 ) -> None:
     ends = [chunk({}, "news")] if wire.name == "openai" else [message_delta("news"), MESSAGE_STOP]
-    server.answer = lambda _: Answer(ends)
+    server.answer = lambda _: Reply(ends)
 
     assert not await is_told_free(connect())
 
@@ -342,7 +342,7 @@ async def test_only_a_request_that_was_never_sent_is_unreachable_for_nothing(
     server: ModelServer, connect: Connect
 ) -> None:
     """A server that hangs up without an answer may have asked the model."""
-    server.answer = lambda _: Answer([], End.RESET, b"")
+    server.answer = lambda _: Reply([], End.RESET, b"")
 
     with refusing_port() as port:
         assert await is_told_free(connect(f"http://127.0.0.1:{port}"))
@@ -357,7 +357,7 @@ async def test_only_a_request_that_was_never_sent_is_unreachable_for_nothing(
 async def test_no_text_in_time_is_a_timeout(
     wire: Wire, server: ModelServer, connect: Connect, frames: int
 ) -> None:
-    server.answer = lambda _: Answer(wire.frames[:frames], End.HELD)
+    server.answer = lambda _: Reply(wire.frames[:frames], End.HELD)
     provider = connect(PROVIDER_FIRST_SECONDS="1")
 
     assert await asked(provider) == ([], "provider_timeout")
@@ -366,7 +366,7 @@ async def test_no_text_in_time_is_a_timeout(
 
 
 async def test_no_answer_at_all_in_time_is_a_timeout(server: ModelServer, connect: Connect) -> None:
-    server.answer = lambda _: Answer([], End.HELD, b"")
+    server.answer = lambda _: Reply([], End.HELD, b"")
     provider = connect(PROVIDER_FIRST_SECONDS="1")
 
     assert await asked(provider) == ([], "provider_timeout")
@@ -375,7 +375,7 @@ async def test_no_answer_at_all_in_time_is_a_timeout(server: ModelServer, connec
 async def test_silence_between_deltas_is_a_timeout(
     wire: Wire, server: ModelServer, connect: Connect
 ) -> None:
-    server.answer = lambda _: Answer(wire.frames[: wire.completing - 1], End.HELD)
+    server.answer = lambda _: Reply(wire.frames[: wire.completing - 1], End.HELD)
     provider = connect(PROVIDER_IDLE_SECONDS="1")
 
     deltas, code = await asked(provider)
@@ -392,7 +392,7 @@ async def test_a_comment_now_and_then_is_no_silence(
     pulse = [asyncio.Event() for _ in range(8)]
     beats = [piece for each in pulse for piece in (b": still here\n", each)]
     middle = wire.completing - 1
-    server.answer = lambda _: Answer([*wire.frames[:middle], *beats, *wire.frames[middle:]])
+    server.answer = lambda _: Reply([*wire.frames[:middle], *beats, *wire.frames[middle:]])
     provider = connect(PROVIDER_IDLE_SECONDS="2")
 
     async def beat() -> None:
@@ -411,7 +411,7 @@ async def test_a_comment_now_and_then_is_no_silence(
 async def test_the_server_sees_within_a_second_that_a_stream_was_closed(
     wire: Wire, server: ModelServer, connect: Connect
 ) -> None:
-    server.answer = lambda _: Answer(wire.frames[:5], End.HELD)
+    server.answer = lambda _: Reply(wire.frames[:5], End.HELD)
     stream = connect().stream(REQUEST, NOTHING)
     await anext(stream)
 
@@ -428,9 +428,9 @@ async def test_the_server_sees_within_a_second_that_whoever_waits_was_cancelled(
     """While the model thinks, with or without having begun to answer."""
     arrived = asyncio.Event()
 
-    def answer(_: int) -> Answer:
+    def answer(_: int) -> Reply:
         arrived.set()
-        return Answer([], End.HELD, head)
+        return Reply([], End.HELD, head)
 
     server.answer = answer
     reading = asyncio.create_task(asked(connect()))
@@ -462,9 +462,9 @@ async def test_neither_key_nor_prompt_is_in_the_log(
     said = f'{{"error": {{"type": "t", "code": "{KEY} ", "message": "{PROMPT} {KEY}"}}}}'.encode()
     server.answer = lambda count: [
         refusing(401, said),
-        Answer([b"data: " + said + b"\n\n"]),
-        Answer([b'data: {"choices": "' + PROMPT.encode() + b'"}\n\n']),
-        Answer(wire.frames, End.RESET),
+        Reply([b"data: " + said + b"\n\n"]),
+        Reply([b'data: {"choices": "' + PROMPT.encode() + b'"}\n\n']),
+        Reply(wire.frames, End.RESET),
     ][count]
     provider = connect()
 
@@ -527,12 +527,12 @@ def pieces(wire: Wire) -> st.SearchStrategy[list[bytes]]:
 def test_any_bytes_give_deltas_or_a_decided_failure(wire: Wire, end: End) -> None:
     async def check_all(bodies: list[list[bytes]], head: bytes) -> None:
         async with model_server() as server, asyncio.timeout(20):
-            server.answer = lambda count: Answer(bodies[count], end, head)
+            server.answer = lambda count: Reply(bodies[count], end, head)
             provider = wire.provider(server.url, PROVIDER_IDLE_SECONDS="5")
             for _ in bodies:
                 deltas, code = await asked(provider)
-                assert (code is None) == any(isinstance(each, Finish) for each in deltas)
-                assert not any(isinstance(each, Finish) for each in deltas[:-1])
+                assert (code is None) == any(isinstance(each, Done) for each in deltas)
+                assert not any(isinstance(each, Done) for each in deltas[:-1])
             await provider.close()
 
     @settings(deadline=None, max_examples=40)

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from app.models.base import AnswerDelta, Finish, Partial, Provider
+from app.events import Answer, Done
+from app.models.base import Partial, Provider
 from local.ports import free_port
 from tests.app.models.wires import ANTHROPIC, KEY, OPENAI, REQUEST, Wire, asked
 from tests.conftest import ROOT
@@ -100,10 +101,10 @@ async def test_it_is_understood_and_understands(wire: Wire, provider: Provider, 
 
     assert code is None
     *texts, finish = deltas
-    assert "".join(each.text for each in texts if isinstance(each, AnswerDelta)) == ANSWER
+    assert "".join(each.text for each in texts if isinstance(each, Answer)) == ANSWER
     assert len(texts) > 3, "it comes in pieces"
-    assert isinstance(finish, Finish)
-    assert finish.reason == "stop"
+    assert isinstance(finish, Done)
+    assert finish.finish_reason == "stop"
     assert finish.input_tokens
     assert finish.output_tokens
 

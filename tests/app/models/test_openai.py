@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from app.models.base import AnswerDelta, Delta, Finish, Message, Partial, Request, ThinkingDelta
+from app.events import Answer, Done, Thinking
+from app.models.base import Message, Partial, Request
 from app.models.openai import OpenAIProvider
-from tests.app.models.model_server import Answer, End, ModelServer, refusing
+from durable_stream import Event
+from tests.app.models.model_server import End, ModelServer, Reply, refusing
 from tests.app.models.wires import (
     DELTAS,
     DONE,
@@ -30,8 +32,8 @@ pytestmark = pytest.mark.anyio
 
 TEXT = chunk({"content": "text"})
 STOP = chunk({}, "stop")
-UNCOUNTED = [AnswerDelta("text"), Finish("stop", None, None)]
-COUNTED = [AnswerDelta("text"), Finish("stop", 11, 7)]
+UNCOUNTED = [Answer("text"), Done("stop", None, None)]
+COUNTED = [Answer("text"), Done("stop", 11, 7)]
 
 
 @pytest.fixture
@@ -47,7 +49,7 @@ async def body_of(
     **environ: str,
 ) -> dict[str, Any]:
     """What the server is sent."""
-    server.answer = lambda _: Answer([TEXT, STOP, DONE])
+    server.answer = lambda _: Reply([TEXT, STOP, DONE])
     await asked(connect(**environ), request, Partial(answer=said))
     return server.asked[-1].body
 
@@ -79,7 +81,7 @@ async def test_all_that_a_request_can_say_is_sent(server: ModelServer, connect: 
 
 
 async def test_a_server_of_ones_own_needs_no_key(server: ModelServer) -> None:
-    server.answer = lambda _: Answer(OPENAI.frames)
+    server.answer = lambda _: Reply(OPENAI.frames)
     environ = {"MODELS": "m", "OPENAI_BASE_URL": f"{server.url}/v1/"}
     provider = OpenAIProvider.from_environ(environ)
 
@@ -161,12 +163,12 @@ async def test_an_earlier_turn_of_the_assistants_is_no_prefill(
 async def test_only_one_that_was_asked_is_taken_to_repeat_itself(
     server: ModelServer, connect: Connect, prefill: str, how: str, rest: str
 ) -> None:
-    server.answer = lambda _: Answer([chunk({"content": "once upon a time again"}), STOP, DONE])
+    server.answer = lambda _: Reply([chunk({"content": "once upon a time again"}), STOP, DONE])
     provider = connect(OPENAI_PREFILL=prefill)
 
     deltas, _ = await asked(provider, continue_from=Partial(answer="once upon a time "))
 
-    assert deltas[0] == AnswerDelta(rest)
+    assert deltas[0] == Answer(rest)
     assert provider.continuation(REQUEST) == how
 
 
@@ -228,9 +230,9 @@ def test_a_switch_that_is_neither_on_nor_off_is_refused() -> None:
     ],
 )
 async def test_what_servers_disagree_about_is_taken_as_it_comes(
-    server: ModelServer, connect: Connect, frames: list[bytes], deltas: list[Delta]
+    server: ModelServer, connect: Connect, frames: list[bytes], deltas: list[Event]
 ) -> None:
-    server.answer = lambda _: Answer(frames)
+    server.answer = lambda _: Reply(frames)
 
     assert await asked(connect()) == (deltas, None)
 
@@ -247,9 +249,9 @@ async def test_what_servers_disagree_about_is_taken_as_it_comes(
 async def test_reasoning_is_thinking_under_either_name_and_once_under_both(
     server: ModelServer, connect: Connect, delta: dict[str, str | None]
 ) -> None:
-    server.answer = lambda _: Answer([chunk(delta), TEXT, STOP, DONE])
+    server.answer = lambda _: Reply([chunk(delta), TEXT, STOP, DONE])
 
-    assert await asked(connect()) == ([ThinkingDelta("hm"), *UNCOUNTED], None)
+    assert await asked(connect()) == ([Thinking("hm"), *UNCOUNTED], None)
 
 
 @pytest.mark.parametrize("frames", [[TEXT, STOP], [TEXT, STOP, USAGE, DONE]])
@@ -257,7 +259,7 @@ async def test_a_body_that_is_held_open_behind_the_finish_is_not_waited_for(
     server: ModelServer, connect: Connect, frames: list[bytes]
 ) -> None:
     """As Bedrock's endpoint does; the usage is worth a short wait, its absence no long one."""
-    server.answer = lambda _: Answer(frames, End.HELD)
+    server.answer = lambda _: Reply(frames, End.HELD)
     provider = connect()
     begun = time.monotonic()
 
@@ -270,9 +272,9 @@ async def test_a_body_that_is_held_open_behind_the_finish_is_not_waited_for(
 
 
 async def test_done_without_a_finish_reason_is_a_cut(server: ModelServer, connect: Connect) -> None:
-    server.answer = lambda _: Answer([TEXT, DONE], End.HELD)
+    server.answer = lambda _: Reply([TEXT, DONE], End.HELD)
 
-    assert await asked(connect()) == ([AnswerDelta("text")], "provider_cut")
+    assert await asked(connect()) == ([Answer("text")], "provider_cut")
 
 
 # Ends
@@ -294,20 +296,20 @@ async def test_done_without_a_finish_reason_is_a_cut(server: ModelServer, connec
 async def test_a_good_end_is_stop_or_length(
     server: ModelServer, connect: Connect, reason: str, finish: str
 ) -> None:
-    server.answer = lambda _: Answer([TEXT, chunk({}, reason), DONE])
+    server.answer = lambda _: Reply([TEXT, chunk({}, reason), DONE])
 
     deltas, code = await asked(connect())
 
-    assert (deltas[-1], code) == (Finish(finish, None, None), None)
+    assert (deltas[-1], code) == (Done(finish, None, None), None)
 
 
 async def test_an_end_for_an_unknown_reason_and_without_an_answer_is_a_failure(
     server: ModelServer, connect: Connect
 ) -> None:
     thinking = chunk({"reasoning": "hm"})
-    server.answer = lambda _: Answer([thinking, chunk({}, "something new"), DONE])
+    server.answer = lambda _: Reply([thinking, chunk({}, "something new"), DONE])
 
-    assert await asked(connect()) == ([ThinkingDelta("hm")], "provider_rejected")
+    assert await asked(connect()) == ([Thinking("hm")], "provider_rejected")
 
 
 @pytest.mark.parametrize(
@@ -333,9 +335,9 @@ async def test_an_end_for_an_unknown_reason_and_without_an_answer_is_a_failure(
 async def test_a_bad_end_is_a_failure_and_what_was_said_has_been_said(
     server: ModelServer, connect: Connect, last: bytes, code: str
 ) -> None:
-    server.answer = lambda _: Answer([TEXT, last, DONE])
+    server.answer = lambda _: Reply([TEXT, last, DONE])
 
-    assert await asked(connect()) == ([AnswerDelta("text")], code)
+    assert await asked(connect()) == ([Answer("text")], code)
 
 
 @pytest.mark.parametrize(
@@ -352,7 +354,7 @@ async def test_a_bad_end_is_a_failure_and_what_was_said_has_been_said(
 async def test_a_failure_tells_the_tokens_where_the_server_has_counted_all_that_was_said(
     server: ModelServer, connect: Connect, frames: list[bytes], told: int | None
 ) -> None:
-    server.answer = lambda _: Answer(frames)
+    server.answer = lambda _: Reply(frames)
 
     assert (await failure_of(connect())).output_tokens == told
 

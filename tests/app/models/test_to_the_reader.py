@@ -6,14 +6,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.api.sse import frame
-from app.limits.budget import Budget
-from app.limits.counters import Counters
+from app.events import Answer, Done, Start
 from app.models.lengths import estimated
-from durable_stream.dynamodb import DynamoDBLog
-from durable_stream.records import Answer, Claim, Done, Failed, Record
-from durable_stream.streams import Streams, Window
+from durable_stream import Claim, DynamoDBStore, Failed, Record, Streams, Window
 from tests.app.models.services import KINDS, Service, service
-from tests.durable_stream.test_streams import SETTINGS, die, read, read_until
+from tests.durable_stream.test_streams import die, read, read_until, streams_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("kind", KINDS)]
 
@@ -25,8 +22,8 @@ async def model(kind: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ser
 
 
 @pytest.fixture
-async def streams(model: Service, log: DynamoDBLog) -> AsyncIterator[Streams]:
-    made = Streams(log, model.provider, Budget(Counters(log._table), SETTINGS.limits), SETTINGS)
+async def streams(model: Service, log: DynamoDBStore) -> AsyncIterator[Streams]:
+    made = streams_of(log, model.provider)
     yield made
     await die(made)
 
@@ -35,7 +32,7 @@ def heard(records: list[Record]) -> str:
     """The answer as a client puts it together: each event is decoded for itself, from UTF-8."""
     answer = ""
     for record in records:
-        if isinstance(record.payload, Answer):
+        if isinstance(record.event, Answer):
             (data,) = [
                 line.removeprefix("data: ")
                 for line in frame(record).decode().splitlines()
@@ -54,10 +51,12 @@ async def test_half_a_surrogate_pair_comes_whole_to_the_reader(
     assert (b'a\\ud83d"' in first, b'"\\ude80b"' in second) == (True, True)
     model.answers = [[first, second, *model.end]]
 
-    records = await read(await streams.create_and_read(model.request, None, Window()))
+    records = await read(
+        await streams.create_and_read(Start(model.request.encode()), None, Window())
+    )
 
     assert heard(records) == "a🚀b"
-    assert records[-1].payload.kind == "done"
+    assert records[-1].event.kind == "done"
     assert len(model.asked) == 1
 
 
@@ -66,12 +65,14 @@ async def test_a_model_that_says_nothing_is_asked_three_times_and_the_log_counts
 ) -> None:
     model.answers = [[]]
 
-    records = await read(await streams.create_and_read(model.request, None, Window()))
+    records = await read(
+        await streams.create_and_read(Start(model.request.encode()), None, Window())
+    )
 
-    claims = [record.payload for record in records if isinstance(record.payload, Claim)]
+    claims = [record.event for record in records if isinstance(record.event, Claim)]
     assert claims == [Claim(2, "restarted"), Claim(3, "restarted")]
     assert len(model.asked) == 3
-    end = records[-1].payload
+    end = records[-1].event
     assert isinstance(end, Failed)
     assert (end.code, end.retryable, end.free) == ("provider_cut", True, False)
 
@@ -88,7 +89,9 @@ async def test_a_continuation_is_asked_for_what_is_left(model: Service, streams:
         [model.text("six"), *model.end],
     ]
 
-    records = await read(await streams.create_and_read(model.request, None, Window()))
+    records = await read(
+        await streams.create_and_read(Start(model.request.encode()), None, Window())
+    )
 
     assert heard(records) == first + second + "six"
     left = 100 - estimated(thought)
@@ -96,16 +99,16 @@ async def test_a_continuation_is_asked_for_what_is_left(model: Service, streams:
 
 
 async def test_whoever_takes_over_asks_for_what_is_left(
-    model: Service, streams: Streams, log: DynamoDBLog
+    model: Service, streams: Streams, log: DynamoDBStore
 ) -> None:
     said = "one two three four five"
     model.answers = [[model.text(said)], [model.text(" six"), *model.end]]
     model.held = True
-    reading = await streams.create_and_read(model.request, None, Window())
+    reading = await streams.create_and_read(Start(model.request.encode()), None, Window())
     await read_until(reading, Answer)
     await die(streams)
     model.held = False
-    other = Streams(log, model.provider, Budget(Counters(log._table), SETTINGS.limits), SETTINGS)
+    other = streams_of(log, model.provider)
 
     records = await read(await other.read(reading.stream_id, None, Window()))
 
@@ -119,8 +122,10 @@ async def test_where_nothing_is_left_the_answer_ends_and_the_model_is_not_asked(
 ) -> None:
     model.answers = [[model.text("word " * 99)]]
 
-    records = await read(await streams.create_and_read(model.request, None, Window()))
+    records = await read(
+        await streams.create_and_read(Start(model.request.encode()), None, Window())
+    )
 
-    assert records[-1].payload == Done("length", 0, 0)
+    assert records[-1].event == Done("length", 0, 0)
     assert heard(records) == "word " * 99
     assert model.limits == [100]

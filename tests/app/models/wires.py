@@ -8,20 +8,12 @@ from typing import Any
 
 import pytest
 
+from app.events import Answer, Done, Thinking
 from app.exceptions import ProviderError
 from app.models.anthropic import AnthropicProvider
-from app.models.base import (
-    AnswerDelta,
-    Delta,
-    Finish,
-    Message,
-    Partial,
-    Provider,
-    Request,
-    ThinkingDelta,
-)
-from app.models.failures import is_free
+from app.models.base import Message, Partial, Provider, Request
 from app.models.openai import OpenAIProvider
+from durable_stream import Event
 
 Connect = Callable[..., Provider]
 
@@ -30,12 +22,12 @@ PROMPT = "a prompt that is not to be told"
 REQUEST = Request(messages=(Message("user", PROMPT),), model="a-model", max_tokens=100)
 # A line separator to Unicode, but not to SSE; and more than one byte a character.
 NOTHING = Partial()
-DELTAS: list[Delta] = [
-    ThinkingDelta("hm… "),
-    AnswerDelta("naïve\u2028café"),
-    AnswerDelta(" 🚀\n\n"),
-    AnswerDelta("data: the end"),
-    Finish("stop", 11, 7),
+DELTAS: list[Event] = [
+    Thinking("hm… "),
+    Answer("naïve\u2028café"),
+    Answer(" 🚀\n\n"),
+    Answer("data: the end"),
+    Done("stop", 11, 7),
 ]
 
 
@@ -137,9 +129,9 @@ WIRES = [OPENAI, ANTHROPIC]
 
 async def asked(
     provider: Provider, request: Request = REQUEST, continue_from: Partial = NOTHING
-) -> tuple[list[Delta], str | None]:
+) -> tuple[list[Event], str | None]:
     """What came, and the code of the failure that ended it."""
-    deltas: list[Delta] = []
+    deltas: list[Event] = []
     try:
         async with aclosing(provider.stream(request, continue_from)) as stream:
             async for delta in stream:
@@ -151,7 +143,7 @@ async def asked(
 
 async def is_told_free(provider: Provider) -> bool:
     """Whether the failure of a request is told as one that costs nothing."""
-    return is_free(await failure_of(provider))
+    return (await failure_of(provider)).free
 
 
 async def failure_of(provider: Provider) -> ProviderError:
@@ -162,6 +154,6 @@ async def failure_of(provider: Provider) -> ProviderError:
     return failed.value
 
 
-async def _to_the_end(stream: AsyncGenerator[Delta]) -> None:
+async def _to_the_end(stream: AsyncGenerator[Event]) -> None:
     async for _ in stream:
         pass

@@ -7,11 +7,19 @@ from contextlib import ExitStack, aclosing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from app import events
+from app.limits.settings import Limits
 from app.models.base import Request
-from app.settings import Limits, Settings
-from durable_stream.reading import Reading
-from durable_stream.records import Heartbeat, Record, decode_payload
-from durable_stream.streams import Streams, Window
+from durable_stream import (
+    Heartbeat,
+    Reading,
+    Record,
+    Registry,
+    RetryPolicy,
+    Streams,
+    Timing,
+    Window,
+)
 from tests.app.state_machine.counting import Conversation
 from tests.app.state_machine.mistakes import Mistakes, heard
 from tests.app.state_machine.ways import COUNTING, Way, open_way
@@ -22,29 +30,30 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+EVENTS = Registry(events.EVENTS)
+
 SANDBOXES = 3
 HANDOFF_MARGIN = 0.1
 
 # Short, so that an example is. Where the machine is slower than a lease, streams are taken over
 # that need not be: the rules hold all the same.
-SETTINGS = Settings(
-    table_name="unused",
+TIMING = Timing(
     flush_interval=0.005,
     heartbeat=0.1,
     lease=0.4,
     listening=0.2,
     claim_jitter=0.05,
-    log_patience=1.0,
+    read_patience=1.0,
     # Longer than a lease, as in real life: a start may be acknowledged after a take-over.
     create_patience=1.0,
-    fruitless_attempts=3,
     handoff_margin=HANDOFF_MARGIN,
     claim_margin=0.05,
     poll_interval=0.02,
     poll_interval_idle=0.1,
     keep_alive=0.2,
-    limits=Limits(tokens_per_day=10**9),
 )
+POLICY = RetryPolicy(idle_attempts=3)
+LIMITS = Limits(tokens_per_day=10**9)
 
 _STEP_SECONDS = 15.0
 
@@ -123,7 +132,7 @@ class Sandbox:
     @property
     def name(self) -> str:
         """As its records tell who wrote them."""
-        return self.streams._name
+        return self.streams._engine.name
 
     def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
@@ -132,14 +141,13 @@ class Sandbox:
 
     def die(self) -> None:
         """What SIGKILL does: everything stops. What was on its way to DynamoDB may arrive."""
-        writing = [tail.generation for tail in self.streams._written]
+        writings = self.streams._writings()
         for task in self.tasks:
             task.cancel()
-        for generation in writing:
-            assert generation is not None
-            generation._pump.cancel()
-            if generation._writing is not None:
-                generation._writing.cancel()
+        for writing in writings:
+            writing._filling.cancel()
+            if writing._appending is not None:
+                writing._appending.cancel()
 
 
 class Cluster:
@@ -191,7 +199,7 @@ class Cluster:
             Record(
                 stream_id=item["stream_id"]["S"],
                 seq=int(item["seq"]["N"]),
-                payload=decode_payload(item["kind"]["S"], item["data"]["S"]),
+                event=EVENTS.decode(item["kind"]["S"], item["data"]["S"]),
                 writer=item["writer"]["S"],
                 nonce=item["nonce"]["S"],
                 at=int(item["at"]["N"]),
@@ -234,4 +242,4 @@ def cluster(url: str) -> Iterator[Cluster]:
 
 
 def _line(record: Record) -> str:
-    return f"{record.seq} {record.payload} by {record.writer or 'nobody'} ({record.nonce})"
+    return f"{record.seq} {record.event} by {record.writer or 'nobody'} ({record.nonce})"

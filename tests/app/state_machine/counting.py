@@ -5,8 +5,10 @@ from collections import deque
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 
+from app.events import Answer, Done
 from app.exceptions import ProviderError
-from app.models.base import AnswerDelta, Continuation, Delta, Finish, Message, Partial, Request
+from app.models.base import Continuation, Message, Partial, Request
+from durable_stream import Event
 
 TEXT = "".join(f"{number} " for number in range(1, 5000))
 
@@ -52,7 +54,7 @@ class CountingProvider:
     async def close(self) -> None:
         pass
 
-    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
+    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Event]:
         conversation = self.conversations[request.messages[0].content]
         at = len(continue_from.answer)
         self.running += 1
@@ -63,10 +65,10 @@ class CountingProvider:
                 if at < conversation.allowed:
                     piece = TEXT[at : min(at + _PIECE, conversation.allowed)]
                     at += len(piece)
-                    yield AnswerDelta(piece)
+                    yield Answer(piece)
                     await asyncio.sleep(_PAUSE)
                 elif conversation.finishes:
-                    yield Finish("stop", 1, at)
+                    yield Done("stop", 1, at)
                     return
                 else:
                     await conversation.changed()

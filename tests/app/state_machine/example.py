@@ -9,15 +9,20 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.exceptions import LogUnavailable
+from app.agent import agent
+from app.events import Start
+from app.limits.accounts import Accounts
 from app.limits.budget import Budget
 from app.limits.counters import Counters
-from durable_stream.streams import Streams, Window
-from durable_stream.tail import Tail
-from durable_stream.writing import Generation
+from app.producer import AgentProducer
+from durable_stream import Engine, StoreUnavailable, Streams, Window
+from durable_stream import stream as known
+from durable_stream.writing import Writing
 from tests.app.state_machine.cluster import (
     HANDOFF_MARGIN,
-    SETTINGS,
+    LIMITS,
+    POLICY,
+    TIMING,
     Client,
     Cluster,
     Sandbox,
@@ -26,7 +31,7 @@ from tests.app.state_machine.cluster import (
 from tests.app.state_machine.counting import Conversation, CountingProvider, asking
 from tests.app.state_machine.ways import Way
 
-_APPLICATION = "/src/app/"
+_OURS = ("/src/app/", "/src/durable_stream/")
 
 # In seconds: how long a step lets the sandboxes work, and how long, at the end, nothing may happen.
 _MOMENT = 0.02
@@ -43,13 +48,13 @@ class Silenced:
 
     stream_id: str
     writer: str
-    generation: Generation
+    writing: Writing
 
     @property
     def has_left(self) -> bool:
         """It does nothing more, and the log has acknowledged no end to it."""
-        writing = self.generation._writing
-        return writing is not None and writing.done() and not self.generation._tally.ended
+        appending = self.writing._appending
+        return appending is not None and appending.done() and not self.writing._tally.ended
 
 
 class Example:
@@ -85,13 +90,11 @@ class Example:
         self.creations.append(self.begin(sandbox, creating))
 
     async def _creating(self, stream: Stream, sandbox: Sandbox) -> None:
-        start = await sandbox.streams.create(stream.request, stream.key, owner=stream.prompt)
+        start = await sandbox.streams.create(_start_of(stream), stream.key)
         stream.is_called(start.stream_id)
 
     async def _creating_and_reading(self, stream: Stream, sandbox: Sandbox, window: Window) -> None:
-        reading = await sandbox.streams.create_and_read(
-            stream.request, stream.key, window, owner=stream.prompt
-        )
+        reading = await sandbox.streams.create_and_read(_start_of(stream), stream.key, window)
         stream.is_called(reading.stream_id)
         client = Client(stream, None, sandbox=sandbox)
         client.task = sandbox.begin(client.take(reading))
@@ -129,19 +132,26 @@ class Example:
     # Sandboxes
 
     async def _start(self, way: Way) -> Sandbox:
-        budget = Budget(Counters(way.table), SETTINGS.limits)
-        return Sandbox(way, Streams(way.log, self.provider, budget, SETTINGS))
+        budget = Budget(Counters(way.table), LIMITS)
+        engine = Engine(
+            store=way.log,
+            producer=AgentProducer(agent, self.provider),
+            hooks=Accounts(budget, TIMING.create_patience),
+            timing=TIMING,
+            policy=POLICY,
+        )
+        return Sandbox(way, Streams(engine))
 
     def replace(self, sandbox: int) -> None:
         self.gone.append(self.sandboxes[sandbox])
         self.sandboxes[sandbox] = self.cluster.run(self._start(self.gone[-1].way))
         self.for_a_moment()
 
-    def tail(self, stream: Stream, sandbox: int) -> Tail:
-        async def tail() -> Tail:
-            return self.sandboxes[sandbox].streams._tail(stream.stream_id)
+    def known(self, stream: Stream, sandbox: int) -> known.Stream:
+        async def found() -> known.Stream:
+            return self.sandboxes[sandbox].streams._stream(stream.stream_id)
 
-        return self.cluster.run(tail())
+        return self.cluster.run(found())
 
     def begin(self, sandbox: int, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Let it go on beside the next steps."""
@@ -176,9 +186,9 @@ class Example:
 
     def _writing(self) -> Iterator[Silenced]:
         for sandbox in self.sandboxes:
-            for tail in sandbox.streams._written:
-                if tail.generation is not None and math.isinf(tail.generation._hand_over_at):
-                    yield Silenced(tail.stream_id, sandbox.name, tail.generation)
+            for stream in sandbox.streams._written:
+                if stream.writing is not None and math.isinf(stream.writing._hand_over_at):
+                    yield Silenced(stream.stream_id, sandbox.name, stream.writing)
 
     # The end
 
@@ -201,12 +211,13 @@ class Example:
             # No fault: it is in the nature of such reads, and lasts.
             way.store.lags = _LAGS
         for sandbox in self.sandboxes:
-            for tail in sandbox.streams._tails.values():
-                tail._settings = SETTINGS
-        for stream in self.created:
-            stream.conversation.failures.clear()
-            stream.conversation.finishes = True
-            stream.conversation.announce()
+            for stream in sandbox.streams._streams.values():
+                stream._poller._timing = TIMING
+                stream.tail.silence._timing = TIMING
+        for created in self.created:
+            created.conversation.failures.clear()
+            created.conversation.finishes = True
+            created.conversation.announce()
 
     def _finish(self, phase: Callable[[], Sequence[asyncio.Task[None]]]) -> None:
         """Let these tasks come to their end, however long it takes, if only they get on."""
@@ -239,7 +250,7 @@ class Example:
         while not client.complete:
             try:
                 await client.connect(sandbox.streams, Window())
-            except LogUnavailable:
+            except StoreUnavailable:
                 await asyncio.sleep(_MOMENT)
 
     def _under_way(self) -> list[asyncio.Task[None]]:
@@ -254,7 +265,7 @@ class Example:
         while True:
             try:
                 await sandbox.streams.cancel(stream.stream_id)
-            except LogUnavailable:
+            except StoreUnavailable:
                 await asyncio.sleep(_MOMENT)
             else:
                 return
@@ -297,6 +308,10 @@ class Example:
             yield f"  {task.get_coro()}"
 
 
+def _start_of(stream: Stream) -> Start:
+    return Start(stream.request.encode(), stream.prompt, stream.request.model)
+
+
 def window(seconds: float | None) -> Window:
     return Window() if seconds is None else Window(time.time() + HANDOFF_MARGIN + seconds)
 
@@ -309,5 +324,9 @@ def _of_the_application() -> Iterator[asyncio.Task[Any]]:
     """The tasks that the application has made and that are not over."""
     for task in asyncio.all_tasks():
         coroutine = task.get_coro()
-        if inspect.iscoroutine(coroutine) and _APPLICATION in coroutine.cr_code.co_filename:
+        if inspect.iscoroutine(coroutine) and _is_ours(coroutine.cr_code.co_filename):
             yield task
+
+
+def _is_ours(file: str) -> bool:
+    return any(folder in file for folder in _OURS)

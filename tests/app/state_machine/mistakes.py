@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from app.exceptions import LogUnavailable
 from app.log import logger
+from durable_stream import StoreUnavailable
 
 
 class Mistakes(logging.Handler):
@@ -24,7 +24,7 @@ class Mistakes(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
-        if not isinstance(error, LogUnavailable):
+        if not isinstance(error, StoreUnavailable):
             extra = [getattr(record, name, "") for name in ("error", "frames")]
             self.found.append(f"{record.getMessage()} {error or ''} {extra}")
 
@@ -38,13 +38,15 @@ class Mistakes(logging.Handler):
 def heard() -> Iterator[Mistakes]:
     """The mistakes that are made while the block runs; nothing else is heard of the log."""
     mistakes = Mistakes()
-    log = logging.getLogger(logger.service)
+    loggers = [logging.getLogger(name) for name in (logger.service, "durable_stream")]
     with pytest.MonkeyPatch.context() as patch:
-        # What a hundred sandboxes log would bury the steps. Powertools needs its own handler.
-        patch.setattr(log.handlers[0], "level", logging.CRITICAL)
-        patch.setattr(log, "propagate", False)
-        log.addHandler(mistakes)
+        # The lines of a hundred sandboxes would bury the steps. Powertools needs its own handler.
+        patch.setattr(logger.registered_handler, "level", logging.CRITICAL)
+        for each in loggers:
+            patch.setattr(each, "propagate", False)
+            each.addHandler(mistakes)
         try:
             yield mistakes
         finally:
-            log.removeHandler(mistakes)
+            for each in loggers:
+                each.removeHandler(mistakes)

@@ -17,8 +17,8 @@ from hypothesis.stateful import (
 )
 
 from app.exceptions import ProviderError
-from durable_stream.records import Claim
-from tests.app.state_machine.cluster import SANDBOXES, SETTINGS, Client, Cluster, Stream
+from durable_stream import Claim
+from tests.app.state_machine.cluster import SANDBOXES, TIMING, Client, Cluster, Stream
 from tests.app.state_machine.example import CALLS, Example
 from tests.app.state_machine.rules import check
 from tests.store import Fault
@@ -93,8 +93,10 @@ class Protocol(RuleBasedStateMachine):
     @rule(stream=streams, sandbox=SANDBOX)
     def take_over_too_early(self, stream: Stream, sandbox: int) -> None:
         """A sandbox whose clock is ahead reads: to it, whoever writes seems to be gone."""
-        tail = self.example.tail(stream, sandbox)
-        tail._settings = dataclasses.replace(SETTINGS, lease=0.02, listening=0, claim_jitter=0)
+        known = self.example.known(stream, sandbox)
+        known.tail.silence._timing = dataclasses.replace(
+            TIMING, lease=0.02, listening=0, claim_jitter=0
+        )
         self.example.connect(Client(stream, None), sandbox, None)
 
     @rule(which=st.integers(0, 9), sandbox=SANDBOX, seconds=SECONDS_LEFT)
@@ -189,8 +191,8 @@ class Protocol(RuleBasedStateMachine):
     def overtake(self, stream: Stream, sandbox: int) -> None:
         """A reader comes from further ahead than its sandbox, which polls rarely, has read."""
         self.read(stream, (sandbox + 1) % SANDBOXES, _LAST_PLACE, None)  # It writes if nobody does.
-        tail = self.example.tail(stream, sandbox)
-        tail._settings = dataclasses.replace(SETTINGS, poll_interval=_RARELY)
+        known = self.example.known(stream, sandbox)
+        known._poller._timing = dataclasses.replace(TIMING, poll_interval=_RARELY)
         self.example.sandboxes[sandbox].way.store.lags += 1
         self.example.connect(Client(stream, None), sandbox, None)
         self.say(stream, _LONG)
@@ -248,8 +250,8 @@ class Protocol(RuleBasedStateMachine):
         """What it came to, for `--hypothesis-show-statistics`."""
         for stream in self.example.created:
             if stream.over:
-                event(f"ended by {stream.stored[-1].payload.kind}")
-            claims = sum(isinstance(record.payload, Claim) for record in stream.stored)
+                event(f"ended by {stream.stored[-1].event.kind}")
+            claims = sum(isinstance(record.event, Claim) for record in stream.stored)
             event(f"{min(claims, 5)} claims")
 
     def _print(self, rule: str) -> None:

@@ -1,8 +1,8 @@
 """What holds after every step: of each log, of what each reader has got, of the whole."""
 
-from app.exceptions import LogUnavailable
-from durable_stream.records import Answer, Cancelled, Claim, Done, Failed, Record
-from tests.app.state_machine.cluster import SETTINGS, Client, Stream
+from app.events import Answer, Done
+from durable_stream import Cancelled, Claim, Failed, Record, StoreUnavailable
+from tests.app.state_machine.cluster import POLICY, Client, Stream
 from tests.app.state_machine.counting import TEXT
 from tests.app.state_machine.example import Example
 
@@ -31,13 +31,13 @@ def _check_log(stream: Stream, stored: list[Record]) -> None:
     text = _said(stored)
     assert text == TEXT[: len(text)], "each number once, in order"
     assert len(text) <= conversation.allowed, "nothing is there that was not said"
-    match stored[-1].payload if stored else None:
+    match stored[-1].event if stored else None:
         case Done():
             assert conversation.finishes, "it has finished"
             assert len(text) == conversation.allowed, "all that was said is there"
         case Failed("given_up"):
             claims = _claims_since_text(stored)
-            assert claims == SETTINGS.fruitless_attempts, "nobody gives up too early"
+            assert claims == POLICY.idle_attempts, "nobody gives up too early"
         case Failed(code):
             assert stream.may_fail, "the model has failed"
             assert code == "made_up", "and this is how"
@@ -67,7 +67,7 @@ def _check_clients_errors(example: Example) -> None:
         for task in [task for task in sandbox.tasks if task.done()]:
             sandbox.tasks.remove(task)
             error = None if task.cancelled() else task.exception()
-            if error is not None and not isinstance(error, LogUnavailable):
+            if error is not None and not isinstance(error, StoreUnavailable):
                 raise error
 
 
@@ -83,16 +83,16 @@ def _check_writers(example: Example) -> None:
 def _check_pollers(example: Example) -> None:
     """A tail that is no longer kept up to date tells nobody."""
     for sandbox in [*example.sandboxes, *example.gone]:
-        for tail in sandbox.streams._tails.values():
-            polling = tail._polling
+        for stream in sandbox.streams._streams.values():
+            polling = stream._poller._polling
             if polling is not None and polling.done() and not polling.cancelled():
                 polling.result()
 
 
 def _said(records: list[Record]) -> str:
-    return "".join(r.payload.text for r in records if isinstance(r.payload, Answer))
+    return "".join(r.event.text for r in records if isinstance(r.event, Answer))
 
 
 def _claims_since_text(records: list[Record]) -> int:
-    spoken = max((r.seq for r in records if isinstance(r.payload, Answer)), default=-1)
-    return sum(isinstance(record.payload, Claim) for record in records[spoken + 1 :])
+    spoken = max((r.seq for r in records if isinstance(r.event, Answer)), default=-1)
+    return sum(isinstance(record.event, Claim) for record in records[spoken + 1 :])

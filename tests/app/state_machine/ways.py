@@ -12,8 +12,9 @@ from typing import Any, ParamSpec, TypeVar
 
 import pytest
 
-from durable_stream.dynamodb import DynamoDBLog, Page
-from durable_stream.table import Table
+from app.events import EVENTS
+from durable_stream import DynamoDBStore, Registry, Table
+from durable_stream.store import Page
 from tests.store import CREDENTIALS, Fault, FaultyStore, faulty
 
 P = ParamSpec("P")
@@ -27,7 +28,7 @@ _THREADS = 16
 _SOON = 0.01
 
 
-class CheckedLog(DynamoDBLog):
+class CheckedLog(DynamoDBStore):
     """The log, whose pages must be what they promise to be."""
 
     async def read(self, stream_id: str, start: int, *, consistent: bool) -> Page:
@@ -78,7 +79,7 @@ class Way:
     """A sandbox's way to the table, and the faults that its next calls will meet."""
 
     store: FaultyStore
-    log: DynamoDBLog
+    log: DynamoDBStore
     table: Table
     threads: Threads
     faults: dict[str, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
@@ -110,6 +111,6 @@ def open_way(loop: asyncio.Runner, stack: ExitStack, url: str, table_name: str) 
         table = Table(table_name, connections=_THREADS)
     table._threads = threads = Threads()
     stack.callback(table.close)
-    way = Way(store, CheckedLog(table), table, threads)
+    way = Way(store, CheckedLog(table, Registry(EVENTS)), table, threads)
     store.choose = way.choose
     return way

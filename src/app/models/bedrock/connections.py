@@ -34,13 +34,13 @@ _READ_SLACK = 5.0
 _lock = threading.Lock()
 
 
-Event = Mapping[str, Any]
+ServiceEvent = Mapping[str, Any]
 
 
 class EventStream(Protocol):
     """What ConverseStream answers with: an iterator that blocks, and its end."""
 
-    def __iter__(self) -> Iterator[Event]: ...
+    def __iter__(self) -> Iterator[ServiceEvent]: ...
 
     def close(self) -> None: ...
 

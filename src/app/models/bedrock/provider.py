@@ -8,24 +8,18 @@ from contextlib import aclosing
 from itertools import groupby
 from typing import Any, Self
 
+from app.events import Answer, Done, Thinking
 from app.exceptions import ProviderError
 from app.models import names as models
-from app.models.base import (
-    AnswerDelta,
-    Continuation,
-    Delta,
-    Finish,
-    Partial,
-    Request,
-    ThinkingDelta,
-)
-from app.models.bedrock.connections import Client, Event, EventStream, connect
+from app.models.base import Continuation, Partial, Request
+from app.models.bedrock.connections import Client, EventStream, ServiceEvent, connect
 from app.models.bedrock.reading import events_of
 from app.models.bedrock.refusals import finish_reason, translated
 from app.models.claude import takes_prefill
 from app.models.continuation import asked_once
 from app.models.failures import failure
 from app.models.http.deadlines import Deadlines, Watch
+from durable_stream import Event
 
 # The token counts come right behind the end of an answer, or the answer does without them.
 _USAGE_SECONDS = 1.0
@@ -53,7 +47,7 @@ class BedrockProvider:
         """Claude up to 4.5 goes on by itself; all others are asked to."""
         return "prefill" if takes_prefill(request.model) else "asked"
 
-    def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Delta]:
+    def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Event]:
         """Ask once, and yield what comes."""
         how = self.continuation(request)
         return asked_once(self._deltas, request, continue_from, how=how, deadlines=self._deadlines)
@@ -63,7 +57,7 @@ class BedrockProvider:
         if self._client is not None:
             self._client.close()
 
-    def _deltas(self, request: Request, watch: Watch) -> AsyncGenerator[Delta]:
+    def _deltas(self, request: Request, watch: Watch) -> AsyncGenerator[Event]:
         return _deltas(events_of(lambda: self._converse(request)), watch)
 
     def _converse(self, request: Request) -> EventStream:
@@ -93,7 +87,7 @@ def _arguments(request: Request) -> dict[str, Any]:
     return arguments
 
 
-async def _deltas(events: AsyncGenerator[Event], watch: Watch) -> AsyncGenerator[Delta]:
+async def _deltas(events: AsyncGenerator[ServiceEvent], watch: Watch) -> AsyncGenerator[Event]:
     """The events as deltas, and what botocore raises as a ProviderError.
 
     By patterns, for not even types are certain in what comes.
@@ -105,22 +99,22 @@ async def _deltas(events: AsyncGenerator[Event], watch: Watch) -> AsyncGenerator
                 match event:
                     case {"contentBlockDelta": {"delta": {"text": str(text)}}} if text:
                         answered = True
-                        yield AnswerDelta(text)
+                        yield Answer(text)
                     case {
                         "contentBlockDelta": {"delta": {"reasoningContent": {"text": str(text)}}}
                     } if text:
-                        yield ThinkingDelta(text)
+                        yield Thinking(text)
                     case {"messageStop": {"stopReason": reason}}:
                         watch.ended()
                         ended = finish_reason(reason, answered=answered)
-                        yield Finish(ended, *await _usage(events))
+                        yield Done(ended, *await _usage(events))
                         return
                     case _:
                         watch.alive()
     raise failure("provider_cut")
 
 
-async def _usage(events: AsyncGenerator[Event]) -> tuple[int | None, int | None]:
+async def _usage(events: AsyncGenerator[ServiceEvent]) -> tuple[int | None, int | None]:
     """The token counts. Nothing that goes wrong behind the end can undo the answer.
 
     Read to the end of the stream: only then does the connection serve the next request.

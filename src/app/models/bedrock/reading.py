@@ -16,9 +16,9 @@ import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 
-from app.models.bedrock.connections import Call, Event, EventStream, current_call
+from app.models.bedrock.connections import Call, EventStream, ServiceEvent, current_call
 
-_What = Event | Exception | None
+_What = ServiceEvent | Exception | None
 
 
 class _Handover:
@@ -48,7 +48,7 @@ class _Handover:
         return self._arrived.popleft()
 
 
-async def events_of(converse: Callable[[], EventStream]) -> AsyncGenerator[Event]:
+async def events_of(converse: Callable[[], EventStream]) -> AsyncGenerator[ServiceEvent]:
     """Yield the events as they come; raises what `converse` or its stream raises.
 
     When it is closed, the connection is cut at once, even if the thread waits for an answer.

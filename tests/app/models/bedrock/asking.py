@@ -3,17 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 
+from app.events import Answer, Done, Thinking
 from app.exceptions import ProviderError
-from app.models.base import (
-    AnswerDelta,
-    Delta,
-    Finish,
-    Message,
-    Partial,
-    Request,
-    ThinkingDelta,
-)
+from app.models.base import Message, Partial, Request
 from app.models.bedrock import BedrockProvider
+from durable_stream import Event
 
 MODEL = "us.amazon.nova-lite-v1:0"
 REQUEST = Request(messages=(Message("user", "Say hello"),), model=MODEL, max_tokens=77)
@@ -22,22 +16,22 @@ NOTHING = Partial()
 # What tests.app.models.bedrock.frames.ANSWER says, frame by frame.
 DELTAS = (
     None,
-    ThinkingDelta("Hm. "),
+    Thinking("Hm. "),
     None,
     None,
-    AnswerDelta("Hello"),
-    AnswerDelta(", wörld"),
+    Answer("Hello"),
+    Answer(", wörld"),
     None,
-    Finish("stop", None, None),
-    Finish("stop", 11, 22),
+    Done("stop", None, None),
+    Done("stop", 11, 22),
 )
 
 
 async def asked(
     provider: BedrockProvider, request: Request = REQUEST, said: Partial = NOTHING
-) -> tuple[list[Delta], str | None]:
+) -> tuple[list[Event], str | None]:
     """The deltas, and the code of the failure that they ended with."""
-    deltas: list[Delta] = []
+    deltas: list[Event] = []
     async with asyncio.timeout(10):
         try:
             async for delta in provider.stream(request, said):
@@ -47,5 +41,5 @@ async def asked(
     return deltas, None
 
 
-def text_of(deltas: Sequence[Delta]) -> str:
-    return "".join(delta.text for delta in deltas if isinstance(delta, AnswerDelta))
+def text_of(deltas: Sequence[Event]) -> str:
+    return "".join(delta.text for delta in deltas if isinstance(delta, Answer))

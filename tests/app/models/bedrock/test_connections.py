@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from botocore.awsrequest import AWSHTTPConnectionPool
 
-from app.models.base import AnswerDelta, Finish, Message, Partial, Request
+from app.events import Answer, Done
+from app.models.base import Message, Partial, Request
 from app.models.bedrock import BedrockProvider, connections
 from app.models.http.deadlines import Deadlines
 from tests.app.models.bedrock import certificate
@@ -89,7 +90,7 @@ async def test_closing_a_stream_that_has_spoken_ends_its_connection(
 
     server.answer = answer
     stream = provider.stream(REQUEST, NOTHING)
-    assert await anext(stream) == AnswerDelta("a")
+    assert await anext(stream) == Answer("a")
 
     await stream.aclose()
 
@@ -146,7 +147,7 @@ async def test_without_a_hold_on_the_sockets_a_stream_ends_with_its_next_event(
 
     server.answer = answer
     stream = provider.stream(REQUEST, NOTHING)
-    assert await anext(stream) == AnswerDelta("a")
+    assert await anext(stream) == Answer("a")
 
     await stream.aclose()
 
@@ -188,7 +189,7 @@ async def test_closing_a_stream_late_spares_the_one_that_has_its_connection_now(
 
     server.answer = answer
     first = provider.stream(REQUEST, NOTHING)
-    while not isinstance(await anext(first), Finish):
+    while not isinstance(await anext(first), Done):
         pass
     second = asyncio.create_task(asked(provider))
     async with asyncio.timeout(5):

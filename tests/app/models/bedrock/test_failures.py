@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.models.base import AnswerDelta, Delta, Finish, ThinkingDelta
+from app.events import Answer, Done, Thinking
 from app.models.bedrock import BedrockProvider
 from app.models.failures import Code, Final, Passing
 from app.models.http.deadlines import Deadlines
+from durable_stream import Event
 from tests.app.models.bedrock.asking import DELTAS, MODEL, asked
 from tests.app.models.bedrock.frames import (
     ANSWER,
@@ -253,7 +254,7 @@ async def test_a_stream_that_fails_has_a_code(
 
     deltas, failed = await asked(provider)
 
-    assert deltas == [AnswerDelta("a"), AnswerDelta("b")][: len(tokens)]
+    assert deltas == [Answer("a"), Answer("b")][: len(tokens)]
     assert failed == code
 
 
@@ -307,7 +308,7 @@ async def test_what_fails_behind_the_end_does_not_undo_the_answer(
     for behind in (exception("throttlingException"), b"\0" * 16, event("metadata", {"usage": {}})):
         server.answer = saying(START, text("a"), stop(), behind)
 
-        assert await asked(provider) == ([AnswerDelta("a"), Finish("stop", None, None)], None)
+        assert await asked(provider) == ([Answer("a"), Done("stop", None, None)], None)
 
 
 # Cut
@@ -320,11 +321,11 @@ PLACES = sorted({start + step for start in STARTS[:-1] for step in (0, 3, 12, 30
 PLACES += [start - 2 for start in STARTS[1:]]
 
 
-def said_within(size: int) -> tuple[list[Delta], str | None]:
+def said_within(size: int) -> tuple[list[Event], str | None]:
     """What is to come of so many bytes: the deltas of the frames that end in them, or a cut."""
     whole = [delta for delta, end in zip(DELTAS, STARTS[1:], strict=True) if end <= size]
-    said = [delta for delta in whole if delta and not isinstance(delta, Finish)]
-    finish = [delta for delta in whole if isinstance(delta, Finish)][-1:]
+    said = [delta for delta in whole if delta and not isinstance(delta, Done)]
+    finish = [delta for delta in whole if isinstance(delta, Done)][-1:]
     return [*said, *finish], None if finish else "provider_cut"
 
 
@@ -357,7 +358,7 @@ async def test_an_answer_cut_inside_a_chunk_is_cut(
 
     server.answer = answer
 
-    assert await asked(provider) == ([AnswerDelta("a")], "provider_cut")
+    assert await asked(provider) == ([Answer("a")], "provider_cut")
 
 
 # Garbled
@@ -412,7 +413,7 @@ _rubbish = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(frames=_rubbish)
 def test_any_bytes_give_deltas_and_an_end_or_a_code(frames: list[bytes]) -> None:
-    async def ask() -> tuple[list[Delta], str | None]:
+    async def ask() -> tuple[list[Event], str | None]:
         with pytest.MonkeyPatch.context() as monkeypatch:
             async with serving_at(monkeypatch) as server:
                 server.answer = saying(*frames)
@@ -424,9 +425,9 @@ def test_any_bytes_give_deltas_and_an_end_or_a_code(frames: list[bytes]) -> None
 
     deltas, code = asyncio.run(ask())
 
-    finished = bool(deltas) and isinstance(deltas[-1], Finish)
+    finished = bool(deltas) and isinstance(deltas[-1], Done)
     assert finished == (code is None)
-    assert all(isinstance(delta, AnswerDelta | ThinkingDelta) for delta in deltas[:-1])
+    assert all(isinstance(delta, Answer | Thinking) for delta in deltas[:-1])
     assert code is None or code in CODES
 
 
@@ -449,7 +450,7 @@ async def test_silence_has_an_end(server: Server, sent: tuple[bytes, ...] | None
 
     deltas, code = await asked(provider)
 
-    assert deltas == ([AnswerDelta("a")] if sent == (START, text("a")) else [])
+    assert deltas == ([Answer("a")] if sent == (START, text("a")) else [])
     assert code == "provider_timeout"
     async with asyncio.timeout(1):
         await hung_up.wait()
@@ -473,6 +474,6 @@ async def test_signs_of_life_keep_a_thinking_model_from_being_given_up(server: S
 
     deltas, code = await asked(provider)
 
-    assert deltas == [AnswerDelta("a"), AnswerDelta("b"), Finish("stop", 11, 22)]
+    assert deltas == [Answer("a"), Answer("b"), Done("stop", 11, 22)]
     assert code is None
     await provider.close()

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from app.models.base import Finish, Message, Partial, Request
+from app.events import Done
+from app.models.base import Message, Partial, Request
 from app.models.bedrock import BedrockProvider
 from app.models.http.deadlines import Deadlines
 from tests.app.models.bedrock.asking import asked, text_of
@@ -66,7 +67,7 @@ async def test_it_is_understood_and_understands(
     expected = reply(kind, model, "Be brief.\ngrößer?\nno\nwhy")
     assert text_of(deltas) == expected
     assert len(deltas) > 3, "it comes in pieces"
-    assert deltas[-1] == Finish("stop", len("Be brief.größer?\nno\nwhy") // 4, len(expected) // 4)
+    assert deltas[-1] == Done("stop", len("Be brief.größer?\nno\nwhy") // 4, len(expected) // 4)
     await provider.close()
 
 

@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from app.models.base import AnswerDelta, Finish, Message, Partial, Request, ThinkingDelta
+from app.events import Answer, Done, Thinking
+from app.models.base import Message, Partial, Request
 from app.models.bedrock import BedrockProvider
 from tests.app.models.bedrock.asking import MODEL, REQUEST, asked, text_of
 from tests.app.models.bedrock.frames import (
@@ -92,10 +93,10 @@ async def test_text_reasoning_and_usage_come_as_deltas(
 
     assert code is None
     assert deltas == [
-        ThinkingDelta("Hm. "),
-        AnswerDelta("Hello"),
-        AnswerDelta(", wörld"),
-        Finish("stop", 11, 22),
+        Thinking("Hm. "),
+        Answer("Hello"),
+        Answer(", wörld"),
+        Done("stop", 11, 22),
     ]
 
 
@@ -114,9 +115,9 @@ async def test_a_delta_is_there_before_the_next_is_sent(
     server.answer = answer
     async with asyncio.timeout(5):
         stream = provider.stream(REQUEST, Partial())
-        assert await anext(stream) == AnswerDelta("first")
+        assert await anext(stream) == Answer("first")
         told.set()
-        assert await anext(stream) == AnswerDelta("second")
+        assert await anext(stream) == Answer("second")
         await stream.aclose()
 
 
@@ -130,7 +131,7 @@ async def test_where_frames_are_cut_into_chunks_does_not_matter(
         deltas, _ = await asked(provider)
 
         assert text_of(deltas) == "Hello, wörld"
-        assert deltas[-1] == Finish("stop", 11, 22)
+        assert deltas[-1] == Done("stop", 11, 22)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ async def test_an_answer_ends_for_a_reason(
 ) -> None:
     server.answer = saying(START, text("a"), stop(reason), usage())
 
-    assert await asked(provider) == ([AnswerDelta("a"), Finish(finish, 11, 22)], None)
+    assert await asked(provider) == ([Answer("a"), Done(finish, 11, 22)], None)
 
 
 async def test_what_is_new_or_not_text_is_passed_over(
@@ -168,7 +169,7 @@ async def test_what_is_new_or_not_text_is_passed_over(
         usage(),
     )
 
-    assert await asked(provider) == ([AnswerDelta("yes"), Finish("stop", 11, 22)], None)
+    assert await asked(provider) == ([Answer("yes"), Done("stop", 11, 22)], None)
 
 
 async def test_token_counts_are_not_waited_for_for_ever(
@@ -181,7 +182,7 @@ async def test_token_counts_are_not_waited_for_for_ever(
 
     server.answer = answer
 
-    assert await asked(provider) == ([AnswerDelta("a"), Finish("stop", None, None)], None)
+    assert await asked(provider) == ([Answer("a"), Done("stop", None, None)], None)
 
 
 async def test_token_counts_are_kept_where_the_body_stays_open(
@@ -194,7 +195,7 @@ async def test_token_counts_are_kept_where_the_body_stays_open(
 
     server.answer = answer
 
-    assert await asked(provider) == ([AnswerDelta("a"), Finish("stop", 11, 22)], None)
+    assert await asked(provider) == ([Answer("a"), Done("stop", 11, 22)], None)
 
 
 # Going on

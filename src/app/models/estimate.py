@@ -33,10 +33,8 @@ def output_at_most(request: Request, said: Partial) -> int:
 
 
 def _asked(request: Request) -> int:
-    texts = [message.content for message in request.messages]
-    if request.system is not None:
-        texts.append(request.system)
-    return sum(map(_bytes, texts)) + len(texts) * _AROUND_A_MESSAGE
+    texts = len(request.messages) + (request.system is not None)
+    return request.size_bytes + texts * _AROUND_A_MESSAGE
 
 
 def _bytes(text: str) -> int:

@@ -1,7 +1,7 @@
 """What a request may cost at most."""
 
-from app.limits.estimate import at_most
 from app.models.base import Message, Request
+from app.models.estimate import at_most
 
 
 def test_a_request_may_cost_every_byte_of_its_text_its_messages_and_the_longest_answer() -> None:

@@ -1,0 +1,36 @@
+"""Snapshots: streams as far as they have come, and the addresses of their routes."""
+
+from pydantic import BaseModel
+
+from app.api import sse
+from app.api.deps import Context
+from app.api.schemas import TEXTS, Failure, Snapshot, Usage
+from app.events import Done, Start
+from durable_stream import Failed, History, status
+from durable_stream.text import joined
+
+
+async def snapshot(history: History, context: Context) -> BaseModel:
+    """The snapshot of a stream."""
+    newest, start, end = history.newest, history.start, history.newest.event
+    token = await context.gate.token(newest.stream_id, start.owner, newest.expires_at)
+    texts = {each.kind: joined(history.said, each) for each in TEXTS}
+    return Snapshot(
+        id=newest.stream_id,
+        model=start.model if isinstance(start, Start) else "",
+        status=status(newest, now=context.clock.now(), lease=context.settings.timing.lease),
+        finish_reason=end.finish_reason if isinstance(end, Done) else None,
+        usage=Usage(**end.usage) if isinstance(end, Done) else None,
+        error=Failure(**end.public()) if isinstance(end, Failed) else None,
+        last_event_id=sse.event_id(newest.stream_id, newest.seq),
+        token=token,
+        events_url=url(context, newest.stream_id, "/events", token),
+        expires_at=newest.expires_at,
+        **texts,
+    )
+
+
+def url(context: Context, stream_id: str, path: str = "", token: str | None = None) -> str:
+    """The address of a stream, or of a path below it."""
+    query = f"?token={token}" if token else ""
+    return f"{context.root}/streams/{stream_id}{path}{query}"

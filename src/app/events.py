@@ -1,0 +1,58 @@
+"""The events of this application: yours to extend.
+
+One class is one record in the log and one Server-Sent Event. Declare a class, add it to `EVENTS`,
+and yield it from an agent: the log, the wire and the snapshot follow.
+"""
+
+from typing import Any
+
+import durable_stream
+from durable_stream import Event, Registry, Text
+
+
+class Start(durable_stream.Start):
+    """A stream was created to be answered by `model`."""
+
+    model: str = ""
+
+    def public(self) -> dict[str, Any]:
+        """The model; the input stays in the log."""
+        return {"model": self.model}
+
+
+class Thinking(Text):
+    """A piece of the model's reasoning."""
+
+    kind = "thinking"
+
+
+class Answer(Text):
+    """A piece of the answer."""
+
+    kind = "answer"
+
+
+class Done(Event):
+    """The answer is complete.
+
+    `finish_reason` is `stop` or `length`. Token counts are None where the provider reports none.
+    """
+
+    kind = "done"
+    terminal = True
+    finish_reason: str
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+
+    @property
+    def usage(self) -> dict[str, int | None]:
+        """The token counts, as readers are told them."""
+        return {"input_tokens": self.input_tokens, "output_tokens": self.output_tokens}
+
+    def public(self) -> dict[str, Any]:
+        """The reason, and the token counts together."""
+        return {"finish_reason": self.finish_reason, "usage": self.usage}
+
+
+EVENTS: tuple[type[Event], ...] = (Start, Thinking, Answer, Done)
+REGISTRY = Registry(EVENTS)

@@ -1,0 +1,175 @@
+"""Events: the payloads of a stream's records.
+
+The engine writes the kinds below. An application declares the others as subclasses of `Event`:
+
+    class ToolCall(Event):
+        kind = "tool_call"
+        id: str
+        name: str
+
+The engine asks an event for `terminal`, `progress` and `weight`, and never for its class, unless
+the class is one of its own.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, Self, dataclass_transform
+
+# A record's text, in characters. With every character escaped (6 bytes, 12 outside the BMP) the
+# item stays below DynamoDB's 400 KB.
+MAX_TEXT = 16_000
+
+
+@dataclass_transform(frozen_default=True)
+class Event:
+    """One thing that happened in a stream. Every subclass becomes a frozen dataclass.
+
+    `kind` names the class in the log and on the wire. Nothing follows a `terminal` event.
+    `progress` says that an attempt which logged such an event was worth its while: attempts
+    without progress come to an end, and an attempt that made some is never repeated unmarked.
+    """
+
+    kind: ClassVar[str]
+    terminal: ClassVar[bool] = False
+    progress: ClassVar[bool] = True
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True)(cls)
+
+    @property
+    def weight(self) -> int:
+        """The characters that this event takes up in a buffer; 0 says that it holds nothing."""
+        return len(encode(self))
+
+    @classmethod
+    def merged(cls, run: Sequence[Self]) -> Sequence[Self]:
+        """The records for a run of events of this class that waited for the log together."""
+        return run
+
+    def public(self) -> dict[str, Any]:
+        """The members that a reader is told."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+
+
+class Text(Event):
+    """A piece of text. Pieces of one class that wait together become one record."""
+
+    text: str
+
+    @property
+    def weight(self) -> int:
+        """The length of the text."""
+        return len(self.text)
+
+    @classmethod
+    def merged(cls, run: Sequence[Self]) -> Sequence[Self]:
+        """The joined text, in pieces that each fit into a record."""
+        text = "".join(event.text for event in run)
+        return [cls(text[at : at + MAX_TEXT]) for at in range(0, len(text), MAX_TEXT)]
+
+
+class Start(Event):
+    """A stream was created to produce something from `input`, which is opaque here.
+
+    `owner` names the creator, "" where creators have no names. An application may declare a
+    subclass with more members.
+    """
+
+    kind = "start"
+    progress = False
+    input: str
+    owner: str = ""
+
+    def public(self) -> dict[str, Any]:
+        """Nothing: the input may be secret."""
+        return {}
+
+
+class Claim(Event):
+    """A writer took the stream over for another attempt, counted from 1.
+
+    `continued` says how the attempt continues, in the producer's words.
+    """
+
+    kind = "claim"
+    progress = False
+    attempt: int
+    continued: str = "restarted"
+
+
+class Heartbeat(Event):
+    """The writer is alive, and the producer is silent."""
+
+    kind = "heartbeat"
+    progress = False
+
+
+class Handoff(Event):
+    """The writer stopped on purpose, so a reader may take over at once."""
+
+    kind = "handoff"
+    progress = False
+
+
+class Failed(Event):
+    """The stream cannot be completed. `message` is for the reader; `code` is stable.
+
+    `free` says that the last attempt is known to have cost nothing.
+    """
+
+    kind = "error"
+    terminal = True
+    progress = False
+    code: str
+    message: str
+    retryable: bool
+    free: bool = False
+
+    def public(self) -> dict[str, Any]:
+        """All but the cost."""
+        return {"code": self.code, "message": self.message, "retryable": self.retryable}
+
+
+class Cancelled(Event):
+    """A client ended the stream."""
+
+    kind = "cancelled"
+    terminal = True
+    progress = False
+
+
+ENGINE: tuple[type[Event], ...] = (Start, Claim, Heartbeat, Handoff, Failed, Cancelled)
+
+
+class Registry:
+    """The event classes of one application, by kind, with the engine's own among them.
+
+    An application's class of the same kind as one of the engine's replaces it, and must be a
+    subclass of it. Raises ValueError for two classes of one kind.
+    """
+
+    def __init__(self, declared: Iterable[type[Event]] = ()) -> None:
+        kinds: dict[str, type[Event]] = {event.kind: event for event in ENGINE}
+        for event in declared:
+            known = kinds.get(event.kind)
+            if known is not None and not (known in ENGINE and issubclass(event, known)):
+                raise ValueError(
+                    f"two events are called {event.kind!r}: give {event.__name__} another kind"
+                )
+            kinds[event.kind] = event
+        self.kinds: Mapping[str, type[Event]] = kinds
+
+    def decode(self, kind: str, data: str) -> Event:
+        """The event from its kind and JSON; raises KeyError or TypeError if it is unknown."""
+        return self.kinds[kind](**json.loads(data))
+
+
+def encode(event: Event) -> str:
+    """The event's members as one line of ASCII JSON.
+
+    ASCII, since half a surrogate pair, which a producer may emit, has no UTF-8 form but an escape:
+    any text comes back as it went in.
+    """
+    members = {field.name: getattr(event, field.name) for field in fields(event)}  # type: ignore[arg-type]
+    return json.dumps(members, separators=(",", ":"))

@@ -1,0 +1,14 @@
+"""Text of several events, put together again."""
+
+from collections.abc import Iterable
+
+from durable_stream.events import Event, Text
+
+
+def joined(events: Iterable[Event], kind: type[Text]) -> str:
+    """The text of the events of one class, as text that has a UTF-8 form.
+
+    A producer may emit half a surrogate pair, and the other half in its next event.
+    """
+    text = "".join(event.text for event in events if isinstance(event, kind))
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

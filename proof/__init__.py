@@ -1,1 +1,1 @@
-"""The event log's protocol as a model that Spin checks exhaustively."""
+"""Why you may trust the engine: its model, its chaos harness, its benchmarks, their tests."""

@@ -20,6 +20,9 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).parents[1]
 
+# Processes that tests start find the tools as this one does.
+os.environ["PYTHONPATH"] = str(ROOT / "tools")
+
 
 def _docker_runs() -> bool:
     docker = shutil.which("docker")

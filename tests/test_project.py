@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 LOCKS = (
     "src/requirements.txt",
-    "requirements-dev.txt",
-    "requirements-peers.txt",
-    "requirements-sam.txt",
+    "tools/locks/requirements-dev.txt",
+    "tools/locks/requirements-peers.txt",
+    "tools/locks/requirements-sam.txt",
 )
 EVENTS = sorted(ROOT.glob("events/*.json"))
 EVENT_SOURCES = {
@@ -145,7 +145,7 @@ def test_a_lock_pins_every_requirement_with_hashes_and_no_address(lock: str) -> 
 
 
 def test_tests_run_on_the_versions_that_are_deployed() -> None:
-    deployed, developed = pins_of("src/requirements.txt"), pins_of("requirements-dev.txt")
+    deployed, developed = pins_of("src/requirements.txt"), pins_of("tools/locks/requirements-dev.txt")
 
     assert deployed.items() <= developed.items()
 

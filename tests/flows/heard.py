@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from chaos.event_source import TERMINAL, Event
+from proof.chaos.event_source import TERMINAL, Event
 
 
 def text(events: Sequence[Event], name: str = "answer") -> str:

@@ -1,1 +1,0 @@
-"""How fast it is, measured against what one would use instead: `python -m bench`."""

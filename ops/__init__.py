@@ -1,1 +1,0 @@
-"""Tools for whoever operates a deployment: `python -m ops.probe`."""

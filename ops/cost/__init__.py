@@ -1,1 +1,0 @@
-"""What an answer costs on AWS, line by line: `python -m ops.cost`."""

@@ -1,0 +1,59 @@
+"""`python -m proof.bench`: how fast it is, as ratios within one run.
+
+Every number is the median of several runs, taken in turns with what it is compared to. Next to
+it stand the quartiles: half of all runs lie between them. The exit status tells whether a limit
+was missed. Nothing here is a test: on a busy machine, run it again.
+"""
+
+import argparse
+import os
+import platform
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+from proof.bench import cold_start, durability, observability, providers, replay, streaming
+from proof.bench.table import render
+
+_SECTIONS = {
+    "streaming": streaming,
+    "cold-start": cold_start,
+    "durability": durability,
+    "replay": replay,
+    "providers": providers,
+    "observability": observability,
+}
+_PACKAGES = ("fastapi", "starlette", "pydantic", "mangum", "boto3", "awslambdaric", "uvicorn")
+
+
+def main() -> int:
+    """Measure and print section by section."""
+    parser = argparse.ArgumentParser(prog="python -m proof.bench", description=__doc__)
+    parser.add_argument(
+        "--only", choices=_SECTIONS, action="append", help="measure this alone; may be repeated"
+    )
+    chosen: list[str] = parser.parse_args().only or list(_SECTIONS)
+    print(_machine(), flush=True)
+    missed = False
+    for name in chosen:
+        section = _SECTIONS[name]
+        rows = list(section.rows())
+        missed |= any(row.missed for row in rows)
+        print(f"\n{render(section.TITLE, rows)}", flush=True)
+    return int(missed)
+
+
+def _machine() -> str:
+    """What the numbers hold for, and how busy it was."""
+    cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(": ")[2] for line in cpuinfo if line.startswith("model name")]
+    processor = models[0] if models else platform.machine()
+    versions = ", ".join(f"{package} {version(package)}" for package in _PACKAGES)
+    return (
+        f"{os.cpu_count()} x {processor}, load {os.getloadavg()[0]:.1f}, {platform.platform()}\n"
+        f"CPython {platform.python_version()}, {versions}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""What it costs that every token is in the log before it is sent.
+
+The first token is measured as whoever asks with `new EventSource("/sse?prompt=…")` sees it, from
+the invocation to its event, in a warm sandbox; once with the log, once with one that takes
+everything for written. The provider takes its time for the first token, as models do, so that
+the start of the stream is written meanwhile: one PutItem should be left.
+"""
+
+import re
+import statistics
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+from proof.bench.counting import counted
+from proof.bench.dynamodb import Store, done, item, moto, new_stream_id, start
+from proof.bench.processes import Sandbox, sandbox
+from proof.bench.samples import Sample, in_turns
+from proof.bench.table import Row
+
+TITLE = "Durability, on moto's DynamoDB"
+
+_ROUNDS = 11
+_PUTS = 9
+_FIRST_TOKEN_MS = 300
+_TOKENS_PER_SECOND = 60
+_QUERY = "prompt=bench"
+
+_SILENT_SECONDS = 10
+# By then a reader that has heard a last word has slowed down.
+_SETTLED_SECONDS = 2
+
+
+def rows() -> Iterator[Row]:
+    """Time to first token with and without the log, writes of an answer, polls of a silence."""
+    with moto() as store:
+        yield _first_token(store)
+        with ThreadPoolExecutor() as threads:
+            writes = threads.submit(_writes, store)
+            polls = threads.submit(_polls, store)
+        yield Row(
+            what=f"PutItem calls for 1,000 tokens at {_TOKENS_PER_SECOND} a second",
+            ours=Sample([writes.result()]),
+            unit="calls",
+            limit=420,
+        )
+        yield Row(
+            what="Query calls a second, one remote reader, model silent",
+            ours=Sample([polls.result()]),
+            unit="/s",
+            limit=3,
+        )
+
+
+def _first_token(store: Store) -> Row:
+    provider = {
+        "DEMO_FIRST_TOKEN_MS": str(_FIRST_TOKEN_MS),
+        "DEMO_TOKENS_PER_SECOND": str(_TOKENS_PER_SECOND),
+        "DEMO_TOKENS": "1",
+    }
+    with (
+        sandbox("app.main.handler", store.environ() | provider) as logged,
+        sandbox("proof.bench.functions.unlogged.handler", provider) as unlogged,
+    ):
+        _until_first_token(logged)
+        _until_first_token(unlogged)
+        with_log, without_log, put = in_turns(
+            _ROUNDS,
+            lambda: _until_first_token(logged),
+            lambda: _until_first_token(unlogged),
+            lambda: _put(store),
+        )
+    added = [a - b for a, b in zip(with_log, without_log, strict=True)]
+    return Row(
+        what="time to first token that the log adds, against one PutItem",
+        ours=Sample(added),
+        theirs=Sample(put),
+        unit="ms",
+        limit=1.5,
+    )
+
+
+def _until_first_token(sandbox: Sandbox) -> float:
+    asked_at, answer = sandbox.get("/sse", _QUERY)
+    return (answer.time_of(b"event: thinking") - asked_at) * 1e3
+
+
+def _put(store: Store) -> float:
+    """The median of a few: one is over in two milliseconds, and says little."""
+    stream_id = new_stream_id()
+    taken = []
+    for seq in range(_PUTS):
+        record = item(stream_id, seq, "thinking", text="The")
+        began_at = time.perf_counter()
+        store.put(record)
+        taken.append(time.perf_counter() - began_at)
+    return statistics.median(taken) * 1e3
+
+
+def _writes(store: Store) -> float:
+    """PutItem calls for a thousand tokens of a longer stream, its start and end included."""
+    provider = {"DEMO_TOKENS": "1000", "DEMO_TOKENS_PER_SECOND": str(_TOKENS_PER_SECOND)}
+    with (
+        counted(store.url) as calls,
+        sandbox("app.main.handler", store.environ(calls.url) | provider) as writer,
+    ):
+        _, answer = writer.get("/sse", _QUERY)
+    said = re.search(rb'"output_tokens":(\d+)', answer.body)
+    assert said is not None
+    return calls.count("PutItem") / int(said[1]) * 1000
+
+
+def _polls(store: Store) -> float:
+    """As a writer elsewhere, give signs of life and nothing else; count what a reader asks."""
+    stream_id = new_stream_id()
+    with (
+        counted(store.url) as calls,
+        sandbox("app.main.handler", store.environ(calls.url)) as reader,
+        ThreadPoolExecutor() as threads,
+    ):
+        store.put(start(stream_id))
+        store.put(item(stream_id, 1, "answer", text="…"))
+        reading = threads.submit(reader.get, f"/streams/{stream_id}/events")
+        began_at = time.perf_counter()
+        for beat in range(_SILENT_SECONDS):
+            time.sleep(1)
+            store.put(item(stream_id, 2 + beat, "heartbeat"))
+        ended_at = time.perf_counter()
+        store.put(done(stream_id, 2 + _SILENT_SECONDS))
+        reading.result()
+    settled_at = began_at + _SETTLED_SECONDS
+    return calls.count("Query", settled_at, ended_at) / (ended_at - settled_at)

@@ -1,0 +1,103 @@
+"""Which providers are at work, as the functions in the sandboxes report it.
+
+A provider holds a connection open for as long as it works. A killed process's connections are
+closed by the kernel, a frozen one's stay: so what is seen here is what would be paid for.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing, suppress
+from dataclasses import dataclass
+from itertools import combinations
+
+from proof.chaos.listening import listening
+from proof.chaos.plan import number_of
+from proof.chaos.sandboxes import Sandboxes
+
+
+@dataclass(eq=False)
+class Generation:
+    """One provider at work; times are of the monotonic clock, `ended` None while it is.
+
+    `stream` is the beginning of the stream's id, as the application's log has it.
+    """
+
+    number: int
+    stream: str
+    pid: int
+    began: float
+    ended: float | None = None
+
+
+class Generations:
+    """All generations that there have been."""
+
+    def __init__(self) -> None:
+        self.all: list[Generation] = []
+        self.address = ""
+
+    @asynccontextmanager
+    async def listening(self) -> AsyncIterator[None]:
+        """Take reports while the block runs."""
+
+        async def report(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            with closing(writer):
+                await self._follow(reader)
+
+        async with listening(report) as self.address:
+            yield
+
+    async def _follow(self, reader: asyncio.StreamReader) -> None:
+        said = (await reader.readline()).decode()
+        pid, _, rest = said.partition(" ")
+        stream, _, prompt = rest.partition(" ")
+        number = number_of(prompt)
+        if number is None:
+            return  # Killed before it had said who it is.
+        generation = Generation(number, stream, int(pid), time.monotonic())
+        self.all.append(generation)
+        try:
+            with suppress(ConnectionError):
+                await reader.read()
+        finally:
+            generation.ended = time.monotonic()
+
+    def of(self, number: int) -> list[Generation]:
+        return [each for each in self.all if each.number == number]
+
+    def number_on(self, stream_id: str) -> int:
+        """How many there have been on one stream."""
+        return sum(stream_id.startswith(each.stream) for each in self.all)
+
+    def longest_overlap(self, number: int, sandboxes: Sandboxes) -> float:
+        """For how many seconds two providers worked on one stream, at most; frozen ones do not."""
+        now = time.monotonic()
+        overlaps = [0.0]
+        for one, other in combinations(self.of(number), 2):
+            begin = max(one.began, other.began)
+            end = min(one.ended or now, other.ended or now)
+            if one.stream == other.stream and end > begin:
+                idle = sandboxes.frozen_between({one.pid, other.pid}, begin, end)
+                overlaps.append(end - begin - idle)
+        return max(overlaps)
+
+    def longest_behind(self, stream_id: str, end: float, sandboxes: Sandboxes) -> float:
+        """For how many seconds a provider worked behind its stream's end, frozen time left out."""
+        now = time.monotonic()
+        seconds = [0.0]
+        for each in self.all:
+            since, until = max(each.began, end), each.ended or now
+            if stream_id.startswith(each.stream) and until > since:
+                idle = sandboxes.frozen_between({each.pid}, since, until)
+                seconds.append(until - since - idle)
+        return max(seconds)
+
+    async def all_over(self, seconds: float) -> list[Generation]:
+        """Those that are still at work after so much patience."""
+        give_up_at = time.monotonic() + seconds
+        while running := [each for each in self.all if each.ended is None]:
+            if time.monotonic() > give_up_at:
+                break
+            await asyncio.sleep(0.05)
+        return running

@@ -1,0 +1,177 @@
+"""Can the harness fail? The application with one of its rules taken out, and what is found.
+
+A harness that finds nothing proves nothing unless it finds what is there. Each mutant is a copy of
+`src` with one passage exchanged; it is played against streams whose plans could bring it to light,
+and must be found by what its rule forbids. The same plans, played against `src` as it is, must
+show nothing at all.
+"""
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from itertools import count, islice
+from pathlib import Path
+
+from proof.chaos.faults import AT_BYTE, SILENCES, Fault
+from proof.chaos.functions import SOURCE
+from proof.chaos.plan import Plan, draw
+from proof.chaos.report import drawn
+from proof.chaos.run import Report
+
+# A put that most answers come to.
+_EARLY = 16
+_KILLS = frozenset(
+    {
+        Fault.KILL_BEFORE_PUT,
+        Fault.KILL_AFTER_PUT,
+        Fault.KILL_ACKNOWLEDGED,
+        Fault.KILL_AFTER_SEND,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """A rule taken out: in which file of `src` which passage becomes what.
+
+    It is played against plans with one of the faults of `shown_by`, and found by a complaint that
+    `found_by`, a regular expression, is found in. A stream that has no end in time is none.
+    """
+
+    rule: str
+    file: str
+    passage: str
+    instead: str
+    shown_by: frozenset[Fault]
+    found_by: str
+
+
+MUTANTS = (
+    Mutant(
+        rule="durable before delivered",
+        file="durable_stream/writing.py",
+        passage="                record = await self._put(writer, event)\n",
+        instead="                at = int(__import__('time').time() * 1000)\n"
+        "                place = (writer.stream_id, writer.seq)\n"
+        "                last_words = (writer.name, '', at, writer.expires_at)\n"
+        "                self._tail.feed(Record(*place, event, *last_words))\n"
+        "                record = await self._put(writer, event)\n",
+        shown_by=frozenset({Fault.KILL_BEFORE_PUT, Fault.FREEZE_BEFORE_PUT, Fault.OUTAGE}),
+        found_by=r"events are not the log's records|beyond the end of this stream",
+    ),
+    Mutant(
+        rule="append only if the position is free",
+        file="durable_stream/dynamodb.py",
+        passage="                ConditionExpression=POSITION_IS_FREE,\n"
+        '                ReturnValuesOnConditionCheckFailure="ALL_OLD",\n',
+        instead="",
+        shown_by=frozenset({Fault.FREEZE_BEFORE_PUT, Fault.CANCEL_AT_FINISH}),
+        found_by=r"follows a terminal|not the log's records|not what was to be said",
+    ),
+    Mutant(
+        rule="resume behind the last event, not at it",
+        file="durable_stream/streams.py",
+        passage="return Reading(stream, after + 1, window, first=page.records[1:])",
+        instead="return Reading(stream, after, window, first=page.records)",
+        shown_by=frozenset(AT_BYTE),
+        found_by=r"ids are not each once",
+    ),
+    Mutant(
+        rule="who is superseded stops",
+        file="durable_stream/writer.py",
+        passage="            raise Superseded(present)\n        self.seq += 1\n",
+        instead="            pass\n        self.seq += 1\n",
+        shown_by=frozenset({Fault.FREEZE_BEFORE_PUT, Fault.FREEZE_AFTER_PUT, Fault.CANCEL}),
+        found_by=r"^log of .*(follows a terminal|not what was to be said)",
+    ),
+    Mutant(
+        rule="who is superseded stops generating",
+        file="durable_stream/writing.py",
+        passage="            self._filling.cancel()\n"
+        "            await asyncio.wait([self._filling])\n",
+        instead="            pass\n",
+        shown_by=frozenset(
+            {Fault.FREEZE_BEFORE_PUT, Fault.FREEZE_AFTER_PUT, Fault.OUTAGE, Fault.CANCEL}
+        ),
+        found_by=r"providers? worked on it",
+    ),
+    Mutant(
+        rule="a silent store stops no writer",
+        file="durable_stream/writing.py",
+        passage="asyncio.get_running_loop().time() + self._timing.writer_patience\n",
+        instead="asyncio.get_running_loop().time() + self._timing.lease\n",
+        shown_by=SILENCES,
+        found_by=r"lived through a silence of the store",
+    ),
+    Mutant(
+        rule="continue from what was said",
+        file="durable_stream/stream.py",
+        passage="            said=history.said,\n",
+        instead="",
+        shown_by=_KILLS,
+        found_by=r"^log of .*not what was to be said",
+    ),
+    Mutant(
+        rule="nothing follows a terminal record",
+        file="durable_stream/stream.py",
+        passage="        while not newest.terminal:\n",
+        instead="        while not ours:\n",
+        shown_by=frozenset({Fault.CANCEL_AT_FINISH}),
+        found_by=r"follows a terminal",
+    ),
+    Mutant(
+        rule="one key makes one stream",
+        file="durable_stream/creation.py",
+        passage="stream_id=derived_id(event.owner, key) if key else "
+        "secrets.token_urlsafe(_ID_BYTES)",
+        instead="stream_id=secrets.token_urlsafe(_ID_BYTES)",
+        shown_by=frozenset({Fault.DUPLICATE_CREATE}),
+        found_by=r"one Idempotency-Key made several streams",
+    ),
+    Mutant(
+        rule="another stream's cursor is refused",
+        file="app/api/sse.py",
+        passage="    if named != stream_id:\n",
+        instead="    if not stream_id:\n",
+        shown_by=frozenset({Fault.HOSTILE_CURSORS}),
+        found_by=r"^cursor .*: 200 ",
+    ),
+)
+
+
+@contextmanager
+def source_of(mutant: Mutant) -> Iterator[Path]:
+    """A copy of `src` with the mutation; raises ValueError if its passage is not there once."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "src"
+        shutil.copytree(SOURCE, root, ignore=shutil.ignore_patterns("__pycache__"))
+        file = root / mutant.file
+        text = file.read_text()
+        if text.count(mutant.passage) != 1:
+            raise ValueError(f"{mutant.rule}: its passage is not once in {mutant.file}")
+        file.write_text(text.replace(mutant.passage, mutant.instead))
+        yield root
+
+
+def plans(mutant: Mutant, seed: int, number: int) -> list[Plan]:
+    """The first so many plans of a seed that could bring a mutant to light."""
+    suitable = (plan for plan in (draw(seed, n) for n in count()) if _shows(plan, mutant))
+    return list(islice(suitable, number))
+
+
+def found(mutant: Mutant, report: Report) -> list[str]:
+    """By what it was found: of each stream that shows it, the first such complaint."""
+    shown = (
+        [each for each in played.verdict.wrong if re.search(mutant.found_by, each)]
+        for played in report.played
+    )
+    return [complaints[0] for complaints in shown if complaints]
+
+
+def _shows(plan: Plan, mutant: Mutant) -> bool:
+    early = {nth: fault for nth, fault in plan.puts.items() if nth < _EARLY}
+    reached = replace(plan, puts=early, connections=tuple(each[:1] for each in plan.connections))
+    return not plan.crowded and not mutant.shown_by.isdisjoint(drawn(reached))

@@ -1,0 +1,226 @@
+"""What will be done to each stream: drawn from the seed and the stream's number, and nothing else.
+
+A fault is triggered by a count of things that happen to its stream (its nth put, query, event or
+byte), never by a clock: so that the same seed means the same trouble on a slower machine.
+"""
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from app.models.base import Message, Request
+from app.models.demo import DemoProvider
+from proof.chaos.faults import AT_BYTE, AT_PUT, AT_QUERY, CANCELS, FATAL, STOPPING, Fault
+
+TOKENS_PER_SECOND = 90
+# The demo's explanation is this long at most; `max_tokens` cuts each stream's answer.
+LONGEST = 2000
+MOST_FATAL = 3
+# How long answers are, in tokens: most; those whose provider must be seen to stop, long before it
+# has said everything; and those that outlive an invocation (`functions.TIMEOUT`).
+_SHORT = (20, 140)
+_STOPPABLE = (700, 1000)
+_LASTING = (1800, LONGEST)
+
+_CROWD = 50
+# How likely each is.
+_UNDISTURBED = 0.08
+_LONG = 0.06
+_CROWDED = 0.025
+_SHARED = 0.5
+_CANCELLED = 0.15
+_KILLED_AFTER_SEND = 0.35
+_DUPLICATED = 0.3
+_HOSTILE = 0.15
+_TROUBLED = 0.6
+# Below which counts a fault is triggered.
+# On a busy machine an answer is fewer and larger records: early ones are drawn more often.
+_PUTS = (4, 8, 16, 32)
+_QUERIES = (4, 8, 16)
+_EVENTS = (4, 8, 16)
+_BYTES = (800, 1600, 4000)
+
+
+class Way(StrEnum):
+    """How a stream is made.
+
+    * **post** - POST with an Idempotency-Key, then an EventSource on `events_url`.
+    * **stream** - POST with an Idempotency-Key that is answered with the stream itself, again and
+      again until an event has come, then an EventSource behind that.
+    * **sse** - One EventSource on `/sse?prompt=…`.
+    """
+
+    POST = "post"
+    STREAM = "stream"
+    SSE = "sse"
+
+
+@dataclass(frozen=True, slots=True)
+class AtByte:
+    """A fault of one connection, behind so many bytes of its answer."""
+
+    fault: Fault
+    byte: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One stream's trouble.
+
+    `puts` and `queries` name faults by how many calls of the stream have passed before;
+    `connections` has, of each reader, those of its first, second … connection. At the events of
+    `kill_after_send`, counted as the first reader receives them, their writer is killed. A
+    `cancel` that races with nothing comes at the put `cancel_at`.
+    `shared` says that the stream begins in the function whose sandboxes take many invocations.
+    """
+
+    number: int
+    prompt: str
+    max_tokens: int
+    way: Way
+    shared: bool
+    puts: Mapping[int, Fault]
+    queries: Mapping[int, Fault]
+    connections: tuple[tuple[AtByte | None, ...], ...]
+    kill_after_send: frozenset[int]
+    cancel: Fault | None
+    cancel_at: int
+    duplicates: int
+    readers: int
+    hostile: bool
+
+    @property
+    def undisturbed(self) -> bool:
+        """Whether nothing is meant to happen to this stream; others' sandboxes may be its own."""
+        return not (
+            self.puts
+            or self.queries
+            or any(map(any, self.connections))
+            or self.kill_after_send
+            or self.cancel
+            or self.duplicates
+            or self.hostile
+            or self.readers > 1
+        )
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a crowd reads it."""
+        return self.readers == _CROWD
+
+    @property
+    def body(self) -> dict[str, object]:
+        """What a POST creates it with."""
+        return {"prompt": self.prompt, "max_tokens": self.max_tokens}
+
+    @property
+    def key(self) -> str:
+        """The Idempotency-Key of that, which no other plan's stream has."""
+        return f"chaos-{self.prompt.encode().hex()[-24:]}-{self.number:08d}"
+
+    @property
+    def request(self) -> Request:
+        """What the model will be asked."""
+        return Request(
+            messages=(Message("user", self.prompt),), model="demo", max_tokens=self.max_tokens
+        )
+
+    @property
+    def thinking(self) -> tuple[str, ...]:
+        """The tokens of the reasoning, all of them."""
+        return DemoProvider(tokens=LONGEST).script(self.request).thinking
+
+    @property
+    def answer(self) -> tuple[str, ...]:
+        """The tokens of the answer, all of them."""
+        return DemoProvider(tokens=LONGEST).script(self.request).answer[: self.max_tokens]
+
+
+def named(number: int) -> str:
+    """What a stream's prompt begins with, by which the harness knows it anywhere."""
+    return f"№{number} "
+
+
+def number_of(prompt: str) -> int | None:
+    """The inverse of `named`; None for a prompt that is not the harness's."""
+    if not prompt.startswith("№"):
+        return None
+    return int(prompt[1:].partition(" ")[0])
+
+
+def draw(seed: int, number: int) -> Plan:
+    """The plan of one stream."""
+    chance = random.Random(f"{seed}:{number}")  # noqa: S311 - it must be repeatable
+    quiet = chance.random() < _UNDISTURBED
+    crowded = not quiet and chance.random() < _CROWDED
+    is_long = not (quiet or crowded) and chance.random() < _LONG
+    way = Way.POST if crowded else chance.choice(list(Way))
+    cancel = chance.choice(sorted(CANCELS)) if not quiet and chance.random() < _CANCELLED else None
+    puts = {} if quiet else _draw_puts(chance)
+    fatal = sum(fault in FATAL for fault in puts.values())
+    if cancel is Fault.CANCEL_AT_TAKE_OVER:
+        nth = 2 + _count(chance, _PUTS)
+        if fatal < MOST_FATAL:
+            puts[nth] = Fault.KILL_BEFORE_PUT
+            fatal = sum(fault in FATAL for fault in puts.values())
+    after_send = (
+        frozenset({_count(chance, _EVENTS)})
+        if not quiet and fatal < MOST_FATAL and chance.random() < _KILLED_AFTER_SEND
+        else frozenset[int]()
+    )
+    shortest, longest = (
+        _LASTING if is_long else _STOPPABLE if _to_be_stopped(puts, cancel) else _SHORT
+    )
+    readers = _CROWD if crowded else 1 if quiet else chance.choice((1, 1, 1, 2, 3))
+    # A crowd is left alone: all of it is to be there at once.
+    others = [] if crowded else [_draw_connections(chance) for _ in range(readers - 1)]
+    return Plan(
+        number=number,
+        prompt=f"{named(number)}naïve café Ελληνικά 日本語 🚀 {chance.randbytes(4).hex()}",
+        max_tokens=chance.randint(shortest, longest),
+        way=way,
+        shared=crowded or chance.random() < _SHARED,
+        puts=puts,
+        queries={}
+        if quiet
+        else {
+            _count(chance, _QUERIES): chance.choice(AT_QUERY)
+            for _ in range(chance.choice((0, 0, 1, 2)))
+        },
+        connections=() if quiet else (_draw_connections(chance), *others),
+        kill_after_send=after_send,
+        cancel=cancel,
+        cancel_at=_count(chance, _PUTS[1:]),
+        duplicates=4 if not quiet and way is not Way.SSE and chance.random() < _DUPLICATED else 0,
+        readers=readers,
+        hostile=not quiet and chance.random() < _HOSTILE,
+    )
+
+
+def _to_be_stopped(puts: Mapping[int, Fault], cancel: Fault | None) -> bool:
+    """Whether somebody goes on generating, for a time, who ought not to."""
+    return not STOPPING.isdisjoint(puts.values()) or cancel in STOPPING
+
+
+def _count(chance: random.Random, below: tuple[int, ...]) -> int:
+    return chance.randrange(chance.choice(below))
+
+
+def _draw_puts(chance: random.Random) -> dict[int, Fault]:
+    puts: dict[int, Fault] = {}
+    for _ in range(chance.choice((0, 1, 1, 2, 2, 3, 4))):
+        nth, fault = _count(chance, _PUTS), chance.choice(AT_PUT)
+        if fault in FATAL and sum(each in FATAL for each in puts.values()) >= MOST_FATAL:
+            continue
+        puts[nth] = fault
+    return puts
+
+
+def _draw_connections(chance: random.Random) -> tuple[AtByte | None, ...]:
+    return tuple(
+        AtByte(chance.choice(AT_BYTE), _count(chance, _BYTES))
+        if chance.random() < _TROUBLED
+        else None
+        for _ in range(chance.choice((0, 0, 1, 1, 2, 3, 5)))
+    )

@@ -1,0 +1,219 @@
+"""Whether a stream kept the promise: what was delivered, what the log has, what was to be said."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+from itertools import pairwise, zip_longest
+from typing import Any
+
+from app.events import Answer, Done, Start, Thinking
+from durable_stream import Cancelled, Claim, Failed, Record
+from proof.chaos.event_source import TERMINAL, Event
+from proof.chaos.plan import Plan
+from proof.chaos.reader import Told
+from proof.chaos.story import Outcome
+
+# A writer that must assume it has lost stops within a lease; a busy machine is late to notice.
+LEASE = 4.0
+LATENESS = 1.0
+
+
+@dataclass
+class Verdict:
+    """What is wrong with a stream, in words; and the tokens that its readers did not hear once.
+
+    `lost` are missing where more was heard behind them, or an end; `undelivered` are the rest of
+    an answer that failed, or had no end in time.
+    """
+
+    wrong: list[str] = field(default_factory=list)
+    lost: int = 0
+    repeated: int = 0
+    undelivered: int = 0
+
+
+def judge(
+    outcome: Outcome,
+    logs: Mapping[str, Sequence[Record]],
+    generations: Mapping[str, int],
+    *,
+    overlap: float,
+    overrun: float,
+) -> Verdict:
+    """Judge a plan that has been played; `logs` are those of all its streams.
+
+    One of the streams is the one that was read to its end. Others were left by an EventSource
+    that never learnt their id. `generations` has how many there have been on each. `overlap` is
+    for how long two providers worked on one stream, `overrun` for how long one did behind the
+    stream's end, both in seconds.
+    """
+    verdict = Verdict(wrong=list(outcome.wrong))
+    plan = outcome.plan
+    for stream_id, records in logs.items():
+        _judge_log(plan, stream_id, records, verdict)
+        _judge_generations(stream_id, records, generations.get(stream_id, 0), verdict)
+    for nth, told in enumerate(outcome.readers):
+        _judge_reader(nth, told, logs, plan, verdict)
+    if len({told.stream_id for told in outcome.readers if told.events}) > 1:
+        verdict.wrong.append("the readers read different streams")
+    missing = plan.readers - len(outcome.readers)
+    verdict.undelivered += missing * (len(plan.thinking) + len(plan.answer))
+    if missing:
+        verdict.wrong.append(f"{missing} of {plan.readers} readers have never read")
+    _judge_stop(outcome, logs, verdict)
+    if overlap > LEASE + LATENESS:
+        verdict.wrong.append(f"two providers worked on it for {overlap:.1f} s")
+    if overrun > LEASE + LATENESS:
+        verdict.wrong.append(f"a provider worked on it for {overrun:.1f} s behind its end")
+    return verdict
+
+
+def _judge_log(plan: Plan, stream_id: str, records: Sequence[Record], verdict: Verdict) -> None:
+    named = f"log of {stream_id[:6]}"
+    if [record.seq for record in records] != list(range(len(records))):
+        verdict.wrong.append(f"{named}: positions are not dense")
+    if any(record.terminal for record in records[:-1]):
+        verdict.wrong.append(f"{named}: something follows a terminal record")
+    if _answers_too_early(plan, records):
+        verdict.wrong.append(f"{named}: the answer begins before the thinking has ended")
+    complete = bool(records) and isinstance(records[-1].event, Done)
+    for what, kind, tokens in (
+        ("thinking", Thinking, plan.thinking),
+        ("answer", Answer, plan.answer),
+    ):
+        said, expected = _text(records, kind), "".join(tokens)
+        if not expected.startswith(said):
+            verdict.wrong.append(f"{named}: the {what} is not what was to be said")
+        elif complete and said != expected:
+            verdict.wrong.append(f"{named}: the {what} ends early, and the log says done")
+
+
+def _judge_generations(
+    stream_id: str, records: Sequence[Record], number: int, verdict: Verdict
+) -> None:
+    """Only who puts a claim may ask a provider, and may once; or who begins the stream.
+
+    Nobody does where it begins with being created. Elsewhere the provider is asked while the start
+    is on its way, which may be lost.
+    """
+    begun = not records or bool(records[0].writer)
+    allowed = begun + sum(isinstance(record.event, Claim) for record in records)
+    if number > allowed:
+        verdict.wrong.append(
+            f"log of {stream_id[:6]}: {number} providers were asked, by {allowed} who might"
+        )
+
+
+def _answers_too_early(plan: Plan, records: Sequence[Record]) -> bool:
+    first = next((n for n, each in enumerate(records) if isinstance(each.event, Answer)), None)
+    return first is not None and _text(records[:first], Thinking) != "".join(plan.thinking)
+
+
+def _text(records: Sequence[Record], kind: type[Thinking] | type[Answer]) -> str:
+    return "".join(record.event.text for record in records if isinstance(record.event, kind))
+
+
+def _judge_reader(
+    nth: int, told: Told, logs: Mapping[str, Sequence[Record]], plan: Plan, verdict: Verdict
+) -> None:
+    named, events = f"reader {nth}", told.events
+    if events:
+        _judge_ids(named, events, verdict)
+        _judge_end(named, events[-1], verdict)
+        _judge_events(named, told, logs.get(told.stream_id, ()), verdict)
+    else:
+        verdict.wrong.append(f"{named} was told nothing")
+    end = events[-1].name if events else ""
+    for name, tokens in (("thinking", plan.thinking), ("answer", plan.answer)):
+        heard = "".join(event.data["text"] for event in events if event.name == name)
+        _count(heard, tokens, verdict, named=f"{named}: the {name} it heard", end=end)
+
+
+def _judge_ids(named: str, events: Sequence[Event], verdict: Verdict) -> None:
+    if [event.seq for event in events] != list(range(len(events))):
+        gaps = [(a.seq, b.seq) for a, b in pairwise(events) if b.seq != a.seq + 1]
+        verdict.wrong.append(f"{named}: ids are not each once, in order: {gaps or 'no 0'}")
+    if len({event.id.rpartition(":")[0] for event in events}) != 1:
+        verdict.wrong.append(f"{named}: events of several streams")
+
+
+def _judge_end(named: str, last: Event, verdict: Verdict) -> None:
+    if last.name not in TERMINAL:
+        verdict.wrong.append(f"{named}: no terminal event")
+    if last.name == "error":
+        verdict.wrong.append(f"{named}: the answer failed: {last.data}")
+
+
+def _judge_events(named: str, told: Told, records: Sequence[Record], verdict: Verdict) -> None:
+    """Compare what a reader was told with the log, position by position."""
+    heard = [(event.id, event.name, event.data) for event in told.events]
+    logged = [
+        (f"{record.stream_id}:{record.seq}", record.event.kind, _data(record)) for record in records
+    ]
+    for event, record in zip_longest(heard, logged):
+        if event is None:
+            verdict.wrong.append(f"{named}: its events end before the log, which has {record}")
+        elif event != record:
+            verdict.wrong.append(
+                f"{named}: its events are not the log's records: heard {event}, logged {record}"
+            )
+        if event != record:
+            return
+
+
+def _data(record: Record) -> dict[str, Any]:
+    """What an event says of a record: the wire's own terms, stated here a second time."""
+    match record.event:
+        case Start(model=model):
+            return {"stream_id": record.stream_id, "model": model}
+        case Thinking(text) | Answer(text):
+            return {"text": text}
+        case Claim(attempt, continued):
+            return {"attempt": attempt, "continued": continued}
+        case Done(finish_reason, given, taken):
+            usage = {"input_tokens": given, "output_tokens": taken}
+            return {"finish_reason": finish_reason, "usage": usage}
+        case Failed(code, message, retryable):
+            return {"code": code, "message": message, "retryable": retryable}
+        case _:
+            return {}
+
+
+def _count(heard: str, tokens: Sequence[str], verdict: Verdict, *, named: str, end: str) -> None:
+    """Count the tokens lost, repeated and undelivered; what is behind a stop is none of them."""
+    expected = "".join(tokens)
+    per_token = len(expected) / len(tokens)
+    lost = repeated = undelivered = 0
+    for tag, low, high, begin, stop in _differences(expected, heard):
+        missing = round((high - low) / per_token)
+        if high < len(expected) or end == "done":
+            lost += missing
+        elif end != "cancelled":
+            undelivered += missing
+        if tag != "delete":
+            repeated += round((stop - begin) / per_token)
+    verdict.lost += lost
+    verdict.repeated += repeated
+    verdict.undelivered += undelivered
+    if heard != expected and (end == "done" or not expected.startswith(heard)):
+        verdict.wrong.append(f"{named} is not what was to be said")
+
+
+def _differences(expected: str, heard: str) -> list[tuple[str, int, int, int, int]]:
+    """As SequenceMatcher's opcodes without those of what is equal; quick where one just ends."""
+    if expected.startswith(heard):
+        return [("delete", len(heard), len(expected), len(heard), len(heard))]
+    matcher = SequenceMatcher(None, expected, heard, autojunk=False)
+    return [opcode for opcode in matcher.get_opcodes() if opcode[0] != "equal"]
+
+
+def _judge_stop(outcome: Outcome, logs: Mapping[str, Sequence[Record]], verdict: Verdict) -> None:
+    ends = {stream_id: records[-1].event for stream_id, records in logs.items() if records}
+    if any(isinstance(end, Cancelled) for each, end in ends.items() if each != outcome.stopped):
+        verdict.wrong.append("stopped, though nobody had asked")
+    if not outcome.snapshot:
+        return
+    status, end = outcome.snapshot.get("status"), ends.get(outcome.stopped)
+    ended = {"done": Done, "cancelled": Cancelled}.get(str(status))
+    if ended is None or not isinstance(end, ended):
+        verdict.wrong.append(f"stop answered {status!r}, the log ends with {end}")

@@ -1,0 +1,1 @@
+"""The event log's protocol as a model that Spin checks exhaustively."""

@@ -1,0 +1,70 @@
+"""The schedule is a function of the seed."""
+
+from proof.chaos.faults import FATAL, STOPPING, WHAT, Fault
+from proof.chaos.functions import TIMEOUT
+from proof.chaos.plan import LONGEST, MOST_FATAL, TOKENS_PER_SECOND, draw, named, number_of
+from proof.chaos.verdict import LATENESS, LEASE
+
+PLANS = [draw(1, number) for number in range(2000)]
+
+
+def test_a_seed_and_a_number_always_give_the_same_plan() -> None:
+    assert [draw(1, number) for number in range(50)] == PLANS[:50]
+    assert [draw(2, number) for number in range(50)] != PLANS[:50]
+
+
+def test_a_plan_does_not_depend_on_how_many_there_are() -> None:
+    assert draw(1, 1999) == PLANS[1999]
+
+
+def test_every_fault_is_drawn() -> None:
+    drawn = {Fault.RECYCLE}  # done to everybody, by the run
+    for plan in PLANS:
+        drawn |= {*plan.puts.values(), *plan.queries.values()}
+        drawn |= {trouble.fault for each in plan.connections for trouble in each if trouble}
+        drawn |= {plan.cancel} if plan.cancel else set()
+        drawn |= {Fault.KILL_AFTER_SEND} if plan.kill_after_send else set()
+        drawn |= {Fault.DUPLICATE_CREATE} if plan.duplicates else set()
+        drawn |= {Fault.HOSTILE_CURSORS} if plan.hostile else set()
+        drawn |= {Fault.CROWD} if plan.crowded else set()
+
+    assert drawn == set(Fault)
+
+
+def test_every_fault_is_explained() -> None:
+    assert set(WHAT) == set(Fault)
+
+
+def test_no_stream_is_killed_as_often_as_it_takes_to_be_given_up() -> None:
+    fatal = [sum(fault in FATAL for fault in plan.puts.values()) for plan in PLANS]
+
+    assert max(fatal) <= MOST_FATAL + 1, "one more where a take-over is wanted"
+
+
+def test_who_is_to_be_stopped_would_go_on_for_longer_than_may_be_borne() -> None:
+    stopped = [
+        plan
+        for plan in PLANS
+        if plan.cancel in STOPPING or not STOPPING.isdisjoint(plan.puts.values())
+    ]
+    shortest = min(plan.max_tokens for plan in stopped) / TOKENS_PER_SECOND
+
+    assert shortest > LEASE + LATENESS + 2
+    assert len(stopped) > 500
+
+
+def test_some_answers_outlive_their_invocation() -> None:
+    lasting = [plan for plan in PLANS if plan.max_tokens / TOKENS_PER_SECOND >= TIMEOUT]
+
+    assert len(lasting) > 50
+    assert max(plan.max_tokens for plan in lasting) <= LONGEST
+
+
+def test_some_streams_are_left_alone_to_be_measured() -> None:
+    assert sum(plan.undisturbed for plan in PLANS) > 100
+
+
+def test_a_stream_is_known_by_its_prompt() -> None:
+    assert number_of(PLANS[7].prompt) == 7
+    assert number_of(named(0)) == 0
+    assert number_of("what a person asks") is None

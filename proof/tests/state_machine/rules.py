@@ -1,0 +1,98 @@
+"""What holds after every step: of each log, of what each reader has got, of the whole."""
+
+from app.events import Answer, Done
+from durable_stream import Cancelled, Claim, Failed, Record, StoreUnavailable
+from proof.tests.state_machine.cluster import POLICY, Client, Stream
+from proof.tests.state_machine.counting import TEXT
+from proof.tests.state_machine.example import Example
+
+
+def check(example: Example) -> None:
+    """Raise AssertionError, or what a client's call raised, where a rule is broken."""
+    _check_clients_errors(example)
+    _check_pollers(example)
+    assert example.cluster.mistakes.found == [], "nothing breaks unheard"
+    _check_writers(example)
+    for stream in example.created:
+        if stream.stream_id:
+            _check_log(stream, example.cluster.stored(stream.stream_id))
+            _check_reservations(stream, example.cluster.reservations[stream.prompt])
+    for client in example.clients:
+        _check_delivered(client)
+    assert set(example.cluster.puts.values()) <= {1}, "a position was written twice"
+
+
+def _check_log(stream: Stream, stored: list[Record]) -> None:
+    before, stream.stored = stream.stored, stored
+    conversation = stream.conversation
+    assert [record.seq for record in stored] == list(range(len(stored))), "positions are dense"
+    assert stored[: len(before)] == before, "what was written stays as it is"
+    assert not any(record.terminal for record in stored[:-1]), "nothing follows the end"
+    text = _said(stored)
+    assert text == TEXT[: len(text)], "each number once, in order"
+    assert len(text) <= conversation.allowed, "nothing is there that was not said"
+    match stored[-1].event if stored else None:
+        case Done():
+            assert conversation.finishes, "it has finished"
+            assert len(text) == conversation.allowed, "all that was said is there"
+        case Failed("given_up"):
+            claims = _claims_since_text(stored)
+            assert claims == POLICY.idle_attempts, "nobody gives up too early"
+        case Failed(code):
+            assert stream.may_fail, "the model has failed"
+            assert code == "made_up", "and this is how"
+        case Cancelled():
+            assert stream.stopped, "somebody has stopped it"
+        case _:
+            pass
+
+
+def _check_reservations(stream: Stream, standing: int) -> None:
+    assert standing >= 0, "nothing is given back twice"
+    assert standing > 0 or stream.over or not stream.stored, "nor before the end"
+
+
+def _check_delivered(client: Client) -> None:
+    start = 0 if client.after is None else client.after + 1
+    wanted = client.stream.stored[start:]
+    received = client.records
+    assert received == wanted[: len(received)], "a reader gets the log, from where it asked"
+    if client.complete:
+        assert client.stream.over, "only an end ends a stream"
+        assert received == wanted, "a complete client has received all stored records"
+
+
+def _check_clients_errors(example: Example) -> None:
+    for sandbox in [*example.sandboxes, *example.gone]:
+        for task in [task for task in sandbox.tasks if task.done()]:
+            sandbox.tasks.remove(task)
+            error = None if task.cancelled() else task.exception()
+            if error is not None and not isinstance(error, StoreUnavailable):
+                raise error
+
+
+def _check_writers(example: Example) -> None:
+    """Look once, right behind a silence: later steps may have killed them."""
+    silenced, example.silenced = example.silenced, []
+    for each in silenced:
+        newest = example.cluster.stored(each.stream_id)[-1]
+        has_lost = newest.writer != each.writer or newest.terminal
+        assert has_lost or not each.has_left, "a writer that has not lost goes on"
+
+
+def _check_pollers(example: Example) -> None:
+    """A tail that is no longer kept up to date tells nobody."""
+    for sandbox in [*example.sandboxes, *example.gone]:
+        for stream in sandbox.streams._streams.values():
+            polling = stream._poller._polling
+            if polling is not None and polling.done() and not polling.cancelled():
+                polling.result()
+
+
+def _said(records: list[Record]) -> str:
+    return "".join(r.event.text for r in records if isinstance(r.event, Answer))
+
+
+def _claims_since_text(records: list[Record]) -> int:
+    spoken = max((r.seq for r in records if isinstance(r.event, Answer)), default=-1)
+    return sum(isinstance(record.event, Claim) for record in records[spoken + 1 :])

@@ -1,0 +1,1 @@
+"""What an answer costs on AWS, line by line: `python -m cost`."""

@@ -1,0 +1,173 @@
+"""What one answer uses up: pure functions of the answer and the stack."""
+
+from dataclasses import dataclass
+
+from cost.event_log import (
+    EVENTUALLY_CONSISTENT,
+    INDEXED_BYTES,
+    READ_UNIT_BYTES,
+    WRITE_UNIT_BYTES,
+    consistent_units,
+    heartbeats,
+    polls,
+    record_bytes,
+    text_records,
+)
+from cost.sizes import KB, MB, begun
+from cost.workload import Answer, Stack
+
+# An `answer` event without its text, and those before and behind all answers.
+_EVENT_BYTES = 74
+_EVENTS_AROUND_BYTES = 330
+_FREE_RESPONSE_BYTES = 6 * MB
+_API_REQUEST_BYTES = 10 * MB
+
+# Lines of the log with the 26 bytes that CloudWatch adds to each: Lambda's START, END and REPORT,
+# and what tracing adds to the last; the metric of a cold start; the application's lines for a
+# generation and for a claim; the metrics of a generation, for itself and for each append that is
+# told of; and those of a reader that came back.
+_INVOCATION_LOG_BYTES = 345
+_TRACE_LOG_BYTES = 95
+_COLD_START_LOG_BYTES = 250
+_GENERATION_LOG_BYTES = 336
+_CLAIM_LOG_BYTES = 308
+_METRICS_LOG_BYTES = 530
+_LATENCY_LOG_BYTES = 6
+_MOST_LATENCIES = 100
+_RESUMPTION_LOG_BYTES = 225
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What an answer uses up, in the units it is paid in, and what that is made of."""
+
+    requests: float
+    seconds: float
+    cold_seconds: float
+    gb_seconds: float
+
+    text_records: int
+    heartbeats: int
+    records: int
+    record_units: int
+    counter_units: float
+    stored_bytes: float
+
+    consistent_units: float
+    polls: float
+    snapshot_units: float
+
+    response_bytes: float
+    sent_bytes: float
+    streamed_beyond_free_bytes: float
+    api_requests: float
+    log_bytes: float
+    traces: float
+
+    @property
+    def write_units(self) -> float:
+        """All that DynamoDB counts as written."""
+        return self.record_units + self.counter_units
+
+    @property
+    def read_units(self) -> float:
+        """All that DynamoDB counts as read."""
+        polled = self.polls * EVENTUALLY_CONSISTENT
+        return self.consistent_units + polled + self.snapshot_units
+
+
+def usage(answer: Answer, stack: Stack) -> Usage:
+    """What an answer uses up."""
+    sizes = record_bytes(answer, stack)
+    texts = text_records(answer, stack)
+    beats = heartbeats(answer, stack)
+    others = answer.readers - 1
+    requests = _opening_requests(stack) + others + answer.reconnects + answer.snapshots
+    seconds = _invoked_seconds(answer, stack)
+    cold = requests * stack.cold_starts * stack.cold_start_seconds
+    response = _response_bytes(answer, stack)
+    followed = answer.readers + answer.reconnects / 2
+    return Usage(
+        requests=requests,
+        seconds=seconds,
+        cold_seconds=cold,
+        gb_seconds=(seconds + cold) * stack.memory_mb / KB,
+        text_records=texts,
+        heartbeats=beats,
+        records=len(sizes),
+        record_units=sum(begun(size, WRITE_UNIT_BYTES) for size in sizes),
+        counter_units=_counter_units(answer, stack),
+        stored_bytes=sum(sizes) + len(sizes) * INDEXED_BYTES,
+        consistent_units=consistent_units(answer, stack),
+        polls=others * polls(answer, stack) + answer.reconnects * polls(answer, stack, 0.5),
+        snapshot_units=answer.snapshots * begun(sum(sizes), READ_UNIT_BYTES),
+        response_bytes=response,
+        sent_bytes=response * followed,
+        streamed_beyond_free_bytes=max(0.0, response - _FREE_RESPONSE_BYTES) * followed,
+        api_requests=_api_requests(requests, answer, response) if stack.door == "rest" else 0.0,
+        log_bytes=_log_bytes(answer, stack, requests),
+        traces=requests * stack.traced,
+    )
+
+
+def _counter_units(answer: Answer, stack: Stack) -> float:
+    """Requests are counted once, tokens when reserved and when settled, connects each time.
+
+    The reader that creates with GET /sse is counted as a request only.
+    """
+    connects = _opening_requests(stack) - 1 + answer.readers - 1 + answer.reconnects
+    creating = stack.request_counters + 2 * stack.token_counters
+    return creating + connects * stack.connect_counters
+
+
+# The function
+
+
+def _opening_requests(stack: Stack) -> int:
+    return 2 if stack.creation == "post" else 1
+
+
+def _invoked_seconds(answer: Answer, stack: Stack) -> float:
+    """All invocations together.
+
+    The writer's goes on to the end of the answer even if its reader has gone, and counters are
+    settled behind that; readers' last as long as they follow.
+    """
+    call = stack.call_seconds
+    reserving = call if stack.request_counters + stack.token_counters else 0.0
+    settling = call if stack.token_counters else 0.0
+    creating = reserving + call + stack.request_seconds
+    claiming = 3 * call + stack.request_seconds if stack.creation == "post" else 0.0
+    answering = answer.first_token_seconds + answer.speaking_seconds + 2 * call
+    following = answer.readers - 1 + answer.reconnects / 2
+    others = following * answering + answer.snapshots * (call + stack.request_seconds)
+    return creating + claiming + answering + settling + others
+
+
+def _response_bytes(answer: Answer, stack: Stack) -> float:
+    texts = text_records(answer, stack)
+    text = answer.output_tokens * answer.bytes_per_token / texts
+    chunk = max(_EVENT_BYTES + text, stack.event_padding_bytes)
+    return _EVENTS_AROUND_BYTES + texts * chunk
+
+
+def _api_requests(requests: float, answer: Answer, response: float) -> float:
+    """API Gateway counts a streamed response once for every 10 MB that it has begun."""
+    streams = answer.readers + answer.reconnects
+    return requests + streams * (begun(response, _API_REQUEST_BYTES) - 1)
+
+
+def _log_bytes(answer: Answer, stack: Stack, requests: float) -> float:
+    cold = stack.cold_starts * _COLD_START_LOG_BYTES
+    invoked = requests * (_INVOCATION_LOG_BYTES + stack.traced * _TRACE_LOG_BYTES + cold)
+    claim = _CLAIM_LOG_BYTES if stack.creation == "post" else 0
+    appends = text_records(answer, stack) + heartbeats(answer, stack) + 1
+    generation = _GENERATION_LOG_BYTES + _METRICS_LOG_BYTES + _latencies(appends)
+    return invoked + claim + generation + answer.reconnects * _RESUMPTION_LOG_BYTES
+
+
+def _latencies(appends: float) -> float:
+    """Every append is told of, or every second or fourth one, so that they are not too many."""
+    while appends > _MOST_LATENCIES:
+        appends /= 2
+    return appends * _LATENCY_LOG_BYTES

@@ -1,0 +1,1 @@
+"""Tools for whoever operates a deployment: `python -m probe`."""

@@ -1,0 +1,56 @@
+"""Server-Sent Events with their sizes and the times at which they arrived."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from probe.connection import Piece
+
+ENDS = frozenset({"done", "error", "cancelled"})
+
+_BLANK_LINE = b"\n\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An event as the application writes it: its id is `<stream>:<position>`."""
+
+    id: str
+    name: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event that was whole at a time; `size` counts all its bytes, and comments before it."""
+
+    event: Event
+    size: int
+    at: float
+
+    @property
+    def seq(self) -> int:
+        """The event's position in its stream."""
+        return position(self.event.id)
+
+
+class Decoder:
+    """Bytes in, events out."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, piece: Piece) -> Iterator[Arrival]:
+        """The events that this piece completes."""
+        *blocks, self._rest = (self._rest + piece.data).split(_BLANK_LINE)
+        for block in blocks:
+            fields = dict(
+                line.split(": ", 1) for line in block.decode().splitlines() if ": " in line
+            )
+            if "id" in fields:
+                event = Event(fields["id"], fields.get("event", "message"), fields.get("data", ""))
+                yield Arrival(event, len(block) + len(_BLANK_LINE), piece.at)
+
+
+def position(event_id: str) -> int:
+    """Where in its stream an event stands."""
+    return int(event_id.rpartition(":")[2])

@@ -1,0 +1,71 @@
+"""The measurements as a table, one fact a line."""
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from probe.measurements import Ending, Measurements, Resumption, Streaming
+
+
+def render(measurements: Measurements) -> str:
+    """A table in plain text."""
+    rows = list(_rows(measurements))
+    width = max(len(name) for name, _ in rows)
+    return "\n".join(f"  {name.ljust(width)}  {value}" for name, value in rows)
+
+
+def _rows(measurements: Measurements) -> Iterator[tuple[str, str]]:
+    first, *others = measurements.round_trips
+    yield "first round trip", _milliseconds(first)
+    yield "round trip", _milliseconds(median(others))
+    yield from _streaming_rows(measurements.streaming)
+    for ending in measurements.endings:
+        yield ending.what, _ending(ending)
+    yield "cut and resumed", _resumption(measurements.resumption)
+
+
+def _streaming_rows(streaming: Streaming) -> Iterator[tuple[str, str]]:
+    held = streaming.held()
+    bursts = [burst.size for burst in streaming.bursts()]
+    yield "first byte of an answer", _milliseconds(streaming.first_byte)
+    middle, total = f"{streaming.event_size:,.0f}", f"{streaming.size:,}"
+    yield "events", f"{len(streaming.arrivals)}, mostly of {middle} bytes; {total} bytes in all"
+    yield "responses", f"{streaming.responses}"
+    yield (
+        "arrived in",
+        f"{len(bursts)} bursts of {_spread(bursts)} bytes, {_spaced(streaming.gaps)}",
+    )
+    looks = f"{held.samples} of {len(streaming.looks)} looks at the log"
+    yield "in the log, not here", f"{held.events} events, {held.size:,} bytes at worst; at {looks}"
+    yield "the latest event", f"{_milliseconds(held.seconds)} after it was seen in the log"
+    beats = streaming.heartbeats
+    yield (
+        "heartbeats",
+        f"{len(beats)}, {_spaced(beats)}" if beats else "none: the model was not silent",
+    )
+
+
+def _ending(ending: Ending) -> str:
+    status = "no answer" if ending.status is None else str(ending.status)
+    if ending.seconds is None:
+        return f"{status}, not over in time"
+    reused = {True: "connection goes on", False: "connection is stuck", None: "connection closed"}
+    return f"{status}, over after {_milliseconds(ending.seconds)}, {reused[ending.reused]}"
+
+
+def _resumption(resumption: Resumption) -> str:
+    exact = "exact" if resumption.exact else "NOT EXACT"
+    return f"{exact}: {len(resumption.before)} events, then {len(resumption.after)}"
+
+
+def _spread(sizes: Sequence[int]) -> str:
+    return f"{min(sizes):,} to {max(sizes):,}, mostly {median(sizes):,.0f}"
+
+
+def _spaced(seconds: Sequence[float]) -> str:
+    if not seconds:
+        return "all at once"
+    return f"{_milliseconds(median(seconds))} apart, {_milliseconds(max(seconds))} at most"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:,.0f} ms"

@@ -145,7 +145,10 @@ def test_a_lock_pins_every_requirement_with_hashes_and_no_address(lock: str) -> 
 
 
 def test_tests_run_on_the_versions_that_are_deployed() -> None:
-    deployed, developed = pins_of("src/requirements.txt"), pins_of("tools/locks/requirements-dev.txt")
+    deployed, developed = (
+        pins_of("src/requirements.txt"),
+        pins_of("tools/locks/requirements-dev.txt"),
+    )
 
     assert deployed.items() <= developed.items()
 

@@ -1,4 +1,4 @@
-"""`python -m proof.chaos`: does any failure between the model and the reader lose or repeat a token?
+"""`python -m proof.chaos`: does a failure between model and reader lose or repeat a token?
 
 N streams are read by plain EventSources while everything around them fails, as the seed says.
 Every stream is then judged: what was delivered, what the log has, what was to be said. The exit

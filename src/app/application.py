@@ -19,17 +19,9 @@ from app.models.base import Provider
 from app.producer import AgentProducer
 from app.settings import Settings
 from app.task import Agent
-from durable_stream import (
-    AllHooks,
-    Clock,
-    DynamoDBStore,
-    Engine,
-    Hooks,
-    Store,
-    Streams,
-    Table,
-    Timing,
-)
+from durable_stream import AllHooks, Clock, Engine, Hooks, Store, Streams, Timing
+from durable_stream.dynamodb import DynamoDBStore
+from durable_stream.table import Table
 
 MakeHooks = Callable[[Table, Timing], Hooks]
 

@@ -4,7 +4,6 @@ These names are all that an application needs. Nothing here knows what a stream 
 """
 
 from durable_stream.attempts import RetryPolicy
-from durable_stream.dynamodb import DynamoDBStore
 from durable_stream.engine import Engine
 from durable_stream.events import (
     Cancelled,
@@ -36,7 +35,6 @@ from durable_stream.reading import Reading
 from durable_stream.records import Record
 from durable_stream.store import Store
 from durable_stream.streams import Streams
-from durable_stream.table import Table
 from durable_stream.task import Producer, Task
 from durable_stream.timing import Clock, Timing, Window
 
@@ -46,7 +44,6 @@ __all__ = [
     "Cancelled",
     "Claim",
     "Clock",
-    "DynamoDBStore",
     "Engine",
     "Event",
     "Failed",
@@ -73,7 +70,6 @@ __all__ = [
     "StreamError",
     "StreamNotFound",
     "Streams",
-    "Table",
     "Task",
     "Text",
     "Timing",

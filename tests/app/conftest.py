@@ -6,7 +6,9 @@ import httpx
 import pytest
 
 from app.events import EVENTS
-from durable_stream import DynamoDBStore, Registry, Table
+from durable_stream import Registry
+from durable_stream.dynamodb import DynamoDBStore
+from durable_stream.table import Table
 from local.dynamodb_local import dynamodb_local
 from tests.store import (
     CREDENTIALS,

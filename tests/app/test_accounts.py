@@ -8,15 +8,16 @@ import pytest
 
 from app.api.responses import ReadingResponse
 from app.events import Answer, Done
-from app.exceptions import ProviderError, RetryLater
+from app.exceptions import RetryLater
 from app.limits.accounts import Accounts
 from app.limits.budget import Budget
 from app.limits.counters import Counters
 from app.limits.settings import Limits
 from app.models.estimate import at_most
-from app.models.failures import failure
+from app.models.failures import Code, failure
 from app.settings import EventSourceSettings
-from durable_stream import DynamoDBStore, Streams, Window
+from durable_stream import Streams, Window
+from durable_stream.dynamodb import DynamoDBStore
 from tests.app.scripted import REQUEST, START, ScriptedProvider, Step
 from tests.app.test_responses import SCOPE, never
 from tests.durable_stream.test_streams import NOW, TIMING, die, read, streams_of
@@ -85,9 +86,9 @@ async def test_an_attempt_that_broke_off_counts_as_the_most_it_may_have_cost(ben
 
 @pytest.mark.parametrize(("code", "cost"), [("provider_denied", 0), ("content_filtered", RESERVED)])
 async def test_a_model_that_was_never_at_work_costs_nothing(
-    bench: Bench, code: str, cost: int
+    bench: Bench, code: Code, cost: int
 ) -> None:
-    refusal = ProviderError(code, "no", retryable=False)
+    refusal = failure(code)
     reading = await bench.sandbox([refusal]).create_and_read(START, None, NOW)
     await read(reading)
     await reading.settled()

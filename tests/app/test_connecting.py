@@ -14,7 +14,7 @@ from app.access import from_environ
 from app.application import create_app
 from app.models.demo import DemoProvider
 from app.settings import Settings
-from durable_stream import DynamoDBStore
+from durable_stream.dynamodb import DynamoDBStore
 from lambda_stream import Adapter
 from lambda_stream.cycle import ResponseBuffer
 from lambda_stream.invocation import LambdaContext

@@ -15,7 +15,6 @@ from durable_stream import (
     AllHooks,
     Cancelled,
     Claim,
-    DynamoDBStore,
     Failed,
     Handoff,
     Heartbeat,
@@ -24,6 +23,7 @@ from durable_stream import (
     Outcome,
     Record,
 )
+from durable_stream.dynamodb import DynamoDBStore
 from durable_stream.outcome import MOST_LATENCIES, Tally
 from tests.app.scripted import START, ScriptedProvider, Step
 from tests.durable_stream.test_streams import (
@@ -388,7 +388,8 @@ async def test_an_end_that_the_log_never_acknowledged_is_none(
     sandbox: Sandbox, outcomes: list[Outcome], store: FaultyStore
 ) -> None:
     go_on = asyncio.Event()
-    streams = sandbox(ScriptedProvider([[Answer("a"), go_on, Done("stop", 1, 2)]]))
+    provider = ScriptedProvider([[Answer("a"), go_on, Done("stop", 1, 2)]])
+    streams = sandbox(provider, writer_patience=2.0)
     reading = await streams.create_and_read(START, None, NOW)
     await read_until(reading, Answer)
     store.choose = lambda operation: Fault.REFUSE if operation == "PutItem" else Fault.NONE

@@ -11,7 +11,8 @@ from starlette.types import Message
 from app.api.responses import ReadingResponse
 from app.events import Answer, Done
 from app.settings import EventSourceSettings
-from durable_stream import DynamoDBStore, Streams, Window
+from durable_stream import Streams, Window
+from durable_stream.dynamodb import DynamoDBStore
 from tests.app.scripted import START, ScriptedProvider
 from tests.durable_stream import test_streams
 

@@ -15,7 +15,6 @@ from app.models.base import Message, Request
 from durable_stream import (
     Cancelled,
     Claim,
-    DynamoDBStore,
     Event,
     Failed,
     Handoff,
@@ -24,8 +23,9 @@ from durable_stream import (
     Registry,
     StoreRefused,
     StoreUnavailable,
-    Table,
 )
+from durable_stream.dynamodb import DynamoDBStore
+from durable_stream.table import Table
 from tests.store import Fault, FaultyStore, update_item
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both_stores]

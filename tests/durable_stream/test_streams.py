@@ -21,7 +21,6 @@ from durable_stream import (
     BadCursor,
     Cancelled,
     Claim,
-    DynamoDBStore,
     Engine,
     Failed,
     Handoff,
@@ -34,11 +33,12 @@ from durable_stream import (
     StoreUnavailable,
     StreamNotFound,
     Streams,
-    Table,
     Timing,
     Window,
 )
 from durable_stream.creation import derived_id
+from durable_stream.dynamodb import DynamoDBStore
+from durable_stream.table import Table
 from tests.app.scripted import START, ScriptedProvider, Step
 from tests.store import Fault, FaultyStore, create_table, delete_item, put_item
 

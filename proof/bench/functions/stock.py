@@ -7,7 +7,7 @@ initialises; for a fair comparison, what that costs most is done here at import.
 from mangum import Mangum
 
 from app.main import app, settings
-from durable_stream import Table
+from durable_stream.table import Table
 
 table = Table(settings.table_name)
 handler = Mangum(app)

@@ -1,7 +1,8 @@
 """The application without its log: what it appends counts as written at once."""
 
 from app.main import handler
-from durable_stream import DynamoDBStore, Record
+from durable_stream import Record
+from durable_stream.dynamodb import DynamoDBStore
 
 __all__ = ["handler"]
 

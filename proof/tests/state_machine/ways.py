@@ -13,8 +13,10 @@ from typing import Any, ParamSpec, TypeVar
 import pytest
 
 from app.events import EVENTS
-from durable_stream import DynamoDBStore, Registry, Table
+from durable_stream import Registry
+from durable_stream.dynamodb import DynamoDBStore
 from durable_stream.store import Page
+from durable_stream.table import Table
 from tests.store import CREDENTIALS, Fault, FaultyStore, faulty
 
 P = ParamSpec("P")

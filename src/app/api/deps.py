@@ -54,7 +54,7 @@ _token = APIKeyQuery(
     scheme_name="Stream token",
     description="Opens the stream that it was made for, and no other.",
 )
-_Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
 async def context(request: Request) -> Context:
@@ -74,14 +74,12 @@ async def context(request: Request) -> Context:
 ContextDep = Annotated[Context, Depends(context)]
 
 
-async def credentials(
-    bearer: _Bearer, token: Annotated[str | None, Depends(_token)]
-) -> Credentials:
+async def credentials(bearer: Bearer, token: Annotated[str | None, Depends(_token)]) -> Credentials:
     """The credentials in a request."""
     return Credentials(bearer.credentials if bearer else None, token)
 
 
-async def creator(context: ContextDep, bearer: _Bearer) -> str:
+async def creator(context: ContextDep, bearer: Bearer) -> str:
     """The name of a caller that may create streams; raises Unauthorized."""
     return await context.gate.creator(Credentials(bearer.credentials if bearer else None))
 
@@ -144,11 +142,15 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         pattern=r"^[A-Za-z0-9._:-]{16,128}$",
-        description="Makes creating repeatable: the same key gives the same stream. A UUID.",
+        description=(
+            "Makes creating repeatable: the same key gives the same stream. Use a random UUID. "
+            "Where access is open, the key gives the stream's address away: keep it secret."
+        ),
     ),
 ]
-# Described, not enforced here: a wrong cursor is answered 400, with a message of its own.
-CURSOR: dict[str, JsonValue] = {"pattern": sse.EVENT_ID}
+# Described, not enforced here: a wrong cursor is answered 400, with a message of its own. An empty
+# one is none.
+CURSOR: dict[str, JsonValue] = {"pattern": f"{sse.EVENT_ID}|^$"}
 LastEventId = Annotated[
     str | None,
     Header(description="The id of the last event received.", json_schema_extra=CURSOR),

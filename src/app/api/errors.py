@@ -46,6 +46,11 @@ _STATUSES: Mapping[type[StreamError], int] = {
     StoreUnavailable: 503,
 }
 
+# Where a route can say more than the engine, which knows none.
+_MESSAGES: Mapping[type[StreamError], str] = {
+    StreamNotFound: "There is no such stream, or it has expired: create one with POST /streams.",
+}
+
 _TOO_LARGE = RequestRefused(
     413,
     "prompt_too_large",
@@ -90,7 +95,7 @@ async def _stream_error(request: Request, error: Exception) -> JSONResponse:
         metrics.failed(error.code)
     status = _STATUSES.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
     again = _RETRY_AFTER if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-    return answer(status, error.code, error.message, again)
+    return answer(status, error.code, _MESSAGES.get(type(error), error.message), again)
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:

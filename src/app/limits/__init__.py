@@ -7,7 +7,8 @@ from app.limits.budget import Budget
 from app.limits.connects import Connects
 from app.limits.counters import Counters
 from app.limits.settings import Limits
-from durable_stream import AllHooks, Hooks, Table, Timing
+from durable_stream import AllHooks, Hooks, Timing
+from durable_stream.table import Table
 
 
 def from_environ(environ: Mapping[str, str]) -> Callable[[Table, Timing], Hooks]:

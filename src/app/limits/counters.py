@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from app.log import logger
-from durable_stream import StoreError, Table
-from durable_stream.table import key
+from durable_stream import StoreError
+from durable_stream.table import Table, key
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient

@@ -9,7 +9,8 @@ from app.limits.budget import Budget, Reservation
 from app.limits.counters import Counters
 from app.limits.exceptions import BeyondBudget
 from app.limits.settings import Limits
-from durable_stream import DynamoDBStore, StoreUnavailable
+from durable_stream import StoreUnavailable
+from durable_stream.dynamodb import DynamoDBStore
 from tests.store import Fault, FaultyStore, client
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both_stores]

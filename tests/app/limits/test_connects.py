@@ -8,7 +8,8 @@ from app.exceptions import RetryLater
 from app.limits.connects import Connects
 from app.limits.counters import Counters
 from app.limits.settings import Limits
-from durable_stream import Clock, DynamoDBStore, StoreUnavailable, Window
+from durable_stream import Clock, StoreUnavailable, Window
+from durable_stream.dynamodb import DynamoDBStore
 from tests.store import Fault, FaultyStore, client
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both_stores]

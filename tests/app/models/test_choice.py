@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app import models as providers
+from app import models
 from app.models.choice import choose
 from local.providers import by_environment
 
@@ -71,7 +71,7 @@ def test_the_emulator_decides_as_the_application_does(
 
 
 def test_auto_says_in_one_line_what_it_takes_and_why() -> None:
-    program = "import os; from app import providers; providers.create('auto', os.environ)"
+    program = "import os; from app import models; models.create('auto', os.environ)"
 
     (line,) = run(program, {}).splitlines()
 
@@ -82,7 +82,7 @@ def test_auto_says_in_one_line_what_it_takes_and_why() -> None:
 
 def test_a_provider_that_there_is_not_is_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match="auto, demo, bedrock, openai, anthropic"):
-        providers.create("gemini", {})
+        models.create("gemini", {})
 
 
 def run(program: str, environ: dict[str, str]) -> str:
@@ -109,8 +109,8 @@ def test_a_provider_imports_nothing_of_the_others(
     provider: str, environ: dict[str, str], foreign: set[str]
 ) -> None:
     program = (
-        "import sys, os; from app import providers;"
-        f"providers.create({provider!r}, os.environ); print(*sys.modules)"
+        "import sys, os; from app import models;"
+        f"models.create({provider!r}, os.environ); print(*sys.modules)"
     )
 
     modules = set(run(program, environ).split())

@@ -8,7 +8,8 @@ import pytest
 from app.api.sse import frame
 from app.events import Answer, Done, Start
 from app.models.lengths import estimated
-from durable_stream import Claim, DynamoDBStore, Failed, Record, Streams, Window
+from durable_stream import Claim, Failed, Record, Streams, Window
+from durable_stream.dynamodb import DynamoDBStore
 from tests.app.models.services import KINDS, Service, service
 from tests.durable_stream.test_streams import die, read, read_until, streams_of
 

@@ -127,6 +127,8 @@ def _polls(store: Store) -> float:
             store.put(item(stream_id, 2 + beat, "heartbeat"))
         ended_at = time.perf_counter()
         store.put(done(stream_id, 2 + _SILENT_SECONDS))
-        reading.result()
+        _, answer = reading.result()
+    if b"event: done" not in answer.body:
+        raise ValueError("the reader did not come to the end of the stream")
     settled_at = began_at + _SETTLED_SECONDS
     return calls.count("Query", settled_at, ended_at) / (ended_at - settled_at)

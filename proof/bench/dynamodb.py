@@ -73,7 +73,7 @@ def new_stream_id() -> str:
 
 
 def item(stream_id: str, seq: int, kind: str, **data: Any) -> "Item":
-    """A record as it is stored (DESIGN.md, app.event_log), written by somebody else."""
+    """A record as it is stored, by another writer than the application."""
     now = time.time()
     return {
         "stream_id": {"S": stream_id},
@@ -89,7 +89,7 @@ def item(stream_id: str, seq: int, kind: str, **data: Any) -> "Item":
 
 def start(stream_id: str) -> "Item":
     """Record 0 of a stream."""
-    return item(stream_id, 0, "start", model="demo", request="{}", fingerprint="")
+    return item(stream_id, 0, "start", input="{}", model="demo")
 
 
 def done(stream_id: str, seq: int) -> "Item":

@@ -1,19 +1,21 @@
-"""What it costs to be watched: Powertools' logger and metrics, and the counting for them.
+"""The cost of being watched: Powertools' logger and metrics, and the counting for them.
 
-Of an answer that is written and streamed at a model's pace, all of it that is spent on watching,
-by the processor time of the same process: far less than two answers differ by. A cold start is
-compared with one of the same application without Powertools at all.
+Watching is measured as a share of an answer that is written and streamed at a model's pace, in
+processor time of the same process: it is far less than two answers differ by. Of a cold start,
+Powertools' share in the imports is measured.
 """
 
 import json
 import re
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from typing import TextIO
 
 from proof.bench.dynamodb import moto
-from proof.bench.processes import Sandbox, cpu_seconds, sandbox
-from proof.bench.samples import Sample, in_turns
+from proof.bench.processes import Sandbox, cpu_seconds, environ_of, sandbox
+from proof.bench.samples import Sample
 from proof.bench.table import Row
 
 TITLE = "Observability, to be watched against to be not"
@@ -21,13 +23,15 @@ TITLE = "Observability, to be watched against to be not"
 _ANSWERS = 9
 _TOKENS = 150
 _TOKENS_PER_SECOND = 60
-_STARTS = 15
+_IMPORTS = 7
+
+_IMPORTED = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)")
 
 
 def rows() -> Iterator[Row]:
-    """Processor time of an answer, and of a cold start."""
+    """Processor time of an answer, and imports of a cold start."""
     yield _streaming()
-    yield from _cold_start()
+    yield _imports()
 
 
 def _streaming() -> Row:
@@ -84,26 +88,26 @@ def _check(output: TextIO) -> None:
         raise ValueError(f"of {_ANSWERS + 1} answers {logged} were logged, {counted} counted")
 
 
-def _cold_start() -> Iterator[Row]:
-    _start("app.main.handler")
-    _start("proof.bench.functions.unobserved.handler")
-    ours, theirs = in_turns(
-        _STARTS,
-        lambda: _start("app.main.handler"),
-        lambda: _start("proof.bench.functions.unobserved.handler"),
+def _imports() -> Row:
+    """The import of Powertools, as a share of importing the whole application."""
+    _shares_of_imports()
+    return Row(
+        what="Powertools' share in importing the application",
+        ours=Sample([_shares_of_imports() for _ in range(_IMPORTS)]),
+        unit="%",
+        limit=10,
     )
-    for what, index in (("process start to the first /next", 0), ("processor time of that", 1)):
-        yield Row(
-            what=f"{what}, against the same without Powertools",
-            ours=Sample([start[index] for start in ours]),
-            theirs=Sample([start[index] for start in theirs]),
-            unit="ms",
-            limit=1.1,
-        )
 
 
-def _start(handler: str) -> tuple[float, float]:
-    """Milliseconds to the first /next: of the clock, and of the processor."""
-    with sandbox(handler) as started:
-        clock = started.polled_at - started.started_at
-        return clock * 1e3, cpu_seconds(started.pid) * 1e3
+def _shares_of_imports() -> float:
+    """By Python's own account, `-X importtime`: each module's own microseconds."""
+    command = [sys.executable, "-X", "importtime", "-c", "import app.main"]
+    ran = subprocess.run(
+        command, env=environ_of("app.main.handler"), check=True, capture_output=True, text=True
+    )
+    own: dict[str, int] = {}
+    for line in ran.stderr.splitlines():
+        if (found := _IMPORTED.match(line)) is not None:
+            own[found[2]] = int(found[1])
+    powertools = sum(us for name, us in own.items() if name.startswith("aws_lambda_powertools"))
+    return powertools / sum(own.values()) * 100

@@ -38,7 +38,7 @@ class Server:
 @contextmanager
 def server(command: Sequence[str]) -> Iterator[Server]:
     """A server that prints its URL when it is ready."""
-    with _running(command, {}, stdout=subprocess.PIPE) as process:
+    with _running(command, _base(), stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if announced := _URL.search(line):
@@ -97,33 +97,45 @@ def sandbox(
     else:
         command = [str(SRC / "bootstrap"), sys.executable]
     api = RuntimeApi()
-    function = {
+    function = {**environ_of(handler), "AWS_LAMBDA_RUNTIME_API": api.address, **(environ or {})}
+    with api.serving():
+        started_at = time.perf_counter()
+        with _running(command, function, stdout=output) as process:
+            yield Sandbox(process.pid, started_at, api.polled(), api)
+
+
+def environ_of(handler: str) -> dict[str, str]:
+    """The whole environment of a function, with little of ours."""
+    return {
+        **_base(),
         **CREDENTIALS,
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EXECUTION_ENV": f"AWS_Lambda_python{sys.version_info[0]}.{sys.version_info[1]}",
         "AWS_LAMBDA_FUNCTION_NAME": "bench",
-        "AWS_LAMBDA_RUNTIME_API": api.address,
         "LAMBDA_TASK_ROOT": str(SRC),
         "_HANDLER": handler,
         "TABLE_NAME": "nowhere",
         "POWERTOOLS_LOG_LEVEL": "ERROR",
     }
-    with api.serving():
-        started_at = time.perf_counter()
-        with _running(command, {**function, **(environ or {})}, stdout=output) as process:
-            yield Sandbox(process.pid, started_at, api.polled(), api)
+
+
+def _base() -> dict[str, str]:
+    return {
+        "PATH": os.environ["PATH"],
+        "LANG": "C.UTF-8",
+        "PYTHONPATH": f"{SRC}:{ROOT / 'tools'}:{ROOT}",
+    }
 
 
 @contextmanager
 def _running(
     command: Sequence[str], environ: Mapping[str, str], *, stdout: int | TextIO
 ) -> Iterator["subprocess.Popen[str]"]:
-    """A process with this environment and little of ours, killed at the end of the block."""
-    base = {"PATH": os.environ["PATH"], "LANG": "C.UTF-8", "PYTHONPATH": f"{SRC}:{ROOT}"}
+    """A process with this environment, killed at the end of the block."""
     with subprocess.Popen(
         command,
-        env={**base, **environ},
+        env=environ,
         cwd=SRC,
         stdout=stdout,
         stderr=subprocess.STDOUT,

@@ -1,19 +1,22 @@
 """The application with a stopwatch on all that watches it: `GET /watching` reads it."""
 
+import logging
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
-from app import metrics
-from app.log import logger
-from app.main import app, handler
+from app import metrics, models
+from app.api.deps import public
+from app.application import create_app
+from app.log import StreamInLog, logger
+from app.settings import Settings
+from durable_stream import AllHooks, Hooks, Timing
 from durable_stream.outcome import Tally
+from durable_stream.table import Table
+from lambda_stream import Adapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-__all__ = ["handler"]
-
-_LOGGING = ("debug", "info", "warning", "error", "exception", "thread_safe_append_keys")
 
 _spent = 0.0
 
@@ -33,15 +36,30 @@ def _timed(owner: object, name: str) -> None:
     setattr(owner, name, timed)
 
 
+def _watching(_table: Table, _timing: Timing) -> Hooks:
+    hooks = metrics.Metrics(), StreamInLog()
+    for name in ("resumed", "took_over", "wrote"):
+        _timed(hooks[0], name)
+    _timed(hooks[1], "attempting")
+    return AllHooks(hooks)
+
+
 for _name in ("__init__", "appended", "outcome"):
     _timed(Tally, _name)
-for _name in ("generated", "took_over", "resumed", "cancelled", "failed", "refused"):
+for _name in ("failed", "refused"):
     _timed(metrics, _name)
-for _name in _LOGGING:
-    _timed(logger, _name)
+# Every line of the log, whether the application's or the engine's, passes through here.
+_timed(logging.Logger, "handle")
+_timed(logger, "thread_safe_append_keys")
+
+settings = Settings.from_environ(os.environ)
+model = models.create(settings.provider, os.environ)
+app = create_app(settings, model, hooks=[_watching])
+handler = Adapter(app)
 
 
 @app.get("/watching")
+@public
 async def watching() -> dict[str, float]:
     """Seconds so far."""
     return {"seconds": _spent}

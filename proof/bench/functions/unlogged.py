@@ -1,14 +1,29 @@
-"""The application without its log: what it appends counts as written at once."""
+"""The application without its log: a record that it appends counts as written at once."""
 
-from app.main import handler
-from durable_stream import Record
+import os
+
+from app import models
+from app.application import create_app
+from app.events import REGISTRY
+from app.settings import Settings
+from durable_stream import Record, Store
 from durable_stream.dynamodb import DynamoDBStore
-
-__all__ = ["handler"]
-
-
-async def _forget(self: DynamoDBStore, record: Record) -> None:
-    """Append nothing."""
+from durable_stream.table import Table
+from lambda_stream import Adapter
 
 
-DynamoDBStore.append = _forget  # type: ignore[method-assign]
+class ForgetfulStore(DynamoDBStore):
+    """Acknowledges every record, and keeps none."""
+
+    async def append(self, _record: Record) -> None:
+        """Append nothing."""
+
+
+def forgetful(table: Table) -> Store:
+    """A store that keeps nothing."""
+    return ForgetfulStore(table, REGISTRY)
+
+
+settings = Settings.from_environ(os.environ)
+app = create_app(settings, models.create(settings.provider, os.environ), store=forgetful)
+handler = Adapter(app)

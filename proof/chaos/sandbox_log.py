@@ -24,14 +24,14 @@ _OF_THE_PLATFORM = re.compile(
 # The table is told to fail a sandbox, or is slow, and is out of reach while that is frozen or ends:
 # what comes of that is said by a writer who leaves its stream to another, and by two kinds of
 # answers that say "come back".
-_LOG_FAILED = frozenset(
+_STORE_FAILED = frozenset(
     {
-        "the log failed; the stream is left to another writer",
-        "the log failed",
+        "the store failed; the stream is left to another writer",
+        "the store failed",
         "reading failed",
     }
 )
-_LOG_UNAVAILABLE = "LogUnavailable"
+_STORE_UNAVAILABLE = "StoreUnavailable"
 # Who is frozen misses the end of its readers' time.
 _UNFINISHED = "UnexpectedMessage"
 _LATELY = 30.0
@@ -96,8 +96,8 @@ class SandboxLog:
             self.complaints.append(Complaint(pid, what + entry.frame, entry.stream))
 
     def _explained(self, pid: int, entry: "_Entry") -> bool:
-        if entry.error == _LOG_UNAVAILABLE:
-            return entry.message in _LOG_FAILED and self._denied(pid)
+        if entry.error == _STORE_UNAVAILABLE:
+            return entry.message in _STORE_FAILED and self._denied(pid)
         return entry.error == _UNFINISHED and self._frozen(pid, _LATELY)
 
     def _denied(self, pid: int) -> bool:

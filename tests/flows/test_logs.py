@@ -213,10 +213,10 @@ async def test_every_line_of_a_generation_says_whose_it_is(serve: Serve, model: 
 
     stream_id = events[0].data["stream_id"]
     entries = [e for e in log_entries(function.lines) if e.get("service") == "a-stack"]
-    told = [e for e in entries if e.get("message") in {"claim", "the provider failed", "ended"}]
+    told = [e for e in entries if e.get("message") in {"claim", "the producer failed", "ended"}]
     assert [(e["message"], e["attempt"]) for e in told] == [
         ("claim", 2),
-        ("the provider failed", 2),
+        ("the producer failed", 2),
         ("ended", 2),
     ]
     assert {e["stream"] for e in told} == {stream_id[:8]}
@@ -233,9 +233,10 @@ async def test_metrics_reach_the_log_as_lines_of_their_own(serve: Serve, model: 
         await (await model.next()).finish()
         await reader.end()
 
-    started, ended = _metrics(function)
+    started, spent, ended = _metrics(function)
     assert started["ColdStart"] == [1]
-    assert ended["service"] == "a-stack"
+    assert list(spent.keys() & {"TokensSpent", "Appends"}) == ["TokensSpent"]
+    assert ended["service"] == spent["service"] == "a-stack"
     assert {"TimeToFirstToken", "Appends", "AppendLatency"} <= ended.keys()
     assert {*ended} & {"level", "message", "logger"} == set()
 

@@ -13,7 +13,7 @@ from proof.chaos.sandboxes import Frozen, Sandboxes
 pytestmark = pytest.mark.anyio
 
 NAMED = "sandbox-1 | "
-LOST = "the log failed; the stream is left to another writer"
+LOST = "the store failed; the stream is left to another writer"
 
 
 @pytest.fixture

@@ -55,7 +55,7 @@ def parse(operation: str, user_agent: str, body: bytes) -> Call:
                 stream_id=item["stream_id"]["S"],
                 seq=seq,
                 kind=item["kind"]["S"],
-                prompt=json.loads(data["request"])["messages"][-1]["content"] if seq == 0 else "",
+                prompt=json.loads(data["input"])["messages"][-1]["content"] if seq == 0 else "",
                 writer=item["writer"]["S"],
             )
         case "Query":

@@ -351,7 +351,7 @@ async def test_what_lasts_ends_after_so_many_calls(play: Play, fault: Fault, ans
 async def test_in_a_silence_nobody_is_answered_and_then_everybody(
     play: Play, monkeypatch: pytest.MonkeyPatch, fault: Fault, answer: str, *, stands: bool
 ) -> None:
-    monkeypatch.setattr("chaos.store.SILENT_SECONDS", 2.5)
+    monkeypatch.setattr("proof.chaos.store.SILENT_SECONDS", 2.5)
     store = await play(at(1, fault))
     await store.put(0)
     other = dataclasses.replace(store, pid=store.pid + 1)

@@ -1,8 +1,8 @@
-"""The DynamoDB table: how it is called, and what its failures mean here.
+"""The DynamoDB table: how it is called, and the meaning of its failures.
 
-boto3 blocks, so every call crosses into a thread. Its client takes long to make, and is made
-with the table, not by the first call: Lambda initialises a sandbox on a whole processor, but a
-function of 512 MB then has a third of one, and somebody waits for a token.
+boto3 blocks, so every call crosses into a thread. Its client takes long to make. It is made with
+the table, not by the first call: Lambda initialises a sandbox on a whole processor, but at 512 MB
+the function later gets a third of one, while a user is waiting.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ _CONNECT_SECONDS = 1
 _READ_SECONDS = 1.5
 _ATTEMPTS = 2
 
-# What SAM CLI takes for the table's name: the logical id that template.yaml gives it.
+# SAM CLI takes the logical id in template.yaml for the table's name.
 UNDER_SAM_LOCAL = "StreamTable"
 
 _ENDPOINTS = ("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL")
@@ -65,18 +65,18 @@ class Table:
             self._single_client = _connect(connections, attempts=1)
 
     async def call(self, operation: Callable[["DynamoDBClient"], T]) -> T:
-        """What an operation on the client returns; raises StoreUnavailable or StoreRefused.
+        """The result of an operation on the client; raises StoreUnavailable or StoreRefused.
 
         The operation runs in a thread. A call whose answer is lost is made once more.
         """
         return await self._in_thread(operation, self._client)
 
     async def call_once(self, operation: Callable[["DynamoDBClient"], T]) -> T:
-        """As `call`, for what must not happen twice: nothing is made once more."""
+        """As `call`, for an operation that must not happen twice: no call is repeated."""
         return await self._in_thread(operation, self._single_client)
 
     def close(self) -> None:
-        """Let the threads go; calls under way are not waited for, later ones are not made."""
+        """Release the threads; calls under way are not waited for, later ones are not made."""
         self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
 
@@ -96,7 +96,7 @@ class Table:
         except asyncio.CancelledError:
             if _is_cancelled():
                 raise
-            # `close` has cancelled what had no thread yet, and not the task that waits for it.
+            # `close` has cancelled the call, which had no thread yet, and not the waiting task.
             raise StoreUnavailable(_ENDING) from None
 
 
@@ -112,7 +112,7 @@ def key(partition: str, seq: int) -> "Key":
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody has cancelled the very task that runs."""
+    """Whether the running task itself was cancelled."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -1,0 +1,129 @@
+"""The wishes of a cloner: an agent, an event and a route of one's own, each in one place."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+import httpx
+import pytest
+from fastapi import APIRouter
+from httpx_sse import EventSource
+from starlette.types import Receive, Scope, Send
+
+from app.access import from_environ
+from app.api.deps import public
+from app.api.sse import frame
+from app.application import create_app
+from app.events import EVENTS, Answer
+from app.models.demo import DemoProvider
+from app.settings import Settings
+from app.task import Task
+from durable_stream import Event, Record, Registry, Store
+from durable_stream.dynamodb import DynamoDBStore
+from durable_stream.table import Table
+
+pytestmark = pytest.mark.anyio
+
+TOKEN = "t" * 32
+CLOSED = {"API_TOKENS": json.dumps({"default": TOKEN})}
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
+
+
+class Progress(Event):
+    """An event of a cloner's own."""
+
+    kind = "progress"
+    done: int
+    total: int
+
+
+async def counting(task: Task) -> AsyncGenerator[Event]:
+    """An agent of a cloner's own: it returns, and has finished."""
+    for done in (1, 2):
+        yield Progress(done, 2)
+    yield Answer(f"{task.input.messages[-1].content}, attempt {task.attempt}")
+
+
+def stored(table: Table) -> Store:
+    return DynamoDBStore(table, Registry([*EVENTS, Progress]))
+
+
+yours = APIRouter()
+
+
+@yours.get("/private")
+async def private() -> dict[str, str]:
+    return {"hello": "you"}
+
+
+@yours.get("/open")
+@public
+async def opened() -> dict[str, str]:
+    return {"hello": "world"}
+
+
+Serve = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture
+def serve(log: DynamoDBStore) -> Serve:
+    @asynccontextmanager
+    async def serving(environ: dict[str, str] | None = None) -> AsyncIterator[httpx.AsyncClient]:
+        app = create_app(
+            Settings(table_name=log._table.name),
+            DemoProvider(),
+            gate=from_environ(environ or {}),
+            agent=counting,
+            store=stored,
+        )
+        app.include_router(yours)
+        async with app.router.lifespan_context(app) as state:
+            transport = httpx.ASGITransport(
+                lambda scope, receive, send: app(
+                    {**scope, "state": dict(state or {})}, receive, send
+                )
+            )
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                yield client
+
+    return serving
+
+
+async def test_an_agent_of_ones_own_needs_no_end_and_gets_its_task(serve: Serve) -> None:
+    async with serve() as client:
+        answer = await client.get("/sse", params={"prompt": "count"})
+
+    events = [(e.event, json.loads(e.data)) for e in EventSource(answer).iter_sse()]
+    names = [name for name, _ in events if name != "heartbeat"]
+    assert names == ["start", "progress", "progress", "answer", "done"]
+    assert events[-2:] == [
+        ("answer", {"text": "count, attempt 1"}),
+        ("done", {"finish_reason": "stop", "usage": {"input_tokens": None, "output_tokens": None}}),
+    ]
+
+
+def test_an_event_of_ones_own_is_rendered_from_its_class_alone() -> None:
+    record = Record("s" * 32, 3, Progress(1, 2), writer="w", nonce="n", at=0, expires_at=0)
+
+    expected = f'event: progress\ndata: {{"done":1,"total":2}}\nid: {"s" * 32}:3\n\n'
+    assert frame(record) == expected.encode()
+
+
+async def test_a_route_of_ones_own_is_closed_unless_it_says_that_it_is_public(
+    serve: Serve,
+) -> None:
+    async with serve(CLOSED) as client:
+        refused, admitted = (
+            await client.get("/private"),
+            await client.get("/private", headers=BEARER),
+        )
+        public_to_all = await client.get("/open")
+
+    assert (refused.status_code, refused.json()["error"]["code"]) == (401, "unauthorized")
+    assert admitted.json() == {"hello": "you"}
+    assert public_to_all.json() == {"hello": "world"}
+
+
+async def test_where_access_is_open_every_route_is(serve: Serve) -> None:
+    async with serve() as client:
+        assert (await client.get("/private")).json() == {"hello": "you"}

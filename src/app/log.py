@@ -1,6 +1,6 @@
-"""The application's log: Powertools' structured JSON, one line an occurrence.
+"""The function's log: Powertools' structured JSON, one line for each occurrence.
 
-Prompts, answers and whole stream ids never go in: who knows a stream's id can read the stream.
+Prompts, answers and whole stream ids are never logged: a stream's id opens it where access is open.
 """
 
 import logging
@@ -14,7 +14,7 @@ from durable_stream.exceptions import shortened
 
 logger = Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME") or "llm-stream")
 
-# At debug level these quote whole requests and answers: prompts, tokens, keys.
+# At debug level these log whole requests and answers: prompts, tokens, keys.
 for _quotes in ("boto3", "botocore", "httpcore", "httpx", "urllib3"):
     logging.getLogger(_quotes).setLevel(logging.WARNING)
 
@@ -26,26 +26,26 @@ logging.getLogger("durable_stream").setLevel(logger.log_level)
 
 
 class StreamInLog(Hooks):
-    """Names the stream and the attempt in all that is logged while a writer works on them."""
+    """Adds the stream and the attempt to every log line of their writer."""
 
     def attempting(self, task: Task) -> None:
-        """Name them in the context of the task that calls."""
+        """Add them to the context of the calling task."""
         named = {"stream": shortened(task.stream_id), "attempt": task.attempt}
         logger.thread_safe_append_keys(**named)
 
 
 class RequestIdInLog:
-    """ASGI middleware: all that a request causes is logged under its invocation's id.
+    """ASGI middleware: logs everything that a request causes under its invocation's id.
 
-    The key is in a context variable, which a task inherits: so it also holds for the generation
-    that a request starts, and many requests at once in one process do not mix.
+    The key is in a context variable, which tasks inherit. So it also holds for the writer that a
+    request starts, and concurrent requests in one process do not mix.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Name the request, and pass it on."""
+        """Add the id, and pass the request on."""
         if (context := scope.get("aws.context")) is not None:
             logger.thread_safe_append_keys(request_id=context.aws_request_id)
         await self._app(scope, receive, send)

@@ -1,9 +1,9 @@
 """Metrics: log lines in CloudWatch's Embedded Metric Format, never one for each event.
 
-Every line stands for itself. Powertools' `Metrics` gathers in attributes of its class what one
-invocation at a time has to say, but here many streams may end in one process at once.
+Every line stands alone. Powertools' `Metrics` collects the values of one invocation at a time in
+attributes of its class, but here many streams may end in one process at once.
 
-They are off where nobody counts: with `POWERTOOLS_METRICS_DISABLED`, and under SAM CLI.
+Metrics are off with `POWERTOOLS_METRICS_DISABLED`, and under SAM CLI.
 """
 
 import os
@@ -97,7 +97,7 @@ def failed(code: str) -> None:
 
 
 def refused(code: str) -> None:
-    """Count a request that is over a limit."""
+    """Count a request over a limit."""
     _write({"Refusals": _ONCE}, code)
 
 
@@ -106,9 +106,9 @@ def _milliseconds(seconds: float) -> float:
 
 
 def _pace(outcome: Outcome, output_tokens: int | None) -> Sequence[float]:
-    """Tokens a second behind the first; none where they are not those of the time measured.
+    """Tokens a second after the first; none where the count is not that of the measured time.
 
-    A model that was asked again counts the tokens of its last answer only.
+    A model that was asked again reports the tokens of its last answer only.
     """
     if output_tokens is None or outcome.claims or not outcome.producing:
         return ()
@@ -116,10 +116,10 @@ def _pace(outcome: Outcome, output_tokens: int | None) -> Sequence[float]:
 
 
 def _write(values: Mapping[str, Sequence[float]], code: str | None = None) -> None:
-    """Write a line for the service, with a code also one for both in the same line."""
+    """Write a line for the service, and for the service and the code if there is one."""
     if is_metrics_disabled() or "AWS_SAM_LOCAL" in os.environ:
         return
-    # Not by `add_metric`, which formats all the values of a metric again with every one it adds.
+    # Not by `add_metric`, which formats all values of a metric again with each that it adds.
     metric_set = {
         name: {
             "Unit": UNITS[name].value,

@@ -1,16 +1,16 @@
-"""Secrets: what the environment holds, or says where to find.
+"""Secrets: values in the environment, or in a store that the environment names.
 
-`NAME` in the environment is the secret itself, on a machine of one's own. On Lambda, `NAME_FROM`
-says where it is kept, so that neither the template nor the console shows it:
+`NAME` in the environment is the secret itself, for local use. On Lambda, `NAME_FROM` names its
+place in a store, so that neither the template nor the console shows it:
 
     ANTHROPIC_API_KEY_FROM=secretsmanager:<name or ARN>
     ANTHROPIC_API_KEY_FROM=ssm:<name of a SecureString>
 
-A kept secret is read when it is first needed, and again every five minutes while the last one
-serves on, so that a rotated one comes into use without a deployment and nobody waits for it. A
-request whose token is not known makes it read at once; a read that changed nothing is followed by a
-minute without such reads, for strangers send wrong tokens and each read is paid for. A store that
-fails is left in peace for a few seconds; one that refuses takes the secret away.
+A stored secret is read when it is first needed, and again every five minutes while the last value
+stays in use. So a rotated secret comes into use without a deployment and without delaying requests.
+A request with an unknown token makes it read at once. A read that changed nothing is followed by a
+minute without such reads, since strangers send wrong tokens and each read is paid for. After a
+failure the store is not asked again for a few seconds; a refusal takes the secret away.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _PAUSE_UNCHANGED_SECONDS = 60
 _CONNECT_SECONDS = 1
 _READ_SECONDS = 3
 
-# What asking again does not mend: no permission, no such secret, not decryptable.
+# Another try does not help: no permission, no such secret, not decryptable.
 _REFUSALS = frozenset(
     {
         "AccessDeniedException",
@@ -50,7 +50,7 @@ _REFUSALS = frozenset(
 
 
 class Secret(Protocol):
-    """Something secret; raises SecretUnavailable or SecretRefused if it cannot be had."""
+    """A secret; its methods raise SecretUnavailable or SecretRefused if it cannot be read."""
 
     async def text(self) -> str: ...
 
@@ -61,7 +61,7 @@ class Secret(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class GivenSecret:
-    """A secret that the environment holds."""
+    """A secret in the environment."""
 
     given: str = field(repr=False)
 
@@ -75,7 +75,7 @@ class GivenSecret:
 
 
 class StoredSecret:
-    """A secret that is kept in AWS. `name` is where it is within the store."""
+    """A secret in a store of AWS. `name` is its place there."""
 
     def __init__(self, store: Store, name: str) -> None:
         self._store = store
@@ -107,11 +107,11 @@ class StoredSecret:
     async def _read_again(self) -> bool:
         """Return true if the store was read and has what we know."""
         reading = self._begin()
-        # The others who wait for it must not lose it with one of them.
+        # Other callers wait for the same read, and must not lose it if one is cancelled.
         return reading is not None and await asyncio.shield(reading)
 
     def _begin(self) -> "asyncio.Task[bool] | None":
-        """The reading that is under way; None if there was one a moment ago."""
+        """The read that is under way; None if there was one a moment ago."""
         if self._reading is None or self._reading.done():
             if self._age() < _PAUSE_SECONDS:
                 return None
@@ -153,9 +153,9 @@ class StoredSecret:
 
 
 def from_environ(environ: Mapping[str, str], name: str) -> Secret | None:
-    """The secret of that name; None if the environment knows nothing of it.
+    """The secret of that name; None if the environment does not mention it.
 
-    Raises ValueError if it says where the secret is in a way that is not understood.
+    Raises ValueError if its place is malformed.
     """
     if given := environ.get(name, "").strip():
         return GivenSecret(given)
@@ -172,12 +172,12 @@ def from_environ(environ: Mapping[str, str], name: str) -> Secret | None:
 
 
 def is_set(environ: Mapping[str, str], name: str) -> bool:
-    """Whether the environment has the secret of that name, or says where it is."""
+    """Whether the environment holds the secret of that name, or names its place."""
     return any(environ.get(variable, "").strip() for variable in (name, f"{name}_FROM"))
 
 
 def _getter(store: Store) -> Callable[[str], object]:
-    """Powertools' way to read from a store, without its cache: whoever finds it old would wait."""
+    """Powertools' way to read from a store, without its cache, which would make callers wait."""
     from aws_lambda_powertools.utilities.parameters import SecretsProvider, SSMProvider
     from botocore.config import Config
 
@@ -192,7 +192,7 @@ def _getter(store: Store) -> Callable[[str], object]:
 
 
 def _translated(error: BaseException) -> SecretError:
-    """What to tell of a failed read; the log gets its code, which names no secret."""
+    """The error for a failed read; the log gets its code, which names no secret."""
     from botocore.exceptions import ClientError, NoCredentialsError, NoRegionError
 
     code = type(error).__name__

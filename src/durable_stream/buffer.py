@@ -41,7 +41,7 @@ class EventBuffer:
         self.wake()
 
     def wake(self) -> None:
-        """Let those who wait for a change look again."""
+        """Wake the writer that waits for a change."""
         self._changed.set()
 
     async def changed(self, seconds: float) -> None:

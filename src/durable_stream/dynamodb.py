@@ -1,7 +1,7 @@
 """The store on DynamoDB.
 
 Its one primitive is append-if-next: a put of (stream, seq) on the condition that this key does
-not exist. Whoever puts it first owns the position, and that is all the locking there is.
+not exist. The first writer to put it owns the position, and there is no other lock.
 
      writer A                 table                writer B
         │── put seq 7, nonce a ──▶│                     │

@@ -1,4 +1,4 @@
-"""Polling: what keeps a tail up to date while another process writes the stream."""
+"""Polling: keeps a tail up to date while another process writes the stream."""
 
 import asyncio
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ class Poller:
             pause = timing.poll_interval if spoken else slower
 
     async def _poll_once(self, start: int) -> bool:
-        """Whether there are records beside heartbeats."""
+        """Read once; False if there is nothing new but heartbeats."""
         page = await self._store.read(self._stream_id, start, consistent=False)
         self._tail.feed(*page.records)
         return any(not isinstance(record.event, Heartbeat) for record in page.records)

@@ -137,7 +137,7 @@ class Reading:
         )
 
     async def _try_to_take_over(self) -> bool:
-        """Whether the store has answered, whoever won; it may be tried again otherwise."""
+        """Take over, if no other process is faster; False if the store did not answer."""
         try:
             # Up to the claim's own limit: a hanging store must not hold the invocation.
             async with asyncio.timeout_at(self._claim_until):

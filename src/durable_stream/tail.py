@@ -62,7 +62,7 @@ class Tail:
         return list(islice(self._window, seq - self._window[0].seq, None))
 
     async def changed(self, seq: int, seconds: float) -> bool:
-        """Whether there is, within that time, news for a reader that waits for `seq`."""
+        """Wait so many seconds for news behind `seq`; False if there is none."""
         if self.closed or self.trouble is not None or self.since(seq) != []:
             return True
         try:

@@ -78,11 +78,11 @@ def serve(log: DynamoDBStore) -> Serve:
         )
         app.include_router(yours)
         async with app.router.lifespan_context(app) as state:
-            transport = httpx.ASGITransport(
-                lambda scope, receive, send: app(
-                    {**scope, "state": dict(state or {})}, receive, send
-                )
-            )
+
+            async def asked(scope: Scope, receive: Receive, send: Send) -> None:
+                await app({**scope, "state": dict(state or {})}, receive, send)
+
+            transport = httpx.ASGITransport(asked)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
                 yield client
 

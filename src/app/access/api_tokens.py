@@ -1,12 +1,12 @@
-"""API tokens: what lets somebody create streams.
+"""API tokens: each lets its holder create streams.
 
-They come as one JSON object, from the environment or from where it says (`app.secret`):
+They come as one JSON object, from the environment or the secret that it names (`app.secret`):
 
     {"default": "<token>", "website": ["<newest>", "<older>"]}
 
 A name is a principal: it owns the streams that its tokens create, and its limits are counted
-together. Two tokens at once make a rotation possible: put the new one first, change it where it is
-used, and take the old one out when the streams it made have expired.
+together. To rotate a token, put the new one first, change the clients, and remove the old one when
+the streams it created have expired.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from typing import Any, Self
 _TOKEN = re.compile(r"[!-~]+")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
-# What a stream's token is signed with must not be guessed from the token.
+# It signs the tokens of streams, from which it must not be guessed.
 _SHORTEST = 32
 
 
@@ -46,7 +46,7 @@ class ApiTokens:
         return cls(by_name)
 
     def name_of(self, token: str) -> str | None:
-        """Whose token this is. It takes as long for a wrong one as for a right one."""
+        """The name of a token's owner, None if it is unknown. Both take equally long."""
         given, found = _digest(token), None
         for name, tokens in self.by_name.items():
             for known in tokens:

@@ -1,9 +1,9 @@
-"""Stream tokens: what lets somebody read one stream, and cancel it.
+"""Stream tokens: each opens one stream for reading and cancelling.
 
 An EventSource cannot send a header, so the token goes into the address of the events. It is
 `<owner>.<Unix time of expiry>.<signature>`; the signature is an HMAC over these two and the
-stream's id, by an API token of the owner. So nothing is stored or looked up to check it, it opens
-no other stream, and it falls with the API token.
+stream's id, by an API token of the owner. So checking it needs no look-up, it opens no other
+stream, and revoking the API token revokes it.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""Headers that every answer has, and those that let other origins in."""
+"""Headers of every answer, and those that let other origins in."""
 
 from collections.abc import Sequence
 from typing import TypedDict
@@ -15,7 +15,7 @@ _ALWAYS = {
 }
 _NOTHING_TO_RUN = "default-src 'none'; frame-ancestors 'none'"
 
-# What FastAPI's page for trying the API out loads, and from where.
+# FastAPI's page for trying the API out loads these.
 _SWAGGER = (
     "default-src 'none'; script-src https://cdn.jsdelivr.net 'unsafe-inline'; "
     "style-src https://cdn.jsdelivr.net; img-src data: https://fastapi.tiangolo.com; "
@@ -24,16 +24,16 @@ _SWAGGER = (
 
 
 class SecurityHeaders:
-    """ASGI middleware: nothing is guessed, kept, told to other sites, or run that must not be.
+    """ASGI middleware: no guessed types, no caching, no referrers, no scripts.
 
-    An answer that says itself what it may run, or be kept, as the chat page does, is left to it.
+    An answer that sets these headers itself, as the chat page does, keeps its own.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and add to the head of its answer."""
+        """Pass the request on, and add the headers to its answer."""
         policy = _SWAGGER if scope.get("path", "").endswith(DOCS) else _NOTHING_TO_RUN
 
         async def send_with_headers(message: Message) -> None:
@@ -48,7 +48,7 @@ class SecurityHeaders:
 
 
 class CrossOrigin(TypedDict):
-    """What Starlette's CORSMiddleware is told."""
+    """The arguments of Starlette's CORSMiddleware."""
 
     allow_origins: Sequence[str]
     allow_methods: Sequence[str]
@@ -59,7 +59,7 @@ class CrossOrigin(TypedDict):
 def cross_origin(origins: Sequence[str]) -> CrossOrigin:
     """Let pages of these origins use the API, without cookies.
 
-    An EventSource sends Last-Event-ID without asking; fetch() asks whether it may.
+    An EventSource sends Last-Event-ID without a preflight; fetch() makes one.
     """
     return CrossOrigin(
         allow_origins=origins,

@@ -19,12 +19,12 @@ from durable_stream import Status, Text
 MaxTokens = Annotated[int, Field(ge=1, description="The longest answer, in tokens.")]
 StopSequences = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=64)]],
-    Field(max_length=4, description="What ends the answer early."),
+    Field(max_length=4, description="Texts that end the answer early."),
 ]
 Temperature = Annotated[float, Field(ge=0, le=2, description="0 is the least random.")]
 
 
-# Each member that is not known becomes an error of its own, so their number is bounded first.
+# Each unknown member becomes an error of its own, so their number is bounded first.
 _MOST_MEMBERS = 16
 
 
@@ -40,7 +40,7 @@ class _Strict(BaseModel):
         return value
 
 
-# What the validators below ask for, as far as a schema can say it.
+# The rules of the validators below, as far as a schema can express them.
 _NOT_EMPTY: dict[str, JsonValue] = {"pattern": r"\S"}
 _EITHER: dict[str, JsonValue] = {
     "oneOf": [
@@ -67,7 +67,7 @@ class MessageBody(_Strict):
 
 
 class CreateStream(_Strict):
-    """What to answer: a prompt, or a conversation whose last turn is the user's."""
+    """A prompt to answer, or a conversation whose last turn is the user's."""
 
     model_config = ConfigDict(json_schema_extra=_EITHER)
 
@@ -106,7 +106,7 @@ class CreateStream(_Strict):
 
 
 class ErrorBody(BaseModel):
-    """What went wrong. `code` is stable; `message` says what to do."""
+    """An error. `code` is stable; `message` says what to do."""
 
     code: str
     message: str
@@ -136,8 +136,8 @@ class Failure(BaseModel):
 Token = Annotated[
     str | None,
     Field(
-        description="Opens this stream, and no other, to whoever has it: as `?token=`, which is "
-        "in the addresses here already. Null where nothing needs it."
+        description="Opens this stream, and no other, as `?token=`. The addresses here contain it "
+        "already. Null where no token is needed."
     ),
 ]
 
@@ -183,5 +183,9 @@ class Health(BaseModel):
 
     status: Literal["ok"]
     access: Mode
-    provider: str | None = Field(default=None, description="Told to who may create streams.")
-    models: list[str] | None = Field(default=None, description="Told to who may create streams.")
+    provider: str | None = Field(
+        default=None, description="Only for callers that may create streams."
+    )
+    models: list[str] | None = Field(
+        default=None, description="Only for callers that may create streams."
+    )

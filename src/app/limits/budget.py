@@ -1,11 +1,11 @@
 """The budget: how many requests a minute, and how many tokens a day, a principal may use.
 
-Tokens are reserved before the model is asked, as many as the request may cost at most, and settled
-when the answer has ended and it is known what it did cost. A stream that is never finished keeps
-its reservation until the day is over, so nobody gets more than the limit by failing.
+A request reserves the most tokens that it may cost before the model is asked. When the answer has
+ended, the actual cost replaces the reservation. A stream that never ends keeps its reservation
+until the day is over, so failing does not raise the limit.
 
-Days and minutes are UTC's, and an answer counts on the day on which it was asked for. One daily
-limit is for all principals together: what a day may cost.
+Days and minutes are in UTC. An answer counts on the day of its request. One daily limit is for all
+principals together: it bounds the cost of a day.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from app.limits.exceptions import BeyondBudget
 from app.limits.settings import Limits
 
 _MINUTE = 60
-# What is reserved and not spent is free again as soon as an answer has ended.
+# Tokens that were reserved and not spent are free again when an answer has ended.
 _LOOK_AGAIN = 10 * _MINUTE
 _DAY = 24 * 3600
 
@@ -25,7 +25,7 @@ _TOTAL = "all"
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """Tokens that somebody, "" where everybody may, has reserved at some Unix time."""
+    """The tokens that a principal reserved at a Unix time; "" is all callers of an open gate."""
 
     principal: str
     tokens: int
@@ -46,7 +46,7 @@ class Budget:
             if charge.amount > charge.limit:
                 raise BeyondBudget(charge.amount, charge.limit)
         requests = self._requests(wanted)
-        # In this order: who asks too often must not hold what others have room for.
+        # In this order: a principal that asks too often must not use up the tokens of others.
         refused = await self._counters.take([*requests, *tokens])
         if refused is not None:
             raise _too_soon(refused, wanted) if refused in requests else _spent(wanted)
@@ -90,7 +90,7 @@ class Budget:
 
 
 def _name(wanted: Reservation) -> str:
-    # A colon, which no principal's name has: nobody can be named as all are.
+    # With a colon, which no principal's name has, so no name equals the total's.
     return f"by:{wanted.principal}"
 
 

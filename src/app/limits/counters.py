@@ -1,11 +1,11 @@
-"""Counters in the table, none of which counts beyond its limit.
+"""Counters in the table, which never exceed their limits.
 
 A counter is one item beside the streams, under a key that no stream has: `limit:` and its name.
-Adding and comparing are one conditional update, so however many sandboxes count at once, none
-gets past the limit (DynamoDB developer guide, "Condition expressions").
+Adding and comparing are one conditional update, so sandboxes that count at once cannot exceed the
+limit (DynamoDB developer guide, "Condition expressions").
 
-An addition whose answer was lost is tried again, and may count twice; a subtraction is not tried
-again, and may not count at all. Both err on the safe side.
+An addition whose response was lost is retried, and may count twice. A subtraction is not retried,
+and may not count at all. Both err on the safe side.
 """
 
 import asyncio
@@ -39,9 +39,9 @@ class Counters:
         self._table = table
 
     async def take(self, charges: Sequence[Charge]) -> Charge | None:
-        """Add the charges in their order and return None; or return the first that is too much.
+        """Add the charges in their order and return None; or return the first that does not fit.
 
-        What was added before that one is subtracted again. Raises StoreUnavailable or StoreRefused.
+        The charges before that one are subtracted again. Raises StoreUnavailable or StoreRefused.
         """
         for index, charge in enumerate(charges):
             try:
@@ -55,7 +55,7 @@ class Counters:
         return None
 
     async def give_back(self, charges: Sequence[Charge]) -> None:
-        """Subtract what was not used after all. If that fails, it stays counted."""
+        """Subtract charges that were not used. If that fails, they stay counted."""
         answers = await asyncio.gather(*map(self._give_back, charges), return_exceptions=True)
         for answer in answers:
             if isinstance(answer, StoreError):

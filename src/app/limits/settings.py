@@ -1,4 +1,4 @@
-"""The limits that can be set."""
+"""The limits, read from the environment."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

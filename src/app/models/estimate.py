@@ -1,16 +1,16 @@
-"""What a request may cost at most, in tokens.
+"""The most tokens that a request may cost.
 
-A provider tells what an attempt has cost only at its end. Of one that ended otherwise nobody
-knows: a model may have thought for long before its first word, and all of that is paid for. So
-what is not told counts as the most that it may have been.
+A provider reports the cost of an attempt only at its regular end. A model may have thought for long
+before an attempt broke off, and all of that is paid for. So an unreported cost counts as the most
+that it may have been.
 """
 
 from app.models.base import Partial, Request
 
 # Roles and separators, which every provider adds in its own way.
 _AROUND_A_MESSAGE = 16
-# What a server may add of its own: its template, a date, the words that ask to go on. Only for
-# judging what it tells: it is too much to reserve for every request.
+# A server may add its own template, a date, or the words that ask to continue. This is only for
+# judging its report: it is too much to reserve for every request.
 _AROUND_A_CONVERSATION = 2_000
 
 

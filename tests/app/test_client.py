@@ -33,7 +33,7 @@ const quick = {
 };
 const kinds = ["start", "claim", "thinking", "answer", "heartbeat", "handoff", "done", "failure",
   "cancelled"];
-Object.assign(window, client, { quick, events: [], states: [], sources: [] });
+Object.assign(window, client, { quick, events: [], every: [], states: [], sources: [] });
 class Source extends EventSource {
   constructor(url) {
     super(url);
@@ -45,6 +45,7 @@ window.read = (options) => {
   for (const kind of kinds) {
     stream.addEventListener(kind, (event) => events.push([kind, event.data, event.lastEventId]));
   }
+  stream.addEventListener("event", ({ detail }) => every.push(detail));
   stream.addEventListener("state", ({ detail }) => {
     states.push(detail.state);
     window.failure = detail.failure;
@@ -124,7 +125,11 @@ async def _read(reader: asyncio.StreamReader) -> Request:
 
 
 def answer(
-    status: int, body: object = None, kind: str = "application/json", retry_after: int | None = None
+    status: int,
+    body: object = None,
+    kind: str = "application/json",
+    retry_after: int | None = None,
+    kinds: str | None = None,
 ) -> Answer:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
 
@@ -132,6 +137,8 @@ def answer(
         head = f"HTTP/1.1 {status} x\r\nContent-Type: {kind}\r\nConnection: close\r\n"
         if retry_after is not None:
             head += f"Retry-After: {retry_after}\r\n"
+        if kinds is not None:
+            head += f"Event-Kinds: {kinds}\r\n"
         length = "" if status == 204 else f"Content-Length: {len(content)}\r\n"
         writer.write(f"{head}{length}\r\n".encode() + (b"" if status == 204 else content))
 
@@ -177,6 +184,7 @@ PAGE = {
     "/favicon.ico": answer(204),
 }
 EVENTS = "/streams/s/events"
+KINDS = "start, claim, answer, error;terminal, done;terminal"
 SNAPSHOT = "/streams/s"
 AN_HOUR_PASSES = "{ const now = Date.now(); Date.now = () => now + 3_600_000; }"
 
@@ -190,6 +198,11 @@ def words(first: int, last: int) -> bytes:
     return b"".join(frame(seq, "answer", {"text": f"{seq} "}) for seq in range(first, last + 1))
 
 
+def tool(seq: int) -> bytes:
+    """An event of a kind that the client does not list."""
+    return frame(seq, "tool", {"n": 1})
+
+
 def done(seq: int) -> bytes:
     usage = {"input_tokens": 1, "output_tokens": seq}
     return frame(seq, "done", {"finish_reason": "stop", "usage": usage})
@@ -200,10 +213,14 @@ def cancelled(seq: int) -> bytes:
 
 
 def snapshot(
-    last: int, status: str = "streaming", error: object = None, token: str | None = None
+    last: int,
+    status: str = "streaming",
+    error: object = None,
+    token: str | None = None,
+    kinds: str | None = None,
 ) -> Answer:
     body = {"id": "s", "status": status, "last_event_id": f"s:{last}"}
-    return answer(200, body | {"error": error, "token": token})
+    return answer(200, body | {"error": error, "token": token}, kinds=kinds)
 
 
 def refusal(status: int, code: str, retry_after: int | None = None) -> Answer:
@@ -257,6 +274,12 @@ class Bench:
             request.headers.get("last-event-id") or request.query.get("last_event_id", "")
             for request in self.server.asked(EVENTS)
         ]
+
+
+async def kinds_of(bench: Bench) -> list[str]:
+    """The kinds of all events that the page was told of, in order."""
+    kinds: list[str] = await bench.run("every.map(({ kind }) => kind)")
+    return kinds
 
 
 @pytest.fixture
@@ -334,17 +357,115 @@ async def test_events_seen_before_or_of_another_stream_are_ignored(bench: Bench)
 
 async def test_a_hole_is_never_shown_but_read_again_from_before_it(bench: Bench) -> None:
     bench.server.script(EVENTS, sse(words(0, 1), words(3, 4)), sse(words(2, 4), done(5)))
+    bench.server.script(SNAPSHOT, snapshot(5, "done"))
     await bench.read_to("finished")
     assert await bench.text() == "0 1 2 3 4 "
     assert bench.cursors() == ["", "s:1"]
+
+
+async def test_every_hole_is_read_again_where_the_server_tells_all_its_kinds(bench: Bench) -> None:
+    """The second hole cannot be an event of an unlisted kind."""
+    gap = words(0, 0) + words(2, 2)
+    bench.server.script(EVENTS, sse(gap), sse(words(2, 2), words(4, 4)), sse(words(3, 4), done(5)))
+    bench.server.script(SNAPSHOT, *[snapshot(5, "done", kinds=KINDS)] * 2)
+    await bench.read_to("finished")
+    assert await bench.text() == "0 2 3 4 "
+    assert bench.cursors() == ["", "s:0", "s:2"]
+
+
+# Kinds of events that the page does not list
 
 
 async def test_an_event_of_a_kind_from_the_future_does_not_stop_an_old_page(bench: Bench) -> None:
     future = frame(2, "tool", {"name": "search"})
     rest = future + words(3, 4) + done(5)
     bench.server.script(EVENTS, sse(words(0, 1), rest), sse(rest))
+    bench.server.script(SNAPSHOT, snapshot(5, "done"))
     await bench.read_to("finished")
     assert await bench.text() == "0 1 3 4 "
+
+
+async def test_a_server_that_does_not_tell_its_kinds_is_asked_about_one_hole_only(
+    bench: Bench,
+) -> None:
+    """The events behind each hole move the cursor, which a broken connection resumes from."""
+    tools = [tool(1), words(2, 2), tool(3), tool(4), words(5, 5), tool(6), words(7, 7)]
+    bench.server.script(EVENTS, sse(words(0, 0), *tools), sse(*tools), sse(tool(8), done(9)))
+    bench.server.script(SNAPSHOT, snapshot(9, "done"))
+    await bench.read_to("finished")
+    assert await bench.text() == "0 2 5 7 "
+    assert bench.cursors() == ["", "s:0", "s:7"]
+
+
+async def test_a_kind_that_the_server_tells_is_passed_on_without_reading_again(
+    bench: Bench,
+) -> None:
+    bench.server.script("/streams", answer(201, {"id": "s"}, kinds=f"{KINDS}, tool"))
+    bench.server.script(EVENTS, sse(words(0, 0), tool(1), tool(2), words(3, 3), done(4)))
+    await bench.run("create({prompt: 'Hi'})")
+    await bench.run("read()")
+    await bench.run("stream.addEventListener('tool', ({ data }) => events.push(['tool', data]))")
+    await bench.until("stream.state === 'finished'")
+    assert await kinds_of(bench) == ["answer", "tool", "tool", "answer", "done"]
+    assert await bench.run("events.filter(([kind]) => kind === 'tool')") == [["tool", {"n": 1}]] * 2
+    assert bench.cursors() == [""]
+
+
+async def test_a_kind_that_comes_with_a_deployment_is_asked_for_once_and_then_passed_on(
+    bench: Bench,
+) -> None:
+    """The page has read the stream since before the deployment, so it did not listen."""
+    rest = tool(1), tool(2), words(3, 3), tool(4)
+    bench.server.script(EVENTS, sse(words(0, 0), *rest), sse(*rest, hang=True))
+    bench.server.script(SNAPSHOT, snapshot(4, kinds=f"{KINDS}, tool"))
+    await bench.run("read()")
+    await bench.until("every.length === 5")
+    assert await kinds_of(bench) == ["answer", "tool", "tool", "answer", "tool"]
+    assert bench.cursors() == ["", "s:0"]
+    bench.server.script(EVENTS, sse(words(0, 0), *rest, done(5)))
+    await bench.run("stream.close(), (every.length = 0), read()")
+    await bench.until("stream.state === 'finished'")
+    assert await kinds_of(bench) == ["answer", "tool", "tool", "answer", "tool", "done"]
+    assert bench.cursors() == ["", "s:0", ""]
+
+
+async def test_a_kind_that_the_server_calls_terminal_finishes_a_stream(bench: Bench) -> None:
+    end = frame(1, "verdict", {"text": "Guilty."})
+    bench.server.script("/streams", answer(201, {"id": "s"}, kinds=f"{KINDS}, verdict;terminal"))
+    bench.server.script(EVENTS, sse(words(0, 0), end, hang=True))
+    await bench.run("create({prompt: 'Hi'})")
+    await bench.read_to("finished")
+    assert await kinds_of(bench) == ["answer", "verdict"]
+    assert await bench.run("sources.map((source) => source.readyState)") == [2]
+
+
+async def test_a_terminal_kind_that_an_old_page_did_not_hear_of_is_read_in_the_end(
+    bench: Bench,
+) -> None:
+    """EventSource has moved its own cursor past the event, so the server has nothing left."""
+    end = frame(1, "verdict", {"text": "Guilty."})
+    bench.server.script(EVENTS, sse(words(0, 0), end), answer(204), sse(end))
+    bench.server.script(SNAPSHOT, snapshot(1, "done", kinds=f"{KINDS}, verdict;terminal"))
+    await bench.read_to("finished")
+    assert await kinds_of(bench) == ["answer", "verdict"]
+    assert bench.cursors() == ["", "s:1", "s:0"]
+
+
+async def test_a_page_may_name_kinds_itself(bench: Bench) -> None:
+    bench.server.script(EVENTS, sse(tool(0), frame(1, "verdict", {})))
+    await bench.read_to("lost", "{kinds: {tool: null, verdict: 'lost'}}")
+    assert await kinds_of(bench) == ["tool", "verdict"]
+    assert bench.cursors() == [""]
+
+
+@pytest.mark.parametrize("kind", ["state", "open", "message", "failure", "event", "constructor"])
+async def test_a_kind_may_have_any_name(bench: Bench, kind: str) -> None:
+    """Also one that this module or EventSource uses for an event of its own."""
+    bench.server.script(EVENTS, sse(frame(0, kind, {"n": 1}), done(1)))
+    await bench.read_to("finished", f"{{kinds: {{{kind}: null}}}}")
+    assert await kinds_of(bench) == [kind, "done"]
+    assert await bench.run("states") == ["live", "finished"]
+    assert bench.cursors() == [""]
 
 
 async def test_a_stream_that_was_read_to_its_end_is_finished_without_reading(bench: Bench) -> None:

@@ -45,9 +45,10 @@
  */
 
 /**
- * What an LLMStream dispatches: the server's events with their data parsed, and `state`. The
- * server's `error` event is called `failure` here, because EventSource's own `error` is mere
- * transport trouble, which this module deals with.
+ * The events that an LLMStream dispatches: those of the server with their data parsed, and two of
+ * its own. `state` reports a change of state. `event` reports every event of the server, of
+ * whatever kind, before the event of that kind. The server's `error` is called `failure` here,
+ * because EventSource's own `error` only means a lost connection, which this module handles.
  * @typedef {{
  *   start: MessageEvent<{stream_id: string, model: string}>,
  *   claim: MessageEvent<{attempt: number, continued: "prefill" | "asked" | "restarted"}>,
@@ -59,10 +60,39 @@
  *   failure: MessageEvent<Failure>,
  *   cancelled: MessageEvent<{}>,
  *   state: CustomEvent<{state: State, failure?: Failure}>,
+ *   event: CustomEvent<{kind: string, data: any, lastEventId: string}>,
  * }} StreamEvents
+ *
+ * The kinds of events, each with the state in which it leaves the stream; null: the stream goes on.
+ * @typedef {Record<string, State | null>} Kinds
  */
 
+/**
+ * The kinds that this version knows. The server tells its own kinds with every JSON answer, so a
+ * kind that is added later also arrives. The terminal kinds here are also statuses of a snapshot.
+ * @type {Kinds}
+ */
+const KINDS = {
+  start: null,
+  claim: null,
+  thinking: null,
+  answer: null,
+  heartbeat: null,
+  handoff: null,
+  done: "finished",
+  error: "failed",
+  cancelled: "cancelled",
+};
+
+/** The events of this module itself: a kind of the same name is dispatched as `event` only. */
+const OWN_EVENTS = new Set(["event", "failure", "state"]);
+
 const DEFAULTS = {
+  /**
+   * Kinds to listen to besides KINDS and those that the server tells. A page needs this option only
+   * where it cannot read the header Event-Kinds, for example behind a proxy that removes it.
+   */
+  kinds: /** @type {Kinds} */ ({}),
   /** Where the API is: "" for the root of this origin, or "/stage", or "https://host". */
   baseUrl: "",
   /** An API token: what lets its owner create streams, and read all of their own. */
@@ -96,12 +126,12 @@ const DEFAULTS = {
 
 const DROPS_BEFORE_BACKOFF = 3;
 const PIECES_BEFORE_STEPS = 2;
-const KINDS = ["start", "claim", "thinking", "answer", "heartbeat", "handoff", "done", "cancelled"];
 
 /** @type {Set<State>} */
 const READING = new Set(["live", "in-steps", "taken-over"]);
-/** @type {Record<string, State>} */
-const FINAL_STATES = { done: "finished", error: "failed", cancelled: "cancelled" };
+
+/** @type {Map<string, Kinds>} the kinds that the server at each base URL has told */
+const toldKinds = new Map();
 
 /**
  * A request that was refused, or failed to the last attempt; `status` 0: no complete answer.
@@ -156,6 +186,9 @@ export class LLMStream extends EventTarget {
   #lastEventId = "";
   #seq = -1;
   #holeAfter = NaN;
+  #hasUnlistedKinds = false;
+  /** @type {Map<string, State | null>} */
+  #kinds = new Map();
   #drops = 0;
   #heardAt = 0;
   #backingOff = false;
@@ -263,16 +296,17 @@ export class LLMStream extends EventTarget {
   }
 
   #open() {
-    const { baseUrl, token, EventSource } = this.#options;
+    const { baseUrl, token, kinds, EventSource } = this.#options;
     const query = queryOf({ last_event_id: this.#lastEventId, token });
     this.#source?.close();
     const source = new EventSource(`${baseUrl}${pathOf(this.id)}/events${query}`);
-    for (const kind of KINDS) source.addEventListener(kind, (event) => this.#receive(event));
-    source.addEventListener("open", () => this.#opened());
-    source.addEventListener("error", (event) => {
-      if (event instanceof MessageEvent) this.#receive(event);
-      else this.#dropped();
-    });
+    // A kind may be called `open` or `error`, as EventSource calls events without a message.
+    /** @param {Event} event */
+    const receive = (event) => event instanceof MessageEvent && this.#receive(event);
+    this.#kinds = new Map(Object.entries({ ...KINDS, ...kinds, ...toldKinds.get(baseUrl) }));
+    for (const kind of this.#kinds.keys()) source.addEventListener(kind, receive);
+    source.addEventListener("open", (event) => event instanceof MessageEvent || this.#opened());
+    source.addEventListener("error", (event) => event instanceof MessageEvent || this.#dropped());
     this.#source = source;
     this.#askedAt = Date.now();
     this.#heard();
@@ -325,8 +359,9 @@ export class LLMStream extends EventTarget {
         signal: this.#closed.signal,
       });
       this.#options.token = token;
-      const ended = status in FINAL_STATES && last_event_id === this.#lastEventId;
-      if (ended) this.#end(FINAL_STATES[status], error ?? undefined);
+      const finalState = KINDS[status];
+      const readAll = last_event_id === this.#lastEventId;
+      if (finalState && readAll) this.#end(finalState, error ?? undefined);
       else this.#connect();
     } catch (error) {
       if (this.#closed.signal.aborted || this.#paused || this.#cancelling) return;
@@ -358,7 +393,7 @@ export class LLMStream extends EventTarget {
       const options = { ...this.#options, signal: this.#closed.signal };
       const { status, token } = await readStream(this.id, options);
       this.#options.token = token;
-      if (status in FINAL_STATES && this.#waits && !this.#cancelling) this.#open();
+      if (KINDS[status] && this.#waits && !this.#cancelling) this.#open();
     } catch (error) {
       if (this.#closed.signal.aborted) return;
       if (!(error instanceof StreamError)) throw error;
@@ -429,11 +464,10 @@ export class LLMStream extends EventTarget {
     this.#heard();
     const seq = this.#seqOf(lastEventId);
     if (!(seq > this.#seq)) return;
-    if (seq > this.#seq + 1 && this.#holeAfter !== this.#seq) {
-      // A hole that is still there next time is an event of a kind this version does not know.
-      this.#holeAfter = this.#seq;
-      this.#enter("reconnecting");
-      return this.#connect();
+    if (seq > this.#seq + 1 && !this.#hasUnlistedKinds) {
+      if (this.#holeAfter !== this.#seq) return this.#readHole();
+      // The hole is still there, so it is an event of a kind to which this page does not listen.
+      this.#hasUnlistedKinds = !toldKinds.has(this.#options.baseUrl);
     }
     const data = JSON.parse(json);
     this.#moveTo(lastEventId);
@@ -441,12 +475,31 @@ export class LLMStream extends EventTarget {
     this.#brought += 1;
     if (!this.#heldBack()) this.#pieces = 0;
     if (type !== "heartbeat") this.#newsAt = this.#heardAt;
-    const failed = type === "error";
-    this.dispatchEvent(new MessageEvent(failed ? "failure" : type, { data, lastEventId }));
+    this.#pass(type, data, lastEventId);
     if (this.#closed.signal.aborted) return;
-    if (type in FINAL_STATES) this.#end(FINAL_STATES[type], failed ? data : undefined);
+    const finalState = this.#kinds.get(type);
+    if (finalState) this.#end(finalState, type === "error" ? data : undefined);
     else if (type === "claim" && data.attempt > 1) this.#enter("taken-over");
     else this.#enter(this.#pieces >= PIECES_BEFORE_STEPS ? "in-steps" : "live");
+  }
+
+  /**
+   * Reads again from before a hole. The request asks the server for its kinds: the hole may be an
+   * event of a kind that came with a deployment after this connection was opened.
+   */
+  #readHole() {
+    this.#holeAfter = this.#seq;
+    this.#disconnect();
+    this.#enter("reconnecting");
+    void this.#probe();
+  }
+
+  /** @param {string} kind @param {any} data @param {string} lastEventId */
+  #pass(kind, data, lastEventId) {
+    this.dispatchEvent(new CustomEvent("event", { detail: { kind, data, lastEventId } }));
+    if (this.#closed.signal.aborted || OWN_EVENTS.has(kind)) return;
+    const type = kind === "error" ? "failure" : kind;
+    this.dispatchEvent(new MessageEvent(type, { data, lastEventId }));
   }
 
   /** @param {string} eventId @returns {number} NaN if it is not an id of this stream */
@@ -627,11 +680,12 @@ async function request(path, init, options) {
 }
 
 /** @param {string} url @param {RequestInit} init @param {typeof DEFAULTS} settings */
-async function exchange(url, init, { fetch, timeoutMs }) {
+async function exchange(url, init, { baseUrl, fetch, timeoutMs }) {
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
   try {
     const response = await fetch(url, { ...init, signal });
+    noteKinds(baseUrl, response.headers.get("Event-Kinds"));
     if (response.ok) return await response.json();
     throw await refusal(response);
   } catch (error) {
@@ -639,6 +693,19 @@ async function exchange(url, init, { fetch, timeoutMs }) {
     if (error instanceof StreamError) throw error;
     throw new StreamError(0, "no_answer", "The server did not answer.");
   }
+}
+
+/**
+ * Remembers the kinds that a server has told, such as `answer, done;terminal`.
+ * @param {string} baseUrl @param {string | null} header
+ */
+function noteKinds(baseUrl, header) {
+  if (!header) return;
+  const kinds = header.split(",").map((item) => {
+    const [kind, terminal] = item.trim().split(";");
+    return [kind, terminal ? (KINDS[kind] ?? "finished") : null];
+  });
+  toldKinds.set(baseUrl, Object.fromEntries(kinds));
 }
 
 /** @param {Response} response */

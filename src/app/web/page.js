@@ -78,18 +78,6 @@ const CONTINUED = {
 /** @type {Record<string, string>} */
 const ENDINGS = { length: "cut at the longest answer allowed (max_tokens)" };
 
-const KINDS = /** @type {const} */ ([
-  "start",
-  "claim",
-  "thinking",
-  "answer",
-  "heartbeat",
-  "handoff",
-  "done",
-  "failure",
-  "cancelled",
-]);
-
 /** Under a stage path such as /Prod/ the API is there too. */
 const api = { baseUrl: new URL(".", location.href).pathname.slice(0, -1) };
 
@@ -98,6 +86,9 @@ const ui = Object.fromEntries(Array.from(document.querySelectorAll("[id]"), (e) 
 
 /** @param {number} ms */
 const seconds = (ms, digits = 1) => `${(ms / 1000).toFixed(digits)} s`;
+
+/** The position of an event in its stream, counted from 0. @param {string} eventId */
+const seqOf = (eventId) => Number(eventId.split(":").at(-1));
 
 /** @param {number} count */
 const inWords = (count) => `${count.toLocaleString("en")} ${count === 1 ? "word" : "words"}`;
@@ -444,7 +435,7 @@ class Reading {
     this.#replayUntil = replayUntil;
     const stream = new LLMStream(id, { ...api, ...accessToken.credentials, token });
     this.stream = stream;
-    for (const kind of KINDS) stream.addEventListener(kind, () => this.#count(kind));
+    stream.addEventListener("event", ({ detail }) => this.#count(detail.kind, detail.lastEventId));
     stream.addEventListener("state", ({ detail }) => this.#enter(detail.state, detail.failure));
     stream.addEventListener("start", ({ data }) => this.#note(`The log begins (${data.model})`));
     stream.addEventListener("claim", ({ data }) => this.#claimed(data));
@@ -508,9 +499,9 @@ class Reading {
     return this.#seq >= 0 && this.#seq <= this.#replayUntil;
   }
 
-  /** @param {string} kind */
-  #count(kind) {
-    this.#seq += 1;
+  /** @param {string} kind @param {string} lastEventId */
+  #count(kind, lastEventId) {
+    this.#seq = seqOf(lastEventId);
     this.#strip.add(kind);
     frames.request();
   }
@@ -758,7 +749,7 @@ async function resume(id, prompt) {
     const { status, last_event_id, token } = await readStream(id, options);
     if (reading !== current) return;
     follower.follow(status === "streaming" || status === "waiting");
-    reading.follow(id, token, Number(last_event_id.split(":").at(-1)));
+    reading.follow(id, token, seqOf(last_event_id));
   } catch (error) {
     if (reading !== current) return;
     if (!(error instanceof StreamError)) throw error;

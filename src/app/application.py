@@ -17,7 +17,7 @@ from app.gate import Gate, OpenGate
 from app.log import RequestIdInLog, StreamInLog
 from app.models.base import Provider
 from app.producer import AgentProducer
-from app.settings import Settings
+from app.settings import APP_NAME, Settings
 from app.task import Agent
 from durable_stream import AllHooks, Clock, Engine, Hooks, Registry, Store, Streams, Timing
 from durable_stream.dynamodb import DynamoDBStore
@@ -80,7 +80,7 @@ def create_app(
 
     app = DescribedApp(
         gate.mode,
-        title="Lambda LLM stream",
+        title=APP_NAME,
         summary="LLM answers as Server-Sent Events that survive any failure.",
         version="0.1.0",
         lifespan=lifespan,

@@ -1,6 +1,8 @@
 """The chat page and the browser client, as they lie in `web/`."""
 
 import hashlib
+import html
+import re
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
@@ -9,6 +11,7 @@ from fastapi import APIRouter, HTTPException, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.deps import public
+from app.settings import APP_NAME
 
 router = APIRouter(include_in_schema=False)
 
@@ -36,9 +39,23 @@ _REVALIDATED = {"Cache-Control": "no-cache"}
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
+_ACCENT = re.compile(rb"--accent: ([^;]+);")
+
+
 @cache
 def _content(name: str) -> bytes:
-    return (_WEB / name).read_bytes()
+    """The file as it is served: an icon is an image of its own, so it gets its colour here."""
+    content = (_WEB / name).read_bytes()
+    if name == "favicon.svg":
+        return content.replace(b"<svg", b'<svg color="%s"' % _accent(), 1)
+    return content
+
+
+def _accent() -> bytes:
+    match = _ACCENT.search((_WEB / "page.css").read_bytes())
+    if match is None:
+        raise ValueError("page.css sets no `--accent: …;`: the icon needs its colour")
+    return match[1]
 
 
 @cache
@@ -49,8 +66,8 @@ def _version() -> str:
 
 @cache
 def _page() -> bytes:
-    """The page, with the assets of this version in the place of its neighbours in `web/`."""
-    page = _content("index.html").decode()
+    """The page, with the product's name, and with addresses of the assets of this version."""
+    page = _content("index.html").decode().replace("APP_NAME", html.escape(APP_NAME))
     for name in _MEDIA_TYPES:
         page = page.replace(f'"{name}"', f'"assets/{_version()}/{name}"')
     return page.encode()

@@ -11,7 +11,7 @@ import { createKey, createStream, LLMStream, readStream, StreamError } from "./c
 /** @typedef {import("./client.js").Usage} Usage */
 /** @typedef {import("./client.js").Failure} Failure */
 
-const TITLE = "Lambda LLM stream";
+const TITLE = document.title;
 const RATE_EVERY_MS = 500;
 const TAKEN_OVER_SHOWN_MS = 2_000;
 const SILENT_MS = 5_000;

@@ -17,7 +17,7 @@ from tests.flows.conftest import Conversation, Function, Gate, Start
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 
 READ = """async ([id, lastEventId]) => {
-  const { LLMStream } = await import(document.querySelector("[rel=modulepreload]").href);
+  const { LLMStream } = await import("/client.js");
   window.every = [];
   window.stream = new LLMStream(id, { lastEventId });
   stream.addEventListener("event", ({ detail }) => every.push(detail));

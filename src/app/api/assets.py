@@ -18,10 +18,15 @@ router = APIRouter(include_in_schema=False)
 _WEB = Path(__file__).parent.parent / "web"
 _JAVASCRIPT = "text/javascript; charset=utf-8"
 _MEDIA_TYPES = {
+    "access.js": _JAVASCRIPT,
     "client.js": _JAVASCRIPT,
+    "elements.js": _JAVASCRIPT,
     "favicon.svg": "image/svg+xml",
     "page.css": "text/css; charset=utf-8",
     "page.js": _JAVASCRIPT,
+    "reading.js": _JAVASCRIPT,
+    "texts.js": _JAVASCRIPT,
+    "views.js": _JAVASCRIPT,
 }
 
 # What the page is made of comes from this origin, as files. Nothing in the page is code or style,

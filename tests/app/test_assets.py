@@ -1,4 +1,4 @@
-"""The page's files as a browser meets them, and what their headers let it do with them."""
+"""The files of the page as a browser receives them, and their headers."""
 
 import html
 import re
@@ -29,14 +29,14 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def parts(http: httpx.AsyncClient) -> dict[str, str]:
-    """The addresses the page names, each with the file that is meant."""
+    """The addresses in the page, each with the name of its file."""
     page = (await http.get("/")).text
     addresses = re.findall(r'(?:href|src)="([^"]+)"', page)
     return {address: address.rpartition("/")[2] for address in addresses}
 
 
 async def test_the_page_is_made_of_the_files_beside_it(http: httpx.AsyncClient) -> None:
-    """Under addresses relative to its own, which may be below a stage."""
+    """The addresses are relative, because the page may be below a stage."""
     named = await parts(http)
     files = {path.name for path in WEB.iterdir()} - {"index.html"}
     assert set(named.values()) == files

@@ -1,4 +1,4 @@
-"""The chat page and the browser client, as they lie in `web/`."""
+"""The chat page and the browser client: the files of `web/`."""
 
 import hashlib
 import html
@@ -29,18 +29,17 @@ _MEDIA_TYPES = {
     "views.js": _JAVASCRIPT,
 }
 
-# What the page is made of comes from this origin, as files. Nothing in the page is code or style,
-# no string becomes markup or code, no form sends itself (one holds an access token), and no other
-# page shows this one in a frame.
+# The page loads files of this origin only. It allows no inline code or style, no string as markup
+# or code, no submission of a form (one holds an access token), and no frame in another page.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
-# Revalidated each time: a deployment must not leave a browser with half of the old page.
+# Revalidated each time, so that a browser never mixes files of two deployments.
 _REVALIDATED = {"Cache-Control": "no-cache"}
-# Its address changes with it, so that coming back takes one invocation, which is for the page.
+# The address contains the version, so a second visit takes one invocation: that for the page.
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
@@ -49,7 +48,7 @@ _ACCENT = re.compile(rb"--accent: ([^;]+);")
 
 @cache
 def _content(name: str) -> bytes:
-    """The file as it is served: an icon is an image of its own, so it gets its colour here."""
+    """The file as it is served. The style sheet does not reach the icon, so its colour is added."""
     content = (_WEB / name).read_bytes()
     if name == "favicon.svg":
         return content.replace(b"<svg", b'<svg color="%s"' % _accent(), 1)
@@ -65,7 +64,7 @@ def _accent() -> bytes:
 
 @cache
 def _version() -> str:
-    """A digest of all assets. One for all, because a script imports its neighbour."""
+    """A digest of all assets together, because the scripts import each other."""
     return hashlib.sha256(b"".join(map(_content, _MEDIA_TYPES))).hexdigest()[:16]
 
 
@@ -89,7 +88,7 @@ async def page() -> Response:
 @router.get("/assets/{version}/{name}")
 @public
 async def asset(version: str, name: str) -> Response:
-    """A part of the chat page. For another version than this there is this one, not to be kept."""
+    """A file of the chat page. Any other version yields the current one, not to be cached."""
     if name not in _MEDIA_TYPES:
         raise HTTPException(404)
     headers = _IMMUTABLE if version == _version() else _REVALIDATED
@@ -104,10 +103,10 @@ async def client() -> Response:
 
 
 class StageWithSlash:
-    """ASGI middleware: a stage that is asked for without its slash leads to the one with it.
+    """ASGI middleware: redirects the path of a stage to the same path with a slash at the end.
 
-    The page's relative addresses lead astray without it. Starlette's own redirects, which are
-    off, would repeat whatever Host and query a client sends.
+    The relative addresses in the page need the slash. Starlette's own redirects are off, because
+    they would repeat the Host and the query that a client sends.
     """
 
     def __init__(self, app: ASGIApp) -> None:

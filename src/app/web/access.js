@@ -3,7 +3,7 @@
 import { api, ui } from "./elements.js";
 import { announcer } from "./views.js";
 
-/** What this browser keeps; null also where it is told to keep nothing. @param {string} name */
+/** A value that this browser has stored; null also where storage is off. @param {string} name */
 function recall(name) {
   try {
     return localStorage.getItem(name);
@@ -18,17 +18,17 @@ function keep(name, value) {
     if (value === null) localStorage.removeItem(name);
     else localStorage.setItem(name, value);
   } catch {
-    // It is asked for once a page then.
+    // Storage is off: the page then asks for the token each time it is loaded.
   }
 }
 
 /**
- * The access token, once it has been entered. It is kept in localStorage: a reload and another tab
- * need it too, which sessionStorage does not give them, and unlike a cookie it goes nowhere by
- * itself. What runs in this page can read it, and the page's policy lets nothing run but its own.
+ * The access token that a person has entered. It is stored in localStorage: unlike sessionStorage,
+ * other tabs can read it, and unlike a cookie, the browser never sends it by itself. Any script of
+ * this page can read it; the Content-Security-Policy allows only the page's own scripts.
  */
 export class AccessToken {
-  #name = `access-token ${api.baseUrl}`; // an origin may have other stages, with other tokens
+  #name = `access-token ${api.baseUrl}`; // another stage of this origin has other tokens
   #nameOfOpen = `open ${api.baseUrl}`;
   #value = recall(this.#name);
   /** @type {() => void} */
@@ -36,7 +36,7 @@ export class AccessToken {
 
   #forgotten;
 
-  /** @param {() => void} forgotten called when the person has told the browser to forget it */
+  /** @param {() => void} forgotten called when the person has deleted the token */
   constructor(forgotten) {
     this.#forgotten = forgotten;
     addEventListener("storage", ({ key, newValue }) => key === this.#name && this.#set(newValue));
@@ -45,24 +45,24 @@ export class AccessToken {
     this.#set(this.#value);
   }
 
-  /** Whether there is one, or none is needed. */
+  /** True if there is a token, or the server requires none. */
   get isSettled() {
     return this.#value !== null || recall(this.#nameOfOpen) !== null;
   }
 
-  /** Remembers that none is needed. */
+  /** Remembers that the server requires no token. */
   rememberOpen() {
     keep(this.#nameOfOpen, "yes");
   }
 
-  /** What the client is to show. */
+  /** The credentials, as options for the client. */
   get credentials() {
     return { bearer: this.#value };
   }
 
   /**
-   * Asks for it because a request was refused, or will be.
-   * @param {() => void} again what goes on with it
+   * Shows the form, because the server has refused a request or would refuse one.
+   * @param {() => void} again repeats the request with the token
    */
   ask(again) {
     this.#again = again;

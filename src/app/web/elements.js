@@ -1,7 +1,7 @@
 // @ts-check
 /** The elements of the page by their ids, and what several parts of the page show together. */
 
-/** Under a stage path such as /Prod/ the API is there too. */
+/** The API is below the path of the page, which may be a stage such as /Prod/. */
 export const api = { baseUrl: new URL(".", location.href).pathname.slice(0, -1) };
 
 /** @type {Record<string, any>} */
@@ -16,7 +16,7 @@ export function showRunning(running) {
   showStopping(false);
   ui.stop.hidden = !running;
   ui.send.hidden = running;
-  // Whoever was on a button that has gone is not left nowhere.
+  // A person whose focused button disappears would lose their place.
   if (running && activeElement?.matches("button, input")) ui.stop.focus();
   if (!running && activeElement === ui.stop) ui.send.focus();
 }

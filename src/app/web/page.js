@@ -1,9 +1,10 @@
 // @ts-check
 /**
- * The chat page: one prompt, its answer as it comes, and what happens to the connection meanwhile.
- * The address names the stream, so a reload, another tab or the Back button show the same answer.
- * Where that takes an access token the page asks for it, and this browser's tabs have it from then
- * on. The token of a stream is kept nowhere: with the access token it can be had again.
+ * The chat page: one prompt, its answer as it streams, and the state of the connection.
+ *
+ * The address names the stream, so a reload, another tab and the Back button show the same answer.
+ * Where the server requires an access token, the page asks for it, and all tabs of this browser
+ * share it. The page never stores the token of a stream, because the access token yields it again.
  */
 import { AccessToken } from "./access.js";
 import { createKey, createStream, readStream, StreamError } from "./client.js";
@@ -40,7 +41,7 @@ function begin(reading) {
 /** A new stream, and a new entry in the tab's history. @param {string} prompt */
 function submit(prompt) {
   const key = createKey();
-  // Before the request: a reload while it is under way repeats it, and the key finds its stream.
+  // Before the request: a reload during the request repeats it, and the key finds its stream.
   history.pushState({ prompt, key }, "", location.pathname);
   ui.prompt.value = "";
   void ask(prompt, key);
@@ -63,7 +64,7 @@ async function ask(prompt, key) {
   }
 }
 
-/** @param {string} id @param {string} prompt known only where it was typed */
+/** @param {string} id @param {string} prompt "" in a tab that did not send it */
 async function resume(id, prompt) {
   const reading = begin(new Reading(page, prompt, false));
   try {
@@ -107,8 +108,8 @@ function reset() {
 }
 
 /**
- * Asks for an access token before a prompt is typed, where one is needed. Where none is, this
- * browser remembers it, so that coming back to the page costs no request more than the page.
+ * Asks for an access token before a prompt is typed, if the server requires one. If it requires
+ * none, the browser remembers that, so that the next visit needs no request for it.
  */
 async function askFirst() {
   if (accessToken.isSettled) return;
@@ -118,7 +119,7 @@ async function askFirst() {
   else if (health?.access && !current && !accessToken.isSettled) accessToken.ask(reset);
 }
 
-/** Shows what the address, and this tab's memory of it, say. */
+/** Shows the stream that the address and this tab's history entry name. */
 function route() {
   const id = new URLSearchParams(location.search).get("stream");
   const { prompt = "", key } = history.state ?? {};
@@ -144,7 +145,7 @@ function send(event) {
 
 /** @param {KeyboardEvent} event */
 function typed(event) {
-  // Enter may also choose among an input method's suggestions.
+  // Enter may also pick a suggestion of an input method.
   if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
   event.preventDefault();
   ui.form.requestSubmit();
@@ -159,7 +160,7 @@ ui.form.addEventListener("submit", send);
 ui.prompt.addEventListener("keydown", typed);
 ui.stop.addEventListener("click", stop);
 ui.copy.addEventListener("click", copy);
-ui.copy.hidden = !navigator.clipboard; // which only pages from https or localhost have
+ui.copy.hidden = !navigator.clipboard; // It exists only in secure contexts.
 ui.more.addEventListener("click", () => {
   ui.journal.hidden = !ui.journal.hidden;
   ui.more.ariaExpanded = String(!ui.journal.hidden);

@@ -1,5 +1,5 @@
 // @ts-check
-/** One answer on the page: what the stream tells, and what the page shows of it. */
+/** One answer on the page: the events of its stream, and the display of each. */
 import { LLMStream } from "./client.js";
 import { api, showError, showRunning, ui } from "./elements.js";
 import { CONTINUED, ENDINGS, FAILURES, HINTS, inFull, inWords, seconds, STATES } from "./texts.js";
@@ -19,7 +19,7 @@ const REFUSAL_SHOWN_MS = 4_000;
 export const seqOf = (eventId) => Number(eventId.split(":").at(-1));
 
 /**
- * What a reading needs of the page around it.
+ * The parts of the page that a reading uses.
  * @typedef {{
  *   accessToken: import("./access.js").AccessToken,
  *   follower: import("./views.js").Follower,
@@ -29,7 +29,7 @@ export const seqOf = (eventId) => Number(eventId.split(":").at(-1));
  * }} Page
  */
 
-/** One stream on the page, from Send or from its address until another takes its place. */
+/** One stream on the page, until another takes its place. */
 export class Reading {
   /** @type {LLMStream | undefined} */
   stream;
@@ -71,7 +71,7 @@ export class Reading {
 
   /**
    * @param {string} id @param {string | null} [token] the stream's own
-   * @param {number} [replayUntil] up to this event nothing is news
+   * @param {number} [replayUntil] events up to this position are not announced
    */
   follow(id, token = null, replayUntil = -1) {
     this.#replayUntil = replayUntil;
@@ -100,12 +100,12 @@ export class Reading {
     this.#finish("failed", failure, again);
   }
 
-  /** Ends without having been let to the stream. @param {StreamError} failure */
+  /** Ends because the server refuses the stream. @param {StreamError} failure */
   lose(failure) {
     this.#enter("lost", failure);
   }
 
-  /** Brings the page up to date with what has come. */
+  /** Shows the events that have arrived since the last flush. */
   flush() {
     this.#thinking.flush();
     this.#answer.flush();
@@ -116,7 +116,7 @@ export class Reading {
     this.#page.follower.grown();
   }
 
-  /** Says why the next prompt is not sent yet. */
+  /** Explains why the next prompt is not sent yet. */
   refuse() {
     const why = "one answer at a time: wait for the end, or stop";
     this.#refusedAt = performance.now();
@@ -135,7 +135,7 @@ export class Reading {
     ui.hint.textContent = silent ? `the model is silent, ${seconds(silence, 0)}` : "";
   }
 
-  // What the stream tells
+  // Handling events
 
   get #replaying() {
     return this.#seq >= 0 && this.#seq <= this.#replayUntil;
@@ -161,20 +161,20 @@ export class Reading {
     this.#attempt = attempt;
     const how = `attempt ${attempt}, ${CONTINUED[continued]}`;
     if (attempt === 1) this.#note("A sandbox begins to write");
-    else if (this.#handedOver) this.#note(`The next sandbox goes on (${how})`);
+    else if (this.#handedOver) this.#note(`The next sandbox continues (${how})`);
     else if (this.#interrupted) this.#note(`Another sandbox took over (${how})`);
-    else this.#note(`The answer is taken up again (${how})`);
+    else this.#note(`A new attempt continues the answer (${how})`);
     this.#handedOver = this.#interrupted = false;
   }
 
   #handOver() {
     this.#handedOver = true;
-    this.#note("The sandbox hands over before its time is up");
+    this.#note("The sandbox hands over before its time limit");
   }
 
   /** @param {string} reason @param {Usage} usage */
   #done(reason, usage) {
-    // A later writer counts its own tokens only, and a tab that came later missed some of the time.
+    // A later writer counts only its own tokens, and a tab that opened later missed their start.
     const tokens = usage.output_tokens;
     if (tokens !== null && this.#meter.fromSend && this.#attempt === 1) {
       this.#meter.showTokenRate(tokens);
@@ -199,7 +199,7 @@ export class Reading {
     if (this.#apart) this.#say("Connected again.", "connection");
     this.#apart = false;
     if (state === "in-steps") this.#tellOfSteps();
-    // A take-over is over with the next event; that is too short to be read.
+    // The state ends with the next event, often too soon to be read.
     clearTimeout(this.#takenOverShown);
     if (ui.state.dataset.state !== "taken-over") this.#show(state);
     else this.#takenOverShown = setTimeout(() => this.#show(state), TAKEN_OVER_SHOWN_MS);
@@ -208,7 +208,7 @@ export class Reading {
   #tellOfSteps() {
     if (this.#inSteps) return;
     this.#inSteps = true;
-    this.#note("Something on the way holds the answer back, so it is read in steps");
+    this.#note("A proxy holds the answer back, so the page reads it in steps");
     this.#say("Reading in steps.", "connection");
   }
 
@@ -216,7 +216,7 @@ export class Reading {
     this.#apart = false;
     if (this.#replaying) return;
     this.#show("taken-over");
-    this.#say("The answer goes on.", "connection");
+    this.#say("The answer continues.", "connection");
   }
 
   /** @param {"connecting" | "crowded" | "paused"} state */
@@ -226,8 +226,8 @@ export class Reading {
     this.#apart = true;
     this.#note(
       state === "paused"
-        ? "This tab is hidden and lets its connection go"
-        : "Other tabs have all connections to the server",
+        ? "This tab is hidden and releases its connection"
+        : "Other tabs use all connections to the server",
     );
     if (state === "crowded") this.#say(`${STATES.crowded}: ${HINTS.crowded}.`, "connection");
   }
@@ -244,10 +244,10 @@ export class Reading {
     this.#page.frames.request();
   }
 
-  /** Goes no further without an access token. @param {() => void} again */
+  /** Stops until the person enters an access token. @param {() => void} again */
   #lock(again) {
     this.#rest("locked");
-    this.#note("An access token is asked for");
+    this.#note("The page asks for an access token");
     this.#page.accessToken.ask(again);
   }
 
@@ -272,7 +272,7 @@ export class Reading {
     showRunning(false);
   }
 
-  // What the page shows
+  // Showing the state
 
   /** @param {State | "locked"} state */
   #show(state) {

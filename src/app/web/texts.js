@@ -24,19 +24,19 @@ export const STATES = {
 
 /** @type {Partial<Record<State | "locked", string>>} */
 export const HINTS = {
-  "in-steps": "something on the way holds the answer back",
+  "in-steps": "a proxy holds the answer back",
   stalled: "no word from the server",
   reconnecting: "nothing is lost",
-  "taken-over": "the answer goes on",
-  crowded: "other tabs have all of them: close or hide one",
+  "taken-over": "the answer continues",
+  crowded: "other tabs use all of them: close or hide one",
   paused: "until this tab is shown",
 };
 
 const FOR_THE_OPERATOR = "Please tell the person who runs this page.";
 
 /**
- * What readers are told of failures that only the operator can mend. The server's own words, which
- * are for the operator, are in the journal.
+ * Messages to the reader about failures that only the operator can repair, by their codes. The
+ * server's message, which addresses the operator, is in the journal.
  * @type {Record<string, string>}
  */
 export const FAILURES = {
@@ -47,14 +47,14 @@ export const FAILURES = {
   provider_rejected: `The model's service refused this request. ${FOR_THE_OPERATOR}`,
   provider_unreachable: `The model's service cannot be reached. Try again in a minute.`,
   quota_exhausted: `The quota of the model is used up. ${FOR_THE_OPERATOR}`,
-  unknown_model: `The model is set up under a wrong name. ${FOR_THE_OPERATOR}`,
-  log_refused: `The log of the answers refuses to be used. ${FOR_THE_OPERATOR}`,
+  unknown_model: `The configured name of the model is wrong. ${FOR_THE_OPERATOR}`,
+  log_refused: `The store of the answers cannot be used. ${FOR_THE_OPERATOR}`,
   secret_refused: `The access tokens cannot be read. ${FOR_THE_OPERATOR}`,
 };
 
 /**
- * How an attempt takes up the answer: the model gets it as the beginning of its own turn, or is
- * asked for the rest, or nothing was there yet.
+ * How a new attempt continues the answer: the model receives the text as the beginning of its own
+ * turn, or is asked for the rest, or there was no text yet.
  */
 export const CONTINUED = {
   prefill: "at the last character",
@@ -71,7 +71,7 @@ export const seconds = (ms, digits = 1) => `${(ms / 1000).toFixed(digits)} s`;
 /** @param {number} count */
 export const inWords = (count) => `${count.toLocaleString("en")} ${count === 1 ? "word" : "words"}`;
 
-/** What happened, and if it was too much for now, until when. @param {Failure} failure */
+/** The message for a failure, with the time from which a retry may work. @param {Failure} failure */
 export function inFull(failure) {
   if (!(failure instanceof StreamError && failure.status === 429 && failure.retryAfter)) {
     return FAILURES[failure.code] ?? failure.message;

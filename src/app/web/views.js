@@ -7,7 +7,7 @@ import { seconds } from "./texts.js";
 export const RATE_EVERY_MS = 500;
 const STRIP_ROOM = 300;
 
-/** Text that streams into an element as text nodes. */
+/** Text that is appended to an element as text nodes while it streams. */
 export class StreamedText {
   words = 0;
   #pending = "";
@@ -20,7 +20,7 @@ export class StreamedText {
     element.replaceChildren();
   }
 
-  /** @param {string} text @returns {number} how many words begin in it */
+  /** @param {string} text @returns {number} the number of words that begin in it */
   add(text) {
     this.#pending += text;
     const begun = (text.match(/\S+/g)?.length ?? 0) - (this.#inWord && /^\S/.test(text) ? 1 : 0);
@@ -35,13 +35,13 @@ export class StreamedText {
   }
 }
 
-/** Time to the first token, and speed: words until the end tells how many tokens they were. */
+/** The time to the first token, and the speed: in words, until the end reports the tokens. */
 export class Meter {
   #startedAt = performance.now();
   #firstAt = 0;
   #words = 0;
 
-  /** @param {boolean} fromSend whether the time since the prompt was sent is known here */
+  /** @param {boolean} fromSend true if the prompt was sent just now, from this page */
   constructor(fromSend) {
     this.fromSend = fromSend;
     ui.ttft.textContent = ui.rate.textContent = "";
@@ -51,7 +51,7 @@ export class Meter {
     return performance.now() - this.#startedAt;
   }
 
-  /** @param {number} words that came just now */
+  /** @param {number} words the number of new words */
   add(words) {
     this.#words += words;
     if (this.#firstAt) return;
@@ -72,7 +72,7 @@ export class Meter {
     ui.rate.textContent = "";
   }
 
-  /** @param {number} tokens of one writer that was seen from its first token to its last */
+  /** @param {number} tokens of one writer whose output this page saw from beginning to end */
   showTokenRate(tokens) {
     this.#show(tokens, "tokens/s", "Tokens by the model's count, first to last");
   }
@@ -92,7 +92,7 @@ export class Meter {
   }
 }
 
-/** The log as a line: a stretch for every run of like events, a mark where something happened. */
+/** The event log as a line: a segment for each run of one kind, and marks for interruptions. */
 export class Strip {
   #total = 0;
   #run = 0;
@@ -127,7 +127,7 @@ export class Follower {
   #following = true;
   #isRunning;
 
-  /** @param {() => boolean} isRunning whether the answer may still grow */
+  /** @param {() => boolean} isRunning true while the answer may grow */
   constructor(isRunning) {
     this.#isRunning = isRunning;
     addEventListener("scroll", () => this.#scrolled(), { passive: true });
@@ -162,7 +162,7 @@ export class Follower {
   }
 }
 
-/** Runs work at most once a frame. A hidden tab has no frames: there a timer does it. */
+/** Runs work at most once a frame; in a hidden tab, which has no frames, by a timer. */
 export class Frames {
   #due = false;
   #work;
@@ -188,8 +188,8 @@ export class Frames {
 }
 
 /**
- * Tells screen readers what changed: of several things that happen at once, the last about the
- * connection and the last about the answer.
+ * Announces changes to screen readers: of several at once, the last one about the connection and
+ * the last one about the answer.
  */
 export class Announcer {
   /** @type {Map<"answer" | "connection", string>} */

@@ -246,8 +246,22 @@ export class LLMStream extends EventTarget {
 
   /**
    * @template {keyof StreamEvents} K
+   * @overload
    * @param {K} type
    * @param {((event: StreamEvents[K]) => void) | EventListenerObject | null} listener
+   * @param {boolean | AddEventListenerOptions} [options]
+   * @returns {void}
+   */
+  /**
+   * @overload
+   * @param {string} type the kind of an event that StreamEvents does not list
+   * @param {((event: MessageEvent) => void) | EventListenerObject | null} listener
+   * @param {boolean | AddEventListenerOptions} [options]
+   * @returns {void}
+   */
+  /**
+   * @param {string} type
+   * @param {((event: any) => void) | EventListenerObject | null} listener
    * @param {boolean | AddEventListenerOptions} [options]
    */
   addEventListener(type, listener, options) {

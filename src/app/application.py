@@ -9,7 +9,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from app import metrics
 from app.agent import agent as default_agent
-from app.api import assets, errors, headers, routes
+from app.api import assets, errors, headers, kinds, routes
 from app.api.deps import closed_unless_public
 from app.api.openapi import DescribedApp
 from app.events import REGISTRY
@@ -17,9 +17,9 @@ from app.gate import Gate, OpenGate
 from app.log import RequestIdInLog, StreamInLog
 from app.models.base import Provider
 from app.producer import AgentProducer
-from app.settings import Settings
+from app.settings import APP_NAME, Settings
 from app.task import Agent
-from durable_stream import AllHooks, Clock, Engine, Hooks, Store, Streams, Timing
+from durable_stream import AllHooks, Clock, Engine, Hooks, Registry, Store, Streams, Timing
 from durable_stream.dynamodb import DynamoDBStore
 from durable_stream.table import Table
 
@@ -41,11 +41,6 @@ def watching(_table: Table, _timing: Timing) -> Hooks:
     return AllHooks([StreamInLog(), metrics.Metrics()])
 
 
-def stored(table: Table) -> Store:
-    """The log in a table."""
-    return DynamoDBStore(table, REGISTRY)
-
-
 def create_app(
     settings: Settings,
     model: Provider,
@@ -53,12 +48,14 @@ def create_app(
     gate: Gate | None = None,
     agent: Agent = default_agent,
     hooks: Sequence[MakeHooks] = (watching,),
-    store: Callable[[Table], Store] = stored,
+    events: Registry = REGISTRY,
+    store: Callable[[Table], Store] | None = None,
     clock: Clock | None = None,
 ) -> FastAPI:
     """The application that runs an agent, with a model at hand.
 
     Without a gate all callers are let in. `hooks` are made with the table when the process starts.
+    `events` are those that the log can hold; without a `store` the log is in DynamoDB.
     """
     gate, clock = gate or OpenGate(), clock or Clock()
 
@@ -66,7 +63,7 @@ def create_app(
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         table = Table(settings.table_name, connections=settings.connections)
         engine = Engine(
-            store=store(table),
+            store=store(table) if store else DynamoDBStore(table, events),
             producer=AgentProducer(agent, model),
             hooks=AllHooks([make(table, settings.timing) for make in hooks]),
             timing=settings.timing,
@@ -83,7 +80,7 @@ def create_app(
 
     app = DescribedApp(
         gate.mode,
-        title="Lambda LLM stream",
+        title=APP_NAME,
         summary="LLM answers as Server-Sent Events that survive any failure.",
         version="0.1.0",
         lifespan=lifespan,
@@ -100,6 +97,6 @@ def create_app(
         app.add_middleware(CORSMiddleware, **headers.cross_origin(settings.allowed_origins))
     app.add_middleware(headers.SecurityHeaders)
     errors.install(app)
-    app.include_router(routes.router)
+    app.include_router(routes.router, dependencies=[Depends(kinds.told(events))])
     app.include_router(assets.router)
     return app

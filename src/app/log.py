@@ -9,10 +9,11 @@ import os
 from aws_lambda_powertools import Logger
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.settings import APP_NAME
 from durable_stream import Hooks, Task
 from durable_stream.exceptions import shortened
 
-logger = Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME") or "llm-stream")
+logger = Logger(service=os.environ.get("POWERTOOLS_SERVICE_NAME") or APP_NAME)
 
 # At debug level these log whole requests and answers: prompts, tokens, keys.
 for _quotes in ("boto3", "botocore", "httpcore", "httpx", "urllib3"):

@@ -7,6 +7,10 @@ from typing import Self
 
 from durable_stream import Failed, RetryPolicy, Timing
 
+# The product's name: on the page, in OpenAPI, and as the service in logs and metrics unless
+# POWERTOOLS_SERVICE_NAME names another.
+APP_NAME = "Lambda LLM stream"
+
 # As browsers send it: the host in lower case, and no port that goes without saying.
 _ORIGIN = re.compile(r"(https?)://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[0-9]+)?")
 _UNSAID = {"https": ":443", "http": ":80"}

@@ -1,5 +1,6 @@
-"""The page's files as a browser meets them, and what their headers let it do with them."""
+"""The files of the page as a browser receives them, and their headers."""
 
+import html
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,10 +10,12 @@ import pytest
 from fastapi import FastAPI
 
 from app.api import assets
+from app.settings import APP_NAME
 
 pytestmark = pytest.mark.anyio
 
 WEB = Path(__file__).parents[2] / "src/app/web"
+ACCENT = (WEB / "page.css").read_text().partition("--accent: ")[2].partition(";")[0]
 KEPT = "public, max-age=31536000, immutable"
 
 
@@ -26,22 +29,51 @@ async def http() -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def parts(http: httpx.AsyncClient) -> dict[str, str]:
-    """The addresses the page names, each with the file that is meant."""
+    """The addresses in the page, each with the name of its file."""
     page = (await http.get("/")).text
     addresses = re.findall(r'(?:href|src)="([^"]+)"', page)
     return {address: address.rpartition("/")[2] for address in addresses}
 
 
 async def test_the_page_is_made_of_the_files_beside_it(http: httpx.AsyncClient) -> None:
-    """Under addresses relative to its own, which may be below a stage."""
+    """The addresses are relative, because the page may be below a stage."""
     named = await parts(http)
     files = {path.name for path in WEB.iterdir()} - {"index.html"}
     assert set(named.values()) == files
     for address, name in named.items():
         assert re.fullmatch(rf"assets/[0-9a-f]{{16}}/{re.escape(name)}", address)
         answer = await http.get(f"/{address}")
-        assert answer.content == (WEB / name).read_bytes()
+        assert answer.text.replace(f' color="{ACCENT}"', "") == (WEB / name).read_text()
         assert answer.headers["cache-control"] == KEPT
+
+
+async def test_the_page_and_its_title_have_the_name_that_the_settings_give(
+    http: httpx.AsyncClient,
+) -> None:
+    page = (await http.get("/")).text
+    name = html.escape(APP_NAME)
+    assert f"<title>{name}</title>" in page
+    assert f"/>{name}</p>" in page
+    assert "APP_NAME" not in page
+
+
+async def test_the_icon_has_the_accent_colour_of_the_style_sheet(http: httpx.AsyncClient) -> None:
+    icon = (await http.get("/assets/any/favicon.svg")).text
+    assert icon.startswith(f'<svg color="{ACCENT}" ')
+    assert "currentColor" in icon
+
+
+def test_the_name_and_the_colour_are_written_in_one_file_each() -> None:
+    app = WEB.parent
+    texts = {
+        path.relative_to(app).as_posix(): path.read_text()
+        for path in app.rglob("*.*")
+        if path.suffix in {".css", ".html", ".js", ".py", ".svg"}
+    }
+    for text, file in ((APP_NAME, "settings.py"), (ACCENT, "web/page.css")):
+        assert [name for name, content in texts.items() if text in content] == [file]
+    for colour in re.findall(r"#[0-9a-f]+", ACCENT):
+        assert sum(content.count(colour) for content in texts.values()) == 1
 
 
 @pytest.mark.parametrize(

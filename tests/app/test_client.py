@@ -1,6 +1,6 @@
-"""The browser client against a server that plays what networks and servers do; Chromium drives it.
+"""The browser client in Chromium, against a server that plays the faults of networks and servers.
 
-Every answer of the server is scripted, down to the byte; EventSource and fetch are the browser's.
+Every answer of the server is scripted to the byte. EventSource and fetch are the browser's.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ CLIENT = Path(__file__).parents[2] / "src/app/web/client.js"
 DEADLINE = 10.0
 HELD_BACK = 0.4
 
-# Reads stream `s` with the waits cut short, and writes down what the client tells.
+# Reads stream `s` with short waits, and records the events that the client dispatches.
 HARNESS = """
 import * as client from "/client.js";
 const quick = {
@@ -33,7 +33,7 @@ const quick = {
 };
 const kinds = ["start", "claim", "thinking", "answer", "heartbeat", "handoff", "done", "failure",
   "cancelled"];
-Object.assign(window, client, { quick, events: [], states: [], sources: [] });
+Object.assign(window, client, { quick, events: [], every: [], states: [], sources: [] });
 class Source extends EventSource {
   constructor(url) {
     super(url);
@@ -45,6 +45,7 @@ window.read = (options) => {
   for (const kind of kinds) {
     stream.addEventListener(kind, (event) => events.push([kind, event.data, event.lastEventId]));
   }
+  stream.addEventListener("event", ({ detail }) => every.push(detail));
   stream.addEventListener("state", ({ detail }) => {
     states.push(detail.state);
     window.failure = detail.failure;
@@ -59,7 +60,7 @@ window.ready = true;
 
 @dataclass(frozen=True)
 class Request:
-    """What the server was asked."""
+    """A request that the server received."""
 
     method: str
     target: str
@@ -81,7 +82,7 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 @dataclass
 class Server:
-    """Answers each path with what its script says, in order, and writes down what it was asked."""
+    """Answers each path with the answers scripted for it, in order, and records the requests."""
 
     scripts: defaultdict[str, deque[Answer]] = field(default_factory=lambda: defaultdict(deque))
     requests: list[Request] = field(default_factory=list)
@@ -124,7 +125,11 @@ async def _read(reader: asyncio.StreamReader) -> Request:
 
 
 def answer(
-    status: int, body: object = None, kind: str = "application/json", retry_after: int | None = None
+    status: int,
+    body: object = None,
+    kind: str = "application/json",
+    retry_after: int | None = None,
+    kinds: str | None = None,
 ) -> Answer:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
 
@@ -132,6 +137,8 @@ def answer(
         head = f"HTTP/1.1 {status} x\r\nContent-Type: {kind}\r\nConnection: close\r\n"
         if retry_after is not None:
             head += f"Retry-After: {retry_after}\r\n"
+        if kinds is not None:
+            head += f"Event-Kinds: {kinds}\r\n"
         length = "" if status == 204 else f"Content-Length: {len(content)}\r\n"
         writer.write(f"{head}{length}\r\n".encode() + (b"" if status == 204 else content))
 
@@ -139,7 +146,7 @@ def answer(
 
 
 def sse(*frames: bytes, hang: bool = False) -> Answer:
-    """An event stream of these bytes, which then ends, or is held open in silence."""
+    """An event stream of these bytes, which then ends or stays open in silence."""
 
     async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
@@ -151,7 +158,7 @@ def sse(*frames: bytes, hang: bool = False) -> Answer:
 
 
 def late(send: Answer) -> Answer:
-    """An answer that something on the way holds back, and then passes on as a whole."""
+    """An answer that a proxy buffers, and then passes on as a whole."""
 
     async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(HELD_BACK)
@@ -161,12 +168,12 @@ def late(send: Answer) -> Answer:
 
 
 async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-    """Says nothing (more) until the browser leaves."""
+    """Send nothing more until the browser leaves."""
     await reader.read()
 
 
 async def cut(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Breaks the connection instead of answering."""
+    """Break the connection instead of answering."""
     writer.transport.abort()
 
 
@@ -177,6 +184,7 @@ PAGE = {
     "/favicon.ico": answer(204),
 }
 EVENTS = "/streams/s/events"
+KINDS = "start, claim, answer, error;terminal, done;terminal"
 SNAPSHOT = "/streams/s"
 AN_HOUR_PASSES = "{ const now = Date.now(); Date.now = () => now + 3_600_000; }"
 
@@ -190,6 +198,11 @@ def words(first: int, last: int) -> bytes:
     return b"".join(frame(seq, "answer", {"text": f"{seq} "}) for seq in range(first, last + 1))
 
 
+def tool(seq: int) -> bytes:
+    """An event of a kind that the client does not list."""
+    return frame(seq, "tool", {"n": 1})
+
+
 def done(seq: int) -> bytes:
     usage = {"input_tokens": 1, "output_tokens": seq}
     return frame(seq, "done", {"finish_reason": "stop", "usage": usage})
@@ -200,10 +213,14 @@ def cancelled(seq: int) -> bytes:
 
 
 def snapshot(
-    last: int, status: str = "streaming", error: object = None, token: str | None = None
+    last: int,
+    status: str = "streaming",
+    error: object = None,
+    token: str | None = None,
+    kinds: str | None = None,
 ) -> Answer:
     body = {"id": "s", "status": status, "last_event_id": f"s:{last}"}
-    return answer(200, body | {"error": error, "token": token})
+    return answer(200, body | {"error": error, "token": token}, kinds=kinds)
 
 
 def refusal(status: int, code: str, retry_after: int | None = None) -> Answer:
@@ -225,7 +242,7 @@ async def page(anyio_backend: str) -> AsyncIterator[Page]:
 
 @dataclass(frozen=True)
 class Bench:
-    """A page that has the client, and the server it talks to."""
+    """A page with the client, and its server."""
 
     page: Page
     server: Server
@@ -242,7 +259,7 @@ class Bench:
         await self.until(f"stream.state === '{state}'")
 
     async def show(self, *, shown: bool) -> None:
-        """Let the page be shown or hidden; a browser without windows shows all its pages."""
+        """Show or hide the page. A headless browser shows all its pages."""
         now = f"{{ configurable: true, value: {str(not shown).lower()} }}"
         await self.run(f"Object.defineProperty(document, 'hidden', {now}), null")
         await self.run("document.dispatchEvent(new Event('visibilitychange'))")
@@ -252,11 +269,17 @@ class Bench:
         return str(await self.run(f"{kept}.map(([, data]) => data.text).join('')"))
 
     def cursors(self) -> list[str]:
-        """Where each connection started: the header wins, as it does on the server."""
+        """The cursor of each connection: the header takes precedence, as on the server."""
         return [
             request.headers.get("last-event-id") or request.query.get("last_event_id", "")
             for request in self.server.asked(EVENTS)
         ]
+
+
+async def kinds_of(bench: Bench) -> list[str]:
+    """The kinds of all events that the page was told of, in order."""
+    kinds: list[str] = await bench.run("every.map(({ kind }) => kind)")
+    return kinds
 
 
 @pytest.fixture
@@ -334,17 +357,115 @@ async def test_events_seen_before_or_of_another_stream_are_ignored(bench: Bench)
 
 async def test_a_hole_is_never_shown_but_read_again_from_before_it(bench: Bench) -> None:
     bench.server.script(EVENTS, sse(words(0, 1), words(3, 4)), sse(words(2, 4), done(5)))
+    bench.server.script(SNAPSHOT, snapshot(5, "done"))
     await bench.read_to("finished")
     assert await bench.text() == "0 1 2 3 4 "
     assert bench.cursors() == ["", "s:1"]
+
+
+async def test_every_hole_is_read_again_where_the_server_tells_all_its_kinds(bench: Bench) -> None:
+    """The second hole cannot be an event of an unlisted kind."""
+    gap = words(0, 0) + words(2, 2)
+    bench.server.script(EVENTS, sse(gap), sse(words(2, 2), words(4, 4)), sse(words(3, 4), done(5)))
+    bench.server.script(SNAPSHOT, *[snapshot(5, "done", kinds=KINDS)] * 2)
+    await bench.read_to("finished")
+    assert await bench.text() == "0 2 3 4 "
+    assert bench.cursors() == ["", "s:0", "s:2"]
+
+
+# Kinds of events that the page does not list
 
 
 async def test_an_event_of_a_kind_from_the_future_does_not_stop_an_old_page(bench: Bench) -> None:
     future = frame(2, "tool", {"name": "search"})
     rest = future + words(3, 4) + done(5)
     bench.server.script(EVENTS, sse(words(0, 1), rest), sse(rest))
+    bench.server.script(SNAPSHOT, snapshot(5, "done"))
     await bench.read_to("finished")
     assert await bench.text() == "0 1 3 4 "
+
+
+async def test_a_server_that_does_not_tell_its_kinds_is_asked_about_one_hole_only(
+    bench: Bench,
+) -> None:
+    """The events behind each hole move the cursor, which a broken connection resumes from."""
+    tools = [tool(1), words(2, 2), tool(3), tool(4), words(5, 5), tool(6), words(7, 7)]
+    bench.server.script(EVENTS, sse(words(0, 0), *tools), sse(*tools), sse(tool(8), done(9)))
+    bench.server.script(SNAPSHOT, snapshot(9, "done"))
+    await bench.read_to("finished")
+    assert await bench.text() == "0 2 5 7 "
+    assert bench.cursors() == ["", "s:0", "s:7"]
+
+
+async def test_a_kind_that_the_server_tells_is_passed_on_without_reading_again(
+    bench: Bench,
+) -> None:
+    bench.server.script("/streams", answer(201, {"id": "s"}, kinds=f"{KINDS}, tool"))
+    bench.server.script(EVENTS, sse(words(0, 0), tool(1), tool(2), words(3, 3), done(4)))
+    await bench.run("create({prompt: 'Hi'})")
+    await bench.run("read()")
+    await bench.run("stream.addEventListener('tool', ({ data }) => events.push(['tool', data]))")
+    await bench.until("stream.state === 'finished'")
+    assert await kinds_of(bench) == ["answer", "tool", "tool", "answer", "done"]
+    assert await bench.run("events.filter(([kind]) => kind === 'tool')") == [["tool", {"n": 1}]] * 2
+    assert bench.cursors() == [""]
+
+
+async def test_a_kind_that_comes_with_a_deployment_is_asked_for_once_and_then_passed_on(
+    bench: Bench,
+) -> None:
+    """The page has read the stream since before the deployment, so it did not listen."""
+    rest = tool(1), tool(2), words(3, 3), tool(4)
+    bench.server.script(EVENTS, sse(words(0, 0), *rest), sse(*rest, hang=True))
+    bench.server.script(SNAPSHOT, snapshot(4, kinds=f"{KINDS}, tool"))
+    await bench.run("read()")
+    await bench.until("every.length === 5")
+    assert await kinds_of(bench) == ["answer", "tool", "tool", "answer", "tool"]
+    assert bench.cursors() == ["", "s:0"]
+    bench.server.script(EVENTS, sse(words(0, 0), *rest, done(5)))
+    await bench.run("stream.close(), (every.length = 0), read()")
+    await bench.until("stream.state === 'finished'")
+    assert await kinds_of(bench) == ["answer", "tool", "tool", "answer", "tool", "done"]
+    assert bench.cursors() == ["", "s:0", ""]
+
+
+async def test_a_kind_that_the_server_calls_terminal_finishes_a_stream(bench: Bench) -> None:
+    end = frame(1, "verdict", {"text": "Guilty."})
+    bench.server.script("/streams", answer(201, {"id": "s"}, kinds=f"{KINDS}, verdict;terminal"))
+    bench.server.script(EVENTS, sse(words(0, 0), end, hang=True))
+    await bench.run("create({prompt: 'Hi'})")
+    await bench.read_to("finished")
+    assert await kinds_of(bench) == ["answer", "verdict"]
+    assert await bench.run("sources.map((source) => source.readyState)") == [2]
+
+
+async def test_a_terminal_kind_that_an_old_page_did_not_hear_of_is_read_in_the_end(
+    bench: Bench,
+) -> None:
+    """EventSource has moved its own cursor past the event, so the server has nothing left."""
+    end = frame(1, "verdict", {"text": "Guilty."})
+    bench.server.script(EVENTS, sse(words(0, 0), end), answer(204), sse(end))
+    bench.server.script(SNAPSHOT, snapshot(1, "done", kinds=f"{KINDS}, verdict;terminal"))
+    await bench.read_to("finished")
+    assert await kinds_of(bench) == ["answer", "verdict"]
+    assert bench.cursors() == ["", "s:1", "s:0"]
+
+
+async def test_a_page_may_name_kinds_itself(bench: Bench) -> None:
+    bench.server.script(EVENTS, sse(tool(0), frame(1, "verdict", {})))
+    await bench.read_to("lost", "{kinds: {tool: null, verdict: 'lost'}}")
+    assert await kinds_of(bench) == ["tool", "verdict"]
+    assert bench.cursors() == [""]
+
+
+@pytest.mark.parametrize("kind", ["state", "open", "message", "failure", "event", "constructor"])
+async def test_a_kind_may_have_any_name(bench: Bench, kind: str) -> None:
+    """Also one that this module or EventSource uses for an event of its own."""
+    bench.server.script(EVENTS, sse(frame(0, kind, {"n": 1}), done(1)))
+    await bench.read_to("finished", f"{{kinds: {{{kind}: null}}}}")
+    assert await kinds_of(bench) == [kind, "done"]
+    assert await bench.run("states") == ["live", "finished"]
+    assert bench.cursors() == [""]
 
 
 async def test_a_stream_that_was_read_to_its_end_is_finished_without_reading(bench: Bench) -> None:
@@ -371,7 +492,7 @@ async def test_a_stream_that_had_failed_still_says_why(bench: Bench) -> None:
         pytest.param(cut, id="no answer"),
     ],
 )
-async def test_a_refusal_that_passes_is_outlived(bench: Bench, refusal: Answer) -> None:
+async def test_a_temporary_refusal_is_outlived(bench: Bench, refusal: Answer) -> None:
     bench.server.script(
         EVENTS, sse(words(0, 2)), refusal, refusal, refusal, sse(words(3, 4), done(5))
     )
@@ -415,7 +536,7 @@ async def test_a_stream_the_server_does_not_have_is_lost_and_asked_for_no_more(
     assert await bench.run("sources.map((source) => source.readyState)") == [2]
 
 
-async def test_a_connection_that_falls_silent_is_told_and_then_replaced(bench: Bench) -> None:
+async def test_a_connection_that_falls_silent_is_reported_and_then_replaced(bench: Bench) -> None:
     bench.server.script(EVENTS, sse(words(0, 1), hang=True), sse(words(2, 3), done(4)))
     await bench.read_to("finished", "{stalledMs: 100, silentMs: 200}")
     assert await bench.text() == "0 1 2 3 "
@@ -471,14 +592,14 @@ async def test_a_network_that_comes_back_ends_the_wait(bench: Bench) -> None:
     await bench.until("stream.state === 'finished'")
 
 
-async def test_another_writer_is_told_until_it_writes(bench: Bench) -> None:
+async def test_a_take_over_is_reported_until_the_new_writer_writes(bench: Bench) -> None:
     claims = frame(0, "claim", {"attempt": 1}), frame(1, "claim", {"attempt": 2})
     bench.server.script(EVENTS, sse(*claims, words(2, 2), done(3)))
     await bench.read_to("finished")
     assert await bench.run("states") == ["live", "taken-over", "live", "finished"]
 
 
-async def test_cancelling_is_repeated_until_the_server_has_heard(bench: Bench) -> None:
+async def test_cancelling_is_repeated_until_the_server_answers(bench: Bench) -> None:
     bench.server.script(EVENTS, sse(words(0, 0), hang=True), sse(cancelled(1)))
     bench.server.script("/streams/s/cancel", cut, answer(503), answer(200, {"status": "cancelled"}))
     await bench.run("read()")
@@ -490,7 +611,7 @@ async def test_cancelling_is_repeated_until_the_server_has_heard(bench: Bench) -
 
 
 async def test_cancelling_needs_no_connection_but_the_readers_own(bench: Bench) -> None:
-    """The other five that HTTP/1.1 has are held here by what knows nothing of this client."""
+    """Other requests hold the other five connections that HTTP/1.1 allows."""
     bench.server.script("/held", *[silence] * 5)
     bench.server.script(EVENTS, sse(words(0, 0), hang=True), sse(cancelled(1)))
     bench.server.script("/streams/s/cancel", answer(200, {"status": "cancelled"}))
@@ -547,7 +668,7 @@ async def test_an_answer_that_has_ended_is_read_however_many_others_are_read(
 
 
 async def test_a_hidden_page_without_news_lets_go_until_it_is_shown(bench: Bench) -> None:
-    """Heartbeats are no news."""
+    """A heartbeat does not count as news."""
     beats = b"".join(frame(seq, "heartbeat", {}) for seq in range(1, 3))
     bench.server.script(EVENTS, sse(words(0, 0), beats, hang=True), sse(words(3, 4), done(5)))
     await bench.run("read({hiddenMs: 200})")
@@ -588,7 +709,7 @@ async def test_a_hidden_page_with_news_reads_on(bench: Bench) -> None:
 async def test_responses_that_are_held_back_until_they_end_are_no_interruptions(
     bench: Bench,
 ) -> None:
-    """As through `sam local` and HTTP APIs. That one of them brings nothing changes nothing."""
+    """As through `sam local` and HTTP APIs, even if one of the responses brings no event."""
     pieces = [sse(words(seq, seq)) for seq in range(3)]
     bench.server.script(EVENTS, *map(late, [*pieces, sse(), sse(words(3, 3), done(4))]))
     await bench.read_to("finished", "{heldBackMs: 300}")
@@ -606,7 +727,7 @@ async def test_a_response_that_streams_again_is_live_and_its_break_an_interrupti
     assert await bench.run("states") == states
 
 
-async def test_a_closed_reader_tells_nothing_more_and_stays_closed(bench: Bench) -> None:
+async def test_a_closed_reader_dispatches_nothing_more_and_stays_closed(bench: Bench) -> None:
     bench.server.script(EVENTS, sse(words(0, 1)))
     await bench.run("read(), stream.addEventListener('answer', () => stream.close())")
     await bench.until("sources[0]?.readyState === 2")
@@ -674,7 +795,7 @@ async def test_a_creation_can_be_aborted_while_it_waits(bench: Bench, wait: Answ
     assert failure["name"] == "TimeoutError"
 
 
-# Where the API wants credentials
+# Where the API requires credentials
 
 
 async def test_an_access_token_goes_into_a_header_and_never_into_an_address(bench: Bench) -> None:
@@ -735,7 +856,9 @@ async def test_a_token_that_has_expired_is_renewed_for_its_owner(bench: Bench) -
 
 
 @pytest.mark.parametrize("code", ["token_expired", "unauthorized"])
-async def test_who_is_not_let_in_is_told_why_and_asks_no_more(bench: Bench, code: str) -> None:
+async def test_a_client_without_access_reports_why_and_asks_no_more(
+    bench: Bench, code: str
+) -> None:
     bench.server.script(EVENTS, refusal(401, code))
     bench.server.script(SNAPSHOT, refusal(401, code))
     await bench.read_to("lost", "{token: 't'}")
@@ -744,7 +867,7 @@ async def test_who_is_not_let_in_is_told_why_and_asks_no_more(bench: Bench, code
 
 
 async def test_an_error_that_is_not_in_the_log_does_not_end_a_stream(bench: Bench) -> None:
-    """Such as a refusal of `GET /sse`: it has no id."""
+    """A refusal of `GET /sse`, for example, has no id."""
     busy = b'event: error\ndata: {"code":"rate_limited","retryable":true}\n\n'
     bench.server.script(EVENTS, sse(words(0, 0), busy), sse(words(1, 1), done(2)))
     await bench.read_to("finished")
@@ -760,7 +883,9 @@ async def test_a_server_that_says_when_to_come_back_is_asked_no_sooner(bench: Be
     assert time.monotonic() - began >= 1
 
 
-async def test_a_server_that_wants_to_be_left_alone_for_longer_is(bench: Bench) -> None:
+async def test_a_server_that_asks_for_a_longer_wait_than_the_cap_is_not_asked_again(
+    bench: Bench,
+) -> None:
     bench.server.script("/streams", refusal(429, "budget_spent", retry_after=7200))
     assert await bench.run("create({prompt: 'Hi'})") == {
         "name": "StreamError",

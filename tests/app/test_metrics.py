@@ -11,6 +11,7 @@ import pytest
 
 from app import metrics
 from app.events import Answer, Done, Thinking
+from app.settings import APP_NAME
 from durable_stream import (
     AllHooks,
     Cancelled,
@@ -126,7 +127,7 @@ def test_a_finished_answer_is_one_line(lines: Lines) -> None:
     assert line.units["AppendLatency"] == line.units["TimeToFirstToken"] == "Milliseconds"
     assert line.units["TokensPerSecond"] == "Count/Second"
     assert line.dimensions == {SERVICE}
-    assert line.members["service"] == "llm-stream"
+    assert line.members["service"] == APP_NAME
 
 
 def test_an_error_is_counted_for_the_service_and_for_its_code(lines: Lines) -> None:

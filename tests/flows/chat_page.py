@@ -1,4 +1,4 @@
-"""The chat page in Chromium: what the flows do to it, and what they wait for."""
+"""The chat page in Chromium: the actions of the flows, and their conditions."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,13 +11,13 @@ from tests.chromium import chromium
 from tests.flows.conftest import Conversation, Function, Gate
 
 DEADLINE = 20
-# One sandbox for the whole page, because starting one for each of its requests takes its time.
+# One sandbox for all requests of the page, because each start of a sandbox takes time.
 WARM = {"sandboxes": 1, "concurrency": 16}
 
 
 @dataclass
 class Profile:
-    """A person's browser: its tabs share what it remembers."""
+    """The browser of one person: its tabs share their storage."""
 
     context: BrowserContext
     violations: list[str] = field(default_factory=list)
@@ -35,7 +35,7 @@ class Profile:
 
 @asynccontextmanager
 async def profile() -> AsyncIterator[Profile]:
-    """A new profile. The page must catch its errors, and keep to its Content-Security-Policy."""
+    """A new profile. An uncaught error or a violation of the page's policy fails the test."""
     async with chromium() as browser:
         profile = Profile(await browser.new_context(locale="en-GB", timezone_id="UTC"))
         profile.context.set_default_timeout(DEADLINE * 1000)
@@ -58,15 +58,15 @@ async def shows(page: Page, state: str) -> None:
 
 
 async def reads(page: Page, text: str) -> None:
-    """Return when the answer on the page is exactly this."""
+    """Return when the page shows exactly this answer."""
     answer = "document.querySelector('[data-testid=answer]').textContent"
     await until(page, f"text => {answer} === text", text)
 
 
 async def until(page: Page, condition: str, given: str | None = None) -> None:
-    """Return when a function is true in the page.
+    """Return when a function returns true in the page.
 
-    Playwright's `wait_for_function` evaluates a string, which the page's policy forbids.
+    The page's policy forbids the string that Playwright's `wait_for_function` would evaluate.
     """
     looks = f"""given => new Promise((resolve) => {{
       const look = () => (({condition})(given) ? resolve() : setTimeout(look, 10));
@@ -81,7 +81,7 @@ def events_path(page: Page) -> str:
 
 
 async def show(page: Page, *, shown: bool) -> None:
-    """Let a tab be shown or hidden; a browser without windows shows all of them."""
+    """Show or hide a tab. A headless browser shows all its tabs."""
     await page.evaluate(
         """hidden => {
           Object.defineProperty(document, "hidden", { configurable: true, value: hidden });
@@ -92,7 +92,7 @@ async def show(page: Page, *, shown: bool) -> None:
 
 
 async def journal(page: Page) -> list[str]:
-    """What happened, line by line, without the times."""
+    """The lines of the journal, without their times."""
     lines = page.get_by_test_id("journal").locator("li")
     said: list[str] = await lines.evaluate_all("lines => lines.map((li) => li.lastChild.data)")
     return said

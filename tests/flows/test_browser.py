@@ -1,4 +1,4 @@
-"""The chat page in Chromium, on the real function: what a person sees when things go wrong."""
+"""The chat page in Chromium, on the real function, through the faults that people meet."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ from tests.flows.chat_page import (
     shows,
     until,
 )
-from tests.flows.conftest import Function, Gate, Start
+from tests.flows.conftest import ROOT, Function, Gate, Start
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 
@@ -32,7 +32,7 @@ HEAR = """() => {
   new MutationObserver(() => heard.push(announcer.textContent))
     .observe(announcer, { childList: true, characterData: true, subtree: true });
 }"""
-PARTS = ("client.js", "favicon.svg", "page.css", "page.js")
+PARTS = [path.name for path in (ROOT / "src/app/web").iterdir() if path.suffix != ".html"]
 MARKUP = "<img src=x onerror=document.body.remove()> "
 
 Gated = tuple[Gate, dict[str, str]]
@@ -59,7 +59,7 @@ def invocations(function: Function) -> int:
 async def test_words_are_on_the_page_before_the_model_says_the_next(
     start: Start, gate: Gated, browser: Profile
 ) -> None:
-    """And as text, whatever they look like; a screen reader hears the start and the end only."""
+    """Markup stays text. A screen reader announces only the start and the end."""
     model, env = gate
     async with start(env, **WARM) as function:
         page = await browser.open(function)
@@ -120,10 +120,10 @@ async def test_two_tabs_show_one_answer_and_stop_in_one_stops_the_other_within_a
         await conversation.hung_up()
 
 
-async def test_nobody_reconnects_to_a_finished_stream(
+async def test_a_finished_stream_is_not_read_again(
     start: Start, gate: Gated, browser: Profile
 ) -> None:
-    """The page closes its EventSource at the end; one that does not is answered 204."""
+    """The page closes its EventSource at the end; an EventSource that stays open gets a 204."""
     model, env = gate
     async with start(env, **WARM) as function:
         page = await browser.open(function)
@@ -167,7 +167,7 @@ async def test_ten_dropped_connections_cost_nothing(
         assert model.waiting == 0
 
 
-async def test_the_page_tells_that_another_sandbox_took_over(
+async def test_the_page_reports_that_another_sandbox_took_over(
     start: Start, gate: Gated, browser: Profile
 ) -> None:
     model, env = gate
@@ -188,7 +188,7 @@ async def test_the_page_tells_that_another_sandbox_took_over(
         await reads(page, "one two ")
 
 
-async def test_the_journal_tells_of_a_take_over_also_if_old_events_come_before_it(
+async def test_the_journal_reports_a_take_over_also_behind_old_events(
     start: Start, gate: Gated, browser: Profile
 ) -> None:
     model, env = gate
@@ -214,7 +214,7 @@ async def test_the_journal_tells_of_a_take_over_also_if_old_events_come_before_i
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280, 1920])
-async def test_what_reassures_is_never_cut_off(
+async def test_a_reassuring_hint_is_never_cut_off(
     start: Start, gate: Gated, browser: Profile, width: int
 ) -> None:
     model, env = gate
@@ -238,10 +238,10 @@ async def test_what_reassures_is_never_cut_off(
         await shows(page, "finished")
 
 
-async def test_a_door_that_holds_responses_back_is_told_once_and_without_alarm(
+async def test_a_proxy_that_buffers_responses_is_reported_once_and_without_alarm(
     start: Start, gate: Gated, browser: Profile
 ) -> None:
-    """As `sam local` and HTTP APIs do."""
+    """`sam local` and HTTP APIs buffer every response."""
     model, env = gate
     async with start({**env, "LAMBDA_STREAM_BUFFERED": "1"}, **WARM) as function:
         page = await browser.open(function)
@@ -259,7 +259,7 @@ async def test_a_door_that_holds_responses_back_is_told_once_and_without_alarm(
         heard = " ".join(await page.evaluate("heard"))
         assert heard.count("Reading in steps.") == heard.count("Answer started.") == 1
         assert "onnect" not in heard
-        told = "Something on the way holds the answer back, so it is read in steps"
+        told = "A proxy holds the answer back, so the page reads it in steps"
         assert (await journal(page)).count(told) == 1
         assert not any("connection ended" in line for line in await journal(page))
         assert await page.locator("#strip [data-kind=gap]").count() == 0
@@ -288,7 +288,7 @@ async def test_each_paragraph_has_the_direction_of_its_own_words(
     async with start(env, **WARM) as function:
         page = await browser.open(function)
         conversation = await asked(page, model)
-        # The gate takes a line for a word; this character ends a paragraph as well.
+        # The gate reads one word a line, so another character has to end the paragraph.
         said = "שלום עולם.\u2029And a line in English."
         await conversation.say(said)
         await reads(page, said)
@@ -312,7 +312,7 @@ async def test_each_paragraph_has_the_direction_of_its_own_words(
 async def test_stop_stops_however_many_tabs_read(
     start: Start, gate: Gated, browser: Profile
 ) -> None:
-    """Also in the tabs that have no connection; they say so, and are no blank pages."""
+    """Also in tabs without a connection, which say that they wait for one."""
     model, env = gate
     async with start(env, **WARM) as function:
         page = await browser.open(function)
@@ -335,7 +335,7 @@ async def test_stop_stops_however_many_tabs_read(
 async def test_a_hidden_tab_makes_room_for_one_that_is_shown_and_comes_back(
     start: Start, gate: Gated, browser: Profile
 ) -> None:
-    """Whichever comes first: that it is hidden, or that room is wanted."""
+    """In either order: hidden before another tab needs the connection, or after."""
     model, env = gate
     async with start(env, **WARM) as function:
         page = await browser.open(function)
@@ -347,7 +347,7 @@ async def test_a_hidden_tab_makes_room_for_one_that_is_shown_and_comes_back(
         sixth = await browser.open(function, page.url)
         await reads(sixth, "one ")
         await shows(tabs[0], "paused")
-        assert "Other tabs have all connections to the server" not in await journal(sixth)
+        assert "Other tabs use all connections to the server" not in await journal(sixth)
         seventh = await browser.open(function, page.url)
         await shows(seventh, "crowded")
         await show(tabs[1], shown=False)
@@ -365,10 +365,10 @@ async def test_a_hidden_tab_makes_room_for_one_that_is_shown_and_comes_back(
         await reads(tabs[1], "one two ")
 
 
-async def test_what_only_the_operator_can_mend_is_not_the_readers_task(
+async def test_a_failure_that_only_the_operator_can_repair_is_not_the_readers_task(
     start: Start, browser: Profile
 ) -> None:
-    """Who runs the page finds the server's own words under What happened."""
+    """The operator finds the message of the server under What happened."""
 
     async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -536,7 +536,7 @@ async def test_an_address_without_a_stream_says_so(start: Start, browser: Profil
 async def test_a_script_that_gets_into_the_page_does_not_run(
     start: Start, browser: Profile
 ) -> None:
-    """Nor does markup become elements; both are reported, so that the other tests would tell."""
+    """Markup does not become elements either. Both are reported, so other tests would fail."""
     async with start(**WARM) as function:
         page = await browser.open(function)
 
@@ -559,7 +559,7 @@ async def test_a_script_that_gets_into_the_page_does_not_run(
 
 
 async def test_coming_back_to_the_page_is_one_invocation(start: Start, browser: Profile) -> None:
-    """Each may be a cold start: only the page itself is asked for again."""
+    """The browser requests only the page again, because each request may be a cold start."""
     async with start(**WARM) as function:
         for expected in (1 + len(PARTS) + 1, 1):  # one tells that no token is needed
             before = invocations(function)

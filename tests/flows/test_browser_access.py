@@ -1,4 +1,4 @@
-"""The page and its client where an API token is needed: in Chromium, on the real function."""
+"""The page and its client in Chromium, on a real function that requires an API token."""
 
 import asyncio
 import json
@@ -24,8 +24,8 @@ from tests.flows.conftest import Conversation, Gate, Start
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 
-TOKEN = "the-token-of-somebody-who-was-let-in"
-CLOSED = {"API_TOKENS": json.dumps({"somebody": TOKEN})}
+TOKEN = "the-token-of-a-known-person"
+CLOSED = {"API_TOKENS": json.dumps({"person": TOKEN})}
 ANOTHER_PAGE = """<!doctype html><output></output><script type="module">
   const given = new URLSearchParams(location.search);
   const api = { baseUrl: given.get("api"), bearer: given.get("bearer"), backoffCapMs: 0 };
@@ -69,7 +69,7 @@ async def let_in(page: Page, model: Gate, prompt: str = "hi") -> Conversation:
 async def test_the_page_asks_for_a_token_and_goes_on_with_the_prompt(
     start: Start, gate: Gated, browser: Profile
 ) -> None:
-    """From the keyboard alone; the token is in no address, and no stream's token in the page's."""
+    """By keyboard only. No address has the API token, and the page's has no token of a stream."""
     model, env = gate
     async with start({**env, **CLOSED}, **WARM) as function:
         page = await browser.open(function)
@@ -94,7 +94,7 @@ async def test_the_page_asks_for_a_token_and_goes_on_with_the_prompt(
         assert "token" not in page.url
 
 
-async def test_where_a_token_is_needed_it_is_asked_for_before_the_prompt_is_typed(
+async def test_a_required_token_is_asked_for_before_the_prompt_is_typed(
     start: Start, gate: Gated, browser: Profile
 ) -> None:
     model, env = gate
@@ -114,14 +114,14 @@ async def test_where_a_token_is_needed_it_is_asked_for_before_the_prompt_is_type
         await shows(page, "finished")
 
 
-async def test_where_none_is_needed_none_is_asked_for(start: Start, browser: Profile) -> None:
+async def test_an_open_server_asks_for_no_token(start: Start, browser: Profile) -> None:
     async with start(**WARM) as function:
         page = await browser.open(function)
         await until(page, "() => localStorage.length === 1")
         assert await page.get_by_test_id("access").is_hidden()
 
 
-async def test_a_wrong_token_is_told_and_asked_for_again(
+async def test_a_wrong_token_is_reported_and_asked_for_again(
     start: Start, gate: Gated, browser: Profile
 ) -> None:
     model, env = gate
@@ -186,7 +186,7 @@ async def test_a_token_that_is_withdrawn_in_mid_answer_is_asked_for_where_the_an
     model, env = gate
 
     async def withdrawn(route: Route) -> None:
-        # With an API token falls every stream's token that it has signed.
+        # Withdrawing an API token invalidates every stream token that it has signed.
         url = re.sub(r"(token=[^&]+)....", r"\1AAAA", route.request.url)
         headers = {**route.request.headers, "authorization": f"Bearer {TOKEN[::-1]}"}
         await route.continue_(headers=headers, url=url)
@@ -210,7 +210,7 @@ async def test_a_token_that_is_withdrawn_in_mid_answer_is_asked_for_where_the_an
         assert model.waiting == 0
 
 
-async def test_what_the_browser_keeps_can_be_forgotten_in_all_its_tabs(
+async def test_a_stored_token_can_be_forgotten_in_all_tabs(
     start: Start, gate: Gated, browser: Profile
 ) -> None:
     model, env = gate
@@ -227,7 +227,7 @@ async def test_what_the_browser_keeps_can_be_forgotten_in_all_its_tabs(
             await refused(tab)
 
 
-async def test_a_browser_that_may_keep_nothing_is_asked_once_a_page(
+async def test_a_browser_without_storage_asks_once_a_page(
     start: Start, gate: Gated, browser: Profile
 ) -> None:
     model, env = gate
@@ -262,7 +262,7 @@ async def test_over_a_limit_the_page_says_when_to_try_again(
 
 @asynccontextmanager
 async def another_origin() -> AsyncIterator[str]:
-    """A site that has lifted the client into a page of its own."""
+    """The page of another site that uses the client."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

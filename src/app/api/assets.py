@@ -1,6 +1,8 @@
-"""The chat page and the browser client, as they lie in `web/`."""
+"""The chat page and the browser client: the files of `web/`."""
 
 import hashlib
+import html
+import re
 from functools import cache
 from pathlib import Path
 from urllib.parse import quote
@@ -9,48 +11,67 @@ from fastapi import APIRouter, HTTPException, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.deps import public
+from app.settings import APP_NAME
 
 router = APIRouter(include_in_schema=False)
 
 _WEB = Path(__file__).parent.parent / "web"
 _JAVASCRIPT = "text/javascript; charset=utf-8"
 _MEDIA_TYPES = {
+    "access.js": _JAVASCRIPT,
     "client.js": _JAVASCRIPT,
+    "elements.js": _JAVASCRIPT,
     "favicon.svg": "image/svg+xml",
     "page.css": "text/css; charset=utf-8",
     "page.js": _JAVASCRIPT,
+    "reading.js": _JAVASCRIPT,
+    "texts.js": _JAVASCRIPT,
+    "views.js": _JAVASCRIPT,
 }
 
-# What the page is made of comes from this origin, as files. Nothing in the page is code or style,
-# no string becomes markup or code, no form sends itself (one holds an access token), and no other
-# page shows this one in a frame.
+# The page loads files of this origin only. It allows no inline code or style, no string as markup
+# or code, no submission of a form (one holds an access token), and no frame in another page.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'none'; base-uri 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types 'none'"
 )
 
-# Revalidated each time: a deployment must not leave a browser with half of the old page.
+# Revalidated each time, so that a browser never mixes files of two deployments.
 _REVALIDATED = {"Cache-Control": "no-cache"}
-# Its address changes with it, so that coming back takes one invocation, which is for the page.
+# The address contains the version, so a second visit takes one invocation: that for the page.
 _IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
+
+
+_ACCENT = re.compile(rb"--accent: ([^;]+);")
 
 
 @cache
 def _content(name: str) -> bytes:
-    return (_WEB / name).read_bytes()
+    """The file as it is served. The style sheet does not reach the icon, so its colour is added."""
+    content = (_WEB / name).read_bytes()
+    if name == "favicon.svg":
+        return content.replace(b"<svg", b'<svg color="%s"' % _accent(), 1)
+    return content
+
+
+def _accent() -> bytes:
+    match = _ACCENT.search((_WEB / "page.css").read_bytes())
+    if match is None:
+        raise ValueError("page.css sets no `--accent: …;`: the icon needs its colour")
+    return match[1]
 
 
 @cache
 def _version() -> str:
-    """A digest of all assets. One for all, because a script imports its neighbour."""
+    """A digest of all assets together, because the scripts import each other."""
     return hashlib.sha256(b"".join(map(_content, _MEDIA_TYPES))).hexdigest()[:16]
 
 
 @cache
 def _page() -> bytes:
-    """The page, with the assets of this version in the place of its neighbours in `web/`."""
-    page = _content("index.html").decode()
+    """The page, with the product's name, and with addresses of the assets of this version."""
+    page = _content("index.html").decode().replace("APP_NAME", html.escape(APP_NAME))
     for name in _MEDIA_TYPES:
         page = page.replace(f'"{name}"', f'"assets/{_version()}/{name}"')
     return page.encode()
@@ -67,7 +88,7 @@ async def page() -> Response:
 @router.get("/assets/{version}/{name}")
 @public
 async def asset(version: str, name: str) -> Response:
-    """A part of the chat page. For another version than this there is this one, not to be kept."""
+    """A file of the chat page. Any other version yields the current one, not to be cached."""
     if name not in _MEDIA_TYPES:
         raise HTTPException(404)
     headers = _IMMUTABLE if version == _version() else _REVALIDATED
@@ -82,10 +103,10 @@ async def client() -> Response:
 
 
 class StageWithSlash:
-    """ASGI middleware: a stage that is asked for without its slash leads to the one with it.
+    """ASGI middleware: redirects the path of a stage to the same path with a slash at the end.
 
-    The page's relative addresses lead astray without it. Starlette's own redirects, which are
-    off, would repeat whatever Host and query a client sends.
+    The relative addresses in the page need the slash. Starlette's own redirects are off, because
+    they would repeat the Host and the query that a client sends.
     """
 
     def __init__(self, app: ASGIApp) -> None:

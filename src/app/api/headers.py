@@ -6,6 +6,8 @@ from typing import TypedDict
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api import kinds
+
 DOCS = "/docs"
 
 _ALWAYS = {
@@ -71,5 +73,5 @@ def cross_origin(origins: Sequence[str]) -> CrossOrigin:
             "Idempotency-Key",
             "Last-Event-ID",
         ],
-        expose_headers=["Location", "Retry-After"],
+        expose_headers=[kinds.HEADER, "Location", "Retry-After"],
     )

@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * Browser client of a resumable LLM stream: every event exactly once and in order, whatever happens
- * to the connection.
+ * Browser client of a resumable LLM stream: it delivers every event exactly once and in order,
+ * whatever happens to the connection.
  *
  *     import { createStream, LLMStream } from "./client.js";
  *
@@ -11,27 +11,27 @@
  *     stream.addEventListener("state", () => (label.textContent = stream.state));
  *     await stream.cancel(); // stops the generation, for every reader; close() only stops reading
  *
- * The server numbers events 0, 1, 2 … without holes. EventSource reconnects by itself after most
- * trouble. This module adds what it lacks: it goes on after answers that EventSource takes for
- * final, notices a connection that is open but dead, refuses repeated and missing events, and
- * knows when a stream has ended.
+ * The server numbers events 0, 1, 2 and so on, without holes. EventSource reconnects after most
+ * failures. This module also reconnects after responses that EventSource treats as fatal, detects
+ * a connection that is open but dead, ignores repeated events, reads missing events again, and
+ * recognises the end of a stream.
  *
- * Over HTTP/1.1 a browser has six connections to one host, for all its pages together, and each
- * reader holds one. So the pages of an origin agree, by Web Locks, on five readers at once: one
- * connection stays free for loading a page and for cancel(). A hidden page makes room for a shown
+ * Over HTTP/1.1 a browser opens at most six connections to one host, for all its pages together,
+ * and each reader holds one. The pages of an origin therefore share five readers by Web Locks: one
+ * connection stays free for loading a page and for cancel(). A hidden page makes room for a visible
  * one.
  *
- * Where the API wants an API token, give it as `bearer` to all three. EventSource, which can
- * send no header, shows the token of its one stream instead; who has only that (`token` of what
- * was created or read) may read and cancel this stream, and needs no `bearer`.
+ * Where the API requires an API token, pass it as `bearer` to all three. EventSource cannot send
+ * headers, so its address carries the token of its one stream. That token is the `token` of a
+ * created stream or a snapshot. It is enough to read and cancel the stream without a `bearer`.
  */
 
 /**
- * `in-steps`: all is well, but something on the way holds each response back until it ends.
- * `stalled`: connected, but not even heartbeats arrive. `taken-over`: another writer goes on; lasts
- * until its first event. `crowded`: other readers have all the connections; this one waits for its
- * turn. `paused`: the page is hidden and does not read; it goes on when it is shown. The last four
- * are final. `lost`: the server has no such stream (any more) or refuses it to us.
+ * `in-steps`: a proxy buffers each response until it ends; nothing is lost. `stalled`: connected,
+ * but not even heartbeats arrive. `taken-over`: another writer continues the stream; this state
+ * lasts until its first event. `crowded`: other readers hold all connections, and this one waits
+ * for its turn. `paused`: the page is hidden and does not read; it continues when it is visible.
+ * The last four states are final. `lost`: the server has no such stream, or refuses access to it.
  * @typedef {"connecting" | "live" | "in-steps" | "stalled" | "reconnecting" | "taken-over"
  *   | "crowded" | "paused" | "finished" | "cancelled" | "failed" | "lost"} State
  *
@@ -45,9 +45,10 @@
  */
 
 /**
- * What an LLMStream dispatches: the server's events with their data parsed, and `state`. The
- * server's `error` event is called `failure` here, because EventSource's own `error` is mere
- * transport trouble, which this module deals with.
+ * The events that an LLMStream dispatches: those of the server with their data parsed, and two of
+ * its own. `state` reports a change of state. `event` reports every event of the server, of
+ * whatever kind, before the event of that kind. The server's `error` is called `failure` here,
+ * because EventSource's own `error` only means a lost connection, which this module handles.
  * @typedef {{
  *   start: MessageEvent<{stream_id: string, model: string}>,
  *   claim: MessageEvent<{attempt: number, continued: "prefill" | "asked" | "restarted"}>,
@@ -59,36 +60,65 @@
  *   failure: MessageEvent<Failure>,
  *   cancelled: MessageEvent<{}>,
  *   state: CustomEvent<{state: State, failure?: Failure}>,
+ *   event: CustomEvent<{kind: string, data: any, lastEventId: string}>,
  * }} StreamEvents
+ *
+ * The kinds of events, each with the state in which it leaves the stream; null: the stream goes on.
+ * @typedef {Record<string, State | null>} Kinds
  */
 
+/**
+ * The kinds that this version knows. The server tells its own kinds with every JSON answer, so a
+ * kind that is added later also arrives. The terminal kinds here are also statuses of a snapshot.
+ * @type {Kinds}
+ */
+const KINDS = {
+  start: null,
+  claim: null,
+  thinking: null,
+  answer: null,
+  heartbeat: null,
+  handoff: null,
+  done: "finished",
+  error: "failed",
+  cancelled: "cancelled",
+};
+
+/** The events of this module itself: a kind of the same name is dispatched as `event` only. */
+const OWN_EVENTS = new Set(["event", "failure", "state"]);
+
 const DEFAULTS = {
+  /**
+   * Kinds to listen to besides KINDS and those that the server tells. A page needs this option only
+   * where it cannot read the header Event-Kinds, for example behind a proxy that removes it.
+   */
+  kinds: /** @type {Kinds} */ ({}),
   /** Where the API is: "" for the root of this origin, or "/stage", or "https://host". */
   baseUrl: "",
-  /** An API token: what lets its owner create streams, and read all of their own. */
+  /** An API token: its owner may create streams, and read all streams they have created. */
   bearer: /** @type {string | null} */ (null),
-  /** A stream's own token, which says nothing where there is a bearer. */
+  /** The token of one stream. It has no effect beside a bearer. */
   token: /** @type {string | null} */ (null),
-  /** Attempts of one request, the first included, and the time one attempt may take. */
+  /** Attempts at one request, including the first, and the time limit of one attempt. */
   attempts: 5,
   timeoutMs: 15_000,
   /**
-   * The wait before trying again: doubles up to the cap, and chance takes away up to half. It is
-   * longer if the server says so; one that wants more than the cap is not waited for.
+   * The first wait before another attempt. It doubles up to the cap, minus a random part of up to
+   * half. The server may ask for a longer wait; if that exceeds the cap, the request fails.
    */
   backoffMs: 500,
   backoffCapMs: 10_000,
-  /** Three heartbeats and some slack. */
+  /** Silence after which the stream counts as stalled: three heartbeats and some slack. */
   stalledMs: 3_500,
-  /** Twice a dead writer's lease: by now another would write, so the connection must be dead. */
+  /** Silence that means a dead connection: twice a lease, so another writer would be writing. */
   silentMs: 8_000,
-  /** Without an answer at all; longer, for the server may have to start first. */
+  /** The same before the response begins. It is longer because the server may have to start. */
   unansweredMs: 10_000,
-  /** A response that is awaited for so long, and then comes as a whole, was held back. */
+  /** A response that takes at least this long and then arrives as a whole was buffered. */
   heldBackMs: 900,
-  /** A hidden page that gets only heartbeats for so long stops reading until it is shown. */
+  /** A hidden page that receives only heartbeats for this long pauses until it is visible. */
   hiddenMs: 30_000,
-  /** How many may read at once from one host over HTTP/1.1, in all pages; 0 sets no bound. */
+  /** The most readers of one host over HTTP/1.1, in all pages together; 0 sets no limit. */
   readersAtOnce: 5,
   fetch: globalThis.fetch,
   EventSource: globalThis.EventSource,
@@ -96,16 +126,16 @@ const DEFAULTS = {
 
 const DROPS_BEFORE_BACKOFF = 3;
 const PIECES_BEFORE_STEPS = 2;
-const KINDS = ["start", "claim", "thinking", "answer", "heartbeat", "handoff", "done", "cancelled"];
 
 /** @type {Set<State>} */
 const READING = new Set(["live", "in-steps", "taken-over"]);
-/** @type {Record<string, State>} */
-const FINAL_STATES = { done: "finished", error: "failed", cancelled: "cancelled" };
+
+/** @type {Map<string, Kinds>} the kinds that the server at each base URL has told */
+const toldKinds = new Map();
 
 /**
- * A request that was refused, or failed to the last attempt; `status` 0: no complete answer.
- * `retryAfter`: seconds after which the server wants to be asked again; 0 if it did not say.
+ * A request was refused, or its last attempt failed. `status` is 0 without a complete response.
+ * `retryAfter` is the wait in seconds that the server asks for; 0 if it asks for none.
  */
 export class StreamError extends Error {
   /** @param {number} status @param {string} code @param {string} message */
@@ -120,8 +150,8 @@ export class StreamError extends Error {
 }
 
 /**
- * Asks for a generation. One key is one generation, however often it is sent: repeat a call that
- * failed with the key it had.
+ * Creates a stream. Requests with the same key create one stream, however often they are sent: to
+ * repeat a failed call, pass its key again.
  * @param {{prompt: string} | {messages: {role: string, content: string}[]}} body
  *   and optionally model, max_tokens, temperature
  * @param {Options & {idempotencyKey?: string, signal?: AbortSignal}} [options]
@@ -134,13 +164,13 @@ export function createStream(body, { idempotencyKey = createKey(), signal, ...op
   return request("/streams", init, options);
 }
 
-/** An Idempotency-Key. Not randomUUID(), which exists only in pages that came over https. */
+/** An Idempotency-Key. randomUUID() would not do: it exists only in secure contexts. */
 export function createKey() {
   return crypto.getRandomValues(new Uint32Array(4)).join("-");
 }
 
 /**
- * Reads the whole stream as it is now.
+ * Reads a snapshot of the whole stream.
  * @param {string} id @param {Options & {signal?: AbortSignal}} [options]
  * @returns {Promise<Snapshot>}
  * @throws {StreamError}
@@ -149,13 +179,16 @@ export function readStream(id, { signal, ...options } = {}) {
   return request(pathOf(id), { signal }, options);
 }
 
-/** One reader of one stream. It connects at once and goes on until a final state or close(). */
+/** One reader of one stream. It connects at once and reads until a final state or close(). */
 export class LLMStream extends EventTarget {
   /** @type {State} */
   #state = "connecting";
   #lastEventId = "";
   #seq = -1;
   #holeAfter = NaN;
+  #hasUnlistedKinds = false;
+  /** @type {Map<string, State | null>} */
+  #kinds = new Map();
   #drops = 0;
   #heardAt = 0;
   #backingOff = false;
@@ -168,7 +201,7 @@ export class LLMStream extends EventTarget {
   #cancelling = 0;
   #seat = "";
   #seats;
-  /** @type {AbortController | undefined} gives back the seat that is held or waited for */
+  /** @type {AbortController | undefined} releases the seat that is held or waited for */
   #seated;
   /** @type {AbortController | undefined} */
   #offered;
@@ -183,7 +216,7 @@ export class LLMStream extends EventTarget {
 
   /**
    * @param {string} id
-   * @param {Options & {lastEventId?: string}} [options] lastEventId: read only what follows it
+   * @param {Options & {lastEventId?: string}} [options] lastEventId: skip events up to this one
    */
   constructor(id, { lastEventId = "", ...options } = {}) {
     super();
@@ -213,8 +246,22 @@ export class LLMStream extends EventTarget {
 
   /**
    * @template {keyof StreamEvents} K
+   * @overload
    * @param {K} type
    * @param {((event: StreamEvents[K]) => void) | EventListenerObject | null} listener
+   * @param {boolean | AddEventListenerOptions} [options]
+   * @returns {void}
+   */
+  /**
+   * @overload
+   * @param {string} type the kind of an event that StreamEvents does not list
+   * @param {((event: MessageEvent) => void) | EventListenerObject | null} listener
+   * @param {boolean | AddEventListenerOptions} [options]
+   * @returns {void}
+   */
+  /**
+   * @param {string} type
+   * @param {((event: any) => void) | EventListenerObject | null} listener
    * @param {boolean | AddEventListenerOptions} [options]
    */
   addEventListener(type, listener, options) {
@@ -222,8 +269,8 @@ export class LLMStream extends EventTarget {
   }
 
   /**
-   * Stops the generation, for every reader; `cancelled` then comes as an event. Meanwhile nothing
-   * is read, so that the request finds a free connection however many pages read.
+   * Stops the generation, for every reader; the event `cancelled` follows. Reading pauses meanwhile
+   * to leave a free connection for the request, however many pages read.
    * @returns {Promise<Snapshot>}
    * @throws {StreamError}
    */
@@ -238,7 +285,7 @@ export class LLMStream extends EventTarget {
     }
   }
 
-  /** Stops reading; the generation goes on. */
+  /** Stops reading. The generation continues. */
   close() {
     this.#closed.abort();
     this.#disconnect();
@@ -263,16 +310,17 @@ export class LLMStream extends EventTarget {
   }
 
   #open() {
-    const { baseUrl, token, EventSource } = this.#options;
+    const { baseUrl, token, kinds, EventSource } = this.#options;
     const query = queryOf({ last_event_id: this.#lastEventId, token });
     this.#source?.close();
     const source = new EventSource(`${baseUrl}${pathOf(this.id)}/events${query}`);
-    for (const kind of KINDS) source.addEventListener(kind, (event) => this.#receive(event));
-    source.addEventListener("open", () => this.#opened());
-    source.addEventListener("error", (event) => {
-      if (event instanceof MessageEvent) this.#receive(event);
-      else this.#dropped();
-    });
+    // A kind may be called `open` or `error`, as EventSource calls events without a message.
+    /** @param {Event} event */
+    const receive = (event) => event instanceof MessageEvent && this.#receive(event);
+    this.#kinds = new Map(Object.entries({ ...toldKinds.get(baseUrl), ...KINDS, ...kinds }));
+    for (const kind of this.#kinds.keys()) source.addEventListener(kind, receive);
+    source.addEventListener("open", (event) => event instanceof MessageEvent || this.#opened());
+    source.addEventListener("error", (event) => event instanceof MessageEvent || this.#dropped());
     this.#source = source;
     this.#askedAt = Date.now();
     this.#heard();
@@ -297,8 +345,8 @@ export class LLMStream extends EventTarget {
   }
 
   /**
-   * Whether this response has come as a whole, after a wait. EventSource does not tell a response
-   * that ends from a connection that breaks, but a connection hardly ever breaks as it opens.
+   * True if this response came as a whole, after a wait. EventSource reports the end of a response
+   * and a broken connection alike, but a connection rarely breaks just after it has opened.
    */
   #heldBack() {
     const wait = this.#openedAt - this.#askedAt;
@@ -312,8 +360,8 @@ export class LLMStream extends EventTarget {
   }
 
   /**
-   * EventSource does not tell why it gave up: a plain request does, and whether more will come.
-   * To the owner it also gives a token that is good for now.
+   * Asks why EventSource gave up, which it does not report, and if more events are to come. The
+   * owner of an API token also receives a new token of the stream.
    */
   async #probe() {
     this.#backingOff = false;
@@ -325,8 +373,9 @@ export class LLMStream extends EventTarget {
         signal: this.#closed.signal,
       });
       this.#options.token = token;
-      const ended = status in FINAL_STATES && last_event_id === this.#lastEventId;
-      if (ended) this.#end(FINAL_STATES[status], error ?? undefined);
+      const finalState = KINDS[status];
+      const readAll = last_event_id === this.#lastEventId;
+      if (finalState && readAll) this.#end(finalState, error ?? undefined);
       else this.#connect();
     } catch (error) {
       if (this.#closed.signal.aborted || this.#paused || this.#cancelling) return;
@@ -351,14 +400,14 @@ export class LLMStream extends EventTarget {
     this.#connect();
   }
 
-  /** Reads without a seat what has ended: that holds no connection for long. */
+  /** Reads a stream that has ended without a seat, because it holds no connection for long. */
   async #openIfEnded() {
     this.#enter("crowded");
     try {
       const options = { ...this.#options, signal: this.#closed.signal };
       const { status, token } = await readStream(this.id, options);
       this.#options.token = token;
-      if (status in FINAL_STATES && this.#waits && !this.#cancelling) this.#open();
+      if (KINDS[status] && this.#waits && !this.#cancelling) this.#open();
     } catch (error) {
       if (this.#closed.signal.aborted) return;
       if (!(error instanceof StreamError)) throw error;
@@ -377,7 +426,7 @@ export class LLMStream extends EventTarget {
     this.#seat = "";
   }
 
-  /** Another page has taken the seat, which it does if this one is hidden. */
+  /** Handles the loss of the seat to another page, which takes it from a hidden one. */
   #unseated() {
     this.#leaveSeat();
     if (isHidden()) return this.#pause();
@@ -389,7 +438,7 @@ export class LLMStream extends EventTarget {
     const offered = new AbortController();
     this.#offered = offered;
     await hold(offerOf(this.#seat), offered.signal, { signal: offered.signal }).catch(() => {});
-    // Who waits already has looked for offers before there was this one.
+    // A page that already waits looked for offers before this one existed.
     if (!offered.signal.aborted && (await isWaitedFor(this.#seats)) && isHidden()) this.#pause();
   }
 
@@ -400,7 +449,7 @@ export class LLMStream extends EventTarget {
     if (isHidden()) return this.#seat ? void this.#offerSeat() : undefined;
     if (!this.#paused && !this.#waits) return this.#checkSilence();
     this.#paused = false;
-    this.#leaveSeat(); // A shown page may take what a hidden one offers.
+    this.#leaveSeat(); // A visible page may take a seat that a hidden one offers.
     this.#enter("connecting");
     this.#connect();
   }
@@ -429,11 +478,10 @@ export class LLMStream extends EventTarget {
     this.#heard();
     const seq = this.#seqOf(lastEventId);
     if (!(seq > this.#seq)) return;
-    if (seq > this.#seq + 1 && this.#holeAfter !== this.#seq) {
-      // A hole that is still there next time is an event of a kind this version does not know.
-      this.#holeAfter = this.#seq;
-      this.#enter("reconnecting");
-      return this.#connect();
+    if (seq > this.#seq + 1 && !this.#hasUnlistedKinds) {
+      if (this.#holeAfter !== this.#seq) return this.#readHole();
+      // The hole is still there, so it is an event of a kind to which this page does not listen.
+      this.#hasUnlistedKinds = !toldKinds.has(this.#options.baseUrl);
     }
     const data = JSON.parse(json);
     this.#moveTo(lastEventId);
@@ -441,12 +489,31 @@ export class LLMStream extends EventTarget {
     this.#brought += 1;
     if (!this.#heldBack()) this.#pieces = 0;
     if (type !== "heartbeat") this.#newsAt = this.#heardAt;
-    const failed = type === "error";
-    this.dispatchEvent(new MessageEvent(failed ? "failure" : type, { data, lastEventId }));
+    this.#pass(type, data, lastEventId);
     if (this.#closed.signal.aborted) return;
-    if (type in FINAL_STATES) this.#end(FINAL_STATES[type], failed ? data : undefined);
+    const finalState = this.#kinds.get(type);
+    if (finalState) this.#end(finalState, type === "error" ? data : undefined);
     else if (type === "claim" && data.attempt > 1) this.#enter("taken-over");
     else this.#enter(this.#pieces >= PIECES_BEFORE_STEPS ? "in-steps" : "live");
+  }
+
+  /**
+   * Reads again from before a hole. The request asks the server for its kinds: the hole may be an
+   * event of a kind that came with a deployment after this connection was opened.
+   */
+  #readHole() {
+    this.#holeAfter = this.#seq;
+    this.#disconnect();
+    this.#enter("reconnecting");
+    void this.#probe();
+  }
+
+  /** @param {string} kind @param {any} data @param {string} lastEventId */
+  #pass(kind, data, lastEventId) {
+    this.dispatchEvent(new CustomEvent("event", { detail: { kind, data, lastEventId } }));
+    if (this.#closed.signal.aborted || OWN_EVENTS.has(kind)) return;
+    const type = kind === "error" ? "failure" : kind;
+    this.dispatchEvent(new MessageEvent(type, { data, lastEventId }));
   }
 
   /** @param {string} eventId @returns {number} NaN if it is not an id of this stream */
@@ -461,7 +528,7 @@ export class LLMStream extends EventTarget {
     this.#lastEventId = eventId;
   }
 
-  // Noticing silence. By the wall clock, because the others stand still while the machine sleeps.
+  // Detecting silence, by the wall clock: the monotonic clock stops while the machine sleeps.
 
   #heard() {
     this.#heardAt = Date.now();
@@ -490,7 +557,7 @@ export class LLMStream extends EventTarget {
     this.#timer = setTimeout(action, ms);
   }
 
-  // Telling
+  // Reporting the state
 
   /** @param {State} state @param {Failure} [failure] */
   #enter(state, failure) {
@@ -509,8 +576,8 @@ export class LLMStream extends EventTarget {
 const isHidden = () => globalThis.document?.hidden ?? false;
 
 /**
- * The names of the locks of which every reader holds one; none where there is room for all, or
- * where pages have no locks in common: those need https, or localhost.
+ * The names of the locks of which every reader holds one. There are none over HTTP/2, which has
+ * room for all readers, nor outside secure contexts, which have no Web Locks.
  * @param {typeof DEFAULTS} options
  */
 function seatsOf({ baseUrl, readersAtOnce }) {
@@ -527,7 +594,7 @@ function seatsOf({ baseUrl, readersAtOnce }) {
   return Array.from({ length: count }, (_, number) => `reader ${number} of ${origin}`);
 }
 
-/** The lock by which a hidden page says that its seat may be taken. @param {string} seat */
+/** The lock with which a hidden page offers its seat to others. @param {string} seat */
 const offerOf = (seat) => `${seat}, offered`;
 
 /** @param {string[]} seats */
@@ -543,11 +610,11 @@ async function findOffer(seats) {
 }
 
 /**
- * Waits for one of these locks, and holds it until `until` aborts.
+ * Waits for one of the locks, and holds it until `until` aborts.
  * @param {string[]} seats @param {AbortSignal} until
- * @param {() => void} full called if it has to wait
- * @param {() => void} lost called when another page has taken the lock that is held
- * @returns {Promise<string>} its name; "" if `until` aborts before
+ * @param {() => void} full called when all locks are held by others
+ * @param {() => void} lost called when another page has taken the lock
+ * @returns {Promise<string>} the name of the lock; "" if `until` aborts first
  */
 async function takeSeat(seats, until, full, lost) {
   for (const seat of seats) {
@@ -564,7 +631,7 @@ async function takeSeat(seats, until, full, lost) {
     else {
       const offer = isHidden() ? undefined : await findOffer(seats);
       if (!offer) full();
-      if (!offer || signal.aborted) throw new Error("There is no offer.");
+      if (!offer || signal.aborted) throw new Error("no page offers its seat");
       each.seat = offer;
       await hold(offer, signal, { steal: true }, lost);
     }
@@ -576,10 +643,10 @@ async function takeSeat(seats, until, full, lost) {
 }
 
 /**
- * Holds a lock of this origin's pages until `until` aborts.
+ * Holds a lock, which all pages of the origin share, until `until` aborts.
  * @param {string} name @param {AbortSignal} until @param {LockOptions} how
  * @param {() => void} [lost] called when another page has taken it
- * @returns {Promise<boolean>} whether it is held now; rejects if `how.signal` aborts the wait
+ * @returns {Promise<boolean>} true if the lock is held; rejects if `how.signal` aborts the wait
  */
 function hold(name, until, how, lost = () => {}) {
   return new Promise((resolve, reject) => {
@@ -598,7 +665,7 @@ function hold(name, until, how, lost = () => {}) {
 /** @param {string} id */
 const pathOf = (id) => `/streams/${encodeURIComponent(id)}`;
 
-/** @param {Record<string, string | null>} parameters of which the empty ones are left out */
+/** @param {Record<string, string | null>} parameters empty ones are left out */
 function queryOf(parameters) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) if (value) query.set(name, value);
@@ -627,11 +694,12 @@ async function request(path, init, options) {
 }
 
 /** @param {string} url @param {RequestInit} init @param {typeof DEFAULTS} settings */
-async function exchange(url, init, { fetch, timeoutMs }) {
+async function exchange(url, init, { baseUrl, fetch, timeoutMs }) {
   const timeout = AbortSignal.timeout(timeoutMs);
   const signal = init.signal ? AbortSignal.any([init.signal, timeout]) : timeout;
   try {
     const response = await fetch(url, { ...init, signal });
+    noteKinds(baseUrl, response.headers.get("Event-Kinds"));
     if (response.ok) return await response.json();
     throw await refusal(response);
   } catch (error) {
@@ -639,6 +707,19 @@ async function exchange(url, init, { fetch, timeoutMs }) {
     if (error instanceof StreamError) throw error;
     throw new StreamError(0, "no_answer", "The server did not answer.");
   }
+}
+
+/**
+ * Remembers the kinds that a server has told, such as `answer, done;terminal`.
+ * @param {string} baseUrl @param {string | null} header
+ */
+function noteKinds(baseUrl, header) {
+  if (!header) return;
+  const kinds = header.split(",").map((item) => {
+    const [kind, terminal] = item.trim().split(";");
+    return [kind, terminal ? "finished" : null];
+  });
+  toldKinds.set(baseUrl, Object.fromEntries(kinds));
 }
 
 /** @param {Response} response */

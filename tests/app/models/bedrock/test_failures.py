@@ -14,6 +14,7 @@ from app.events import Answer, Done, Thinking
 from app.models.bedrock import BedrockProvider
 from app.models.failures import Code, Final, Passing
 from app.models.http.deadlines import Deadlines
+from app.settings import APP_NAME
 from durable_stream import Event
 from tests.app.models.bedrock.asking import DELTAS, MODEL, asked
 from tests.app.models.bedrock.frames import (
@@ -167,7 +168,7 @@ async def test_nothing_that_bedrock_says_is_logged_or_shown(
 
     await asked(provider)
 
-    (record,) = [record for record in caplog.records if record.name == "llm-stream"]
+    (record,) = [record for record in caplog.records if record.name == APP_NAME]
     members = vars(record)
     assert (members["type"], members["status"]) == ("ValidationException", 400)
     assert members["aws_request_id"] == "7f2d"

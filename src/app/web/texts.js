@@ -1,0 +1,81 @@
+// @ts-check
+/** The texts that the page shows besides those in index.html. */
+import { StreamError } from "./client.js";
+
+/** @typedef {import("./client.js").State} State */
+/** @typedef {import("./client.js").Failure} Failure */
+
+/** @type {Record<State | "locked", string>} */
+export const STATES = {
+  connecting: "Connecting",
+  live: "Live",
+  "in-steps": "Reading in steps",
+  stalled: "Interrupted",
+  reconnecting: "Reconnecting",
+  "taken-over": "Taken over",
+  crowded: "Waiting for a connection",
+  paused: "Paused",
+  finished: "Finished",
+  cancelled: "Stopped",
+  failed: "Failed",
+  lost: "Not available",
+  locked: "Access needed",
+};
+
+/** @type {Partial<Record<State | "locked", string>>} */
+export const HINTS = {
+  "in-steps": "a proxy holds the answer back",
+  stalled: "no word from the server",
+  reconnecting: "nothing is lost",
+  "taken-over": "the answer continues",
+  crowded: "other tabs use all of them: close or hide one",
+  paused: "until this tab is shown",
+};
+
+const FOR_THE_OPERATOR = "Please tell the person who runs this page.";
+
+/**
+ * Messages to the reader about failures that only the operator can repair, by their codes. The
+ * server's message, which addresses the operator, is in the journal.
+ * @type {Record<string, string>}
+ */
+export const FAILURES = {
+  key_unreadable: `The key to the model is missing. ${FOR_THE_OPERATOR}`,
+  model_access_denied: `The model is not open to this page. ${FOR_THE_OPERATOR}`,
+  provider_denied: `The model refused our key. ${FOR_THE_OPERATOR}`,
+  provider_incompatible: `The model's service does not stream answers. ${FOR_THE_OPERATOR}`,
+  provider_rejected: `The model's service refused this request. ${FOR_THE_OPERATOR}`,
+  provider_unreachable: `The model's service cannot be reached. Try again in a minute.`,
+  quota_exhausted: `The quota of the model is used up. ${FOR_THE_OPERATOR}`,
+  unknown_model: `The configured name of the model is wrong. ${FOR_THE_OPERATOR}`,
+  log_refused: `The store of the answers cannot be used. ${FOR_THE_OPERATOR}`,
+  secret_refused: `The access tokens cannot be read. ${FOR_THE_OPERATOR}`,
+};
+
+/**
+ * How a new attempt continues the answer: the model receives the text as the beginning of its own
+ * turn, or is asked for the rest, or there was no text yet.
+ */
+export const CONTINUED = {
+  prefill: "at the last character",
+  asked: "asked to continue",
+  restarted: "from the start",
+};
+
+/** @type {Record<string, string>} */
+export const ENDINGS = { length: "cut at the longest answer allowed (max_tokens)" };
+
+/** @param {number} ms */
+export const seconds = (ms, digits = 1) => `${(ms / 1000).toFixed(digits)} s`;
+
+/** @param {number} count */
+export const inWords = (count) => `${count.toLocaleString("en")} ${count === 1 ? "word" : "words"}`;
+
+/** The message for a failure, with the time from which a retry may work. @param {Failure} failure */
+export function inFull(failure) {
+  if (!(failure instanceof StreamError && failure.status === 429 && failure.retryAfter)) {
+    return FAILURES[failure.code] ?? failure.message;
+  }
+  const at = new Date(Date.now() + failure.retryAfter * 1000).toLocaleTimeString();
+  return `${failure.message} Possible again at ${at}.`;
+}

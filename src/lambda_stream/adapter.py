@@ -19,10 +19,11 @@ import os
 import re
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
+from lambda_stream.asgi import Application, Scope
 from lambda_stream.cycle import ResponseBuffer, ResponseCycle
 from lambda_stream.exceptions import UnsupportedEvent
 from lambda_stream.invocation import LambdaContext
@@ -34,12 +35,6 @@ if TYPE_CHECKING:
 
     from lambda_stream.handler import ResponseSink
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Application = Callable[
-    [Scope, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
-    Awaitable[None],
-]
 
 EXTENSION = "lambda_stream"
 

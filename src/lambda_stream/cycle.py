@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from lambda_stream.asgi import Application, Message, Scope
 from lambda_stream.exceptions import PreludeTooLarge, UnexpectedMessage
 from lambda_stream.protocol import Prelude
 
 if TYPE_CHECKING:
-    from lambda_stream.adapter import Application, Message, Scope
     from lambda_stream.handler import ResponseSink
 
 logger = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class ResponseCycle:
         self._lost: Exception | None = None
         self._too_large: PreludeTooLarge | None = None
 
-    async def run(self, app: "Application", scope: "Scope") -> None:
+    async def run(self, app: Application, scope: Scope) -> None:
         """Return when the application has; raises what it raises, unless it had answered.
 
         An error handler that has answered 500 raises all the same (Starlette does, so that
@@ -118,7 +118,7 @@ class ResponseCycle:
     def _lacks_a_head(self) -> bool:
         return self._too_large is not None and self.state is CycleState.REQUEST
 
-    async def receive(self) -> "Message":
+    async def receive(self) -> Message:
         """The request once, then its disconnect when the response is over."""
         if self._request is not None:
             request, self._request = self._request, None
@@ -126,7 +126,7 @@ class ResponseCycle:
         await self._over.wait()
         return {"type": "http.disconnect"}
 
-    async def send(self, message: "Message") -> None:
+    async def send(self, message: Message) -> None:
         """Take one message; raises OSError once the client has left.
 
         Raises PreludeTooLarge for a head that is too large; another one may follow.

@@ -2,13 +2,10 @@
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from lambda_stream.asgi import Application, Message
 from lambda_stream.exceptions import InitError, UnexpectedMessage
-
-if TYPE_CHECKING:
-    from lambda_stream.adapter import Application, Message
-
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +18,7 @@ class Lifespan:
     lifespan.startup message or a scope of type lifespan, the server must continue" (ASGI spec).
     """
 
-    def __init__(self, app: "Application") -> None:
+    def __init__(self, app: Application) -> None:
         self.state: dict[str, Any] = {}
         self._app = app
         self._task: asyncio.Task[None] | None = None
@@ -56,7 +53,7 @@ class Lifespan:
             logger.error("the application's lifespan failed", exc_info=failure)
         self._task = None
 
-    async def _exchange(self, phase: str) -> "Message | None":
+    async def _exchange(self, phase: str) -> Message | None:
         """Send one message and wait for its answer; None from an application that has ended."""
         assert self._task is not None
         await self._to_app.put({"type": f"lifespan.{phase}"})

@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
-from lambda_stream.adapter import Application, Message
+from lambda_stream.asgi import Application, Message
 from lambda_stream.cycle import ResponseCycle, prelude
 from lambda_stream.exceptions import (
     InvocationOver,

@@ -13,9 +13,9 @@ logger = logging.getLogger(__name__)
 class Lifespan:
     """Runs an application's lifespan in a task of its own, from startup to shutdown.
 
-    An application that does not speak the lifespan protocol raises at once, and is served
-    without: "If an exception is raised when calling the application callable with a
-    lifespan.startup message or a scope of type lifespan, the server must continue" (ASGI spec).
+    An application without lifespan support raises at once. It is served all the same: "If an
+    exception is raised when calling the application callable with a lifespan.startup message or a
+    scope of type lifespan, the server must continue" (ASGI spec).
     """
 
     def __init__(self, app: Application) -> None:
@@ -26,7 +26,7 @@ class Lifespan:
         self._from_app: asyncio.Queue[Message] = asyncio.Queue()
 
     async def startup(self) -> None:
-        """Return when the application is ready to take requests; raises InitError."""
+        """Start the application and wait until it is ready; raises InitError."""
         scope = {
             "type": "lifespan",
             "asgi": {"version": "3.0", "spec_version": "2.0"},
@@ -42,7 +42,7 @@ class Lifespan:
             raise InitError("Runtime.LifespanFailed", answer.get("message", ""))
 
     async def shutdown(self) -> None:
-        """Return when the application has shut down, or has failed to, which is logged."""
+        """Shut the application down and wait until it has; a failure is logged."""
         if self._task is None:
             return
         answer = None if self._task.done() else await self._exchange("shutdown")
@@ -54,7 +54,7 @@ class Lifespan:
         self._task = None
 
     async def _exchange(self, phase: str) -> Message | None:
-        """Send one message and wait for its answer; None from an application that has ended."""
+        """Send one message and return its answer, or None if the application ends without one."""
         assert self._task is not None
         await self._to_app.put({"type": f"lifespan.{phase}"})
         answer = asyncio.ensure_future(self._from_app.get())
@@ -69,5 +69,5 @@ class Lifespan:
 
 
 def _failure(task: asyncio.Task[None]) -> BaseException | None:
-    """What has ended a task; asyncio does not complain any more that nobody has seen it."""
+    """Return the exception that ended a task, and so keep asyncio from warning about it."""
     return task.exception() if task.done() and not task.cancelled() else None

@@ -89,8 +89,8 @@ def test_a_busy_port_is_one_line_that_says_what_to_do(task_root: Path) -> None:
         port = taken.getsockname()[1]
         said = complaint("--port", str(port), "--task-root", str(task_root))
     assert said == (
-        f"python -m local: port {port} is in use; stop what listens there, "
-        "or choose another with --port (0 picks any free one)\n"
+        f"python -m local: port {port} is in use: stop the process that listens there, "
+        "or choose another port with --port (0 picks any free one)\n"
     )
 
 

@@ -74,4 +74,4 @@ async def test_who_kills_from_the_keyboard_is_not_left_nowhere(
         await page.goto(f"{emulated.running.url}/_local")
         await page.get_by_role("button", name="Kill sandbox-1").press("Enter")
         await expect(page.get_by_text("1 dead")).to_be_focused()
-        await expect(page.get_by_text("None runs: the next request starts one.")).to_be_visible()
+        await expect(page.get_by_text("No sandbox is running. The next request")).to_be_visible()

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from local.log import HeldBack, named, terminal
+from local.log import BufferedLog, named, terminal
 
 
 def test_every_line_of_a_record_bears_the_name() -> None:
@@ -29,7 +29,7 @@ def test_colours_are_for_terminals_only(
 
 def test_a_log_that_is_held_back_keeps_its_lines_in_order() -> None:
     lines: list[str] = []
-    log = HeldBack(lines.append)
+    log = BufferedLog(lines.append)
     log("first")
     log("second")
     assert lines == []

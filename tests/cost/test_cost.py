@@ -24,8 +24,8 @@ from cost import usage as using
 from cost.__main__ import main
 from cost.bill import bill, total
 from cost.ceiling import Limits, ceiling
-from cost.event_log import heartbeats, polls, text_records
 from cost.prices import Prices, read
+from cost.records import heartbeats, polls, text_records
 from cost.sizes import GB, MB
 from cost.usage import Usage, usage
 from cost.workload import LONGEST_SECONDS, Answer, Stack, check

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from cost.event_log import (
+from cost.records import (
     EVENTUALLY_CONSISTENT,
     INDEXED_BYTES,
     READ_UNIT_BYTES,

@@ -1,4 +1,4 @@
-"""The bill: what is used up, times what it costs, one line for each thing that is paid for."""
+"""The bill: usage times price, one line for everything that is billed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from cost.workload import Answer, Stack
 _MILLION = 1e6
 _DAYS_IN_MONTH = 30.4
 
-# template.yaml, app.metrics; each error code that has been seen is a metric more.
+# Counted in template.yaml and app.metrics. Every error code that occurs adds a metric.
 METRICS = 14
 ALARM_METRICS = 7
 DASHBOARDS = 1
@@ -20,7 +20,7 @@ _CODES_SEEN = 3
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing that is paid for: `how` is its formula with the numbers put in."""
+    """One line of a bill; `how` is its formula with its numbers."""
 
     what: str
     how: str
@@ -29,24 +29,24 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What an answer costs, and what a month costs besides."""
+    """The lines of one answer, and the fixed lines of a month."""
 
     answer: Sequence[Line]
     month: Sequence[Line]
 
     @property
     def dollars(self) -> float:
-        """What an answer costs."""
+        """The cost of an answer."""
         return total(self.answer)
 
 
 def total(lines: Sequence[Line]) -> float:
-    """The sum of lines, in dollars."""
+    """Return the sum of the lines in dollars."""
     return sum(line.dollars for line in lines)
 
 
 def bill(answer: Answer, stack: Stack, used: Usage, prices: Prices) -> Bill:
-    """The bill of an answer that has used this up."""
+    """Make the bill of an answer with this usage."""
     lines = [
         *_lambda(answer, stack, used, prices),
         *_dynamodb(stack, used, prices),

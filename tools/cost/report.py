@@ -1,4 +1,4 @@
-"""The bill on paper: for people, or as JSON."""
+"""Renders the costs as text or as JSON."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ _SCALES = (1_000, 10_000, 100_000, 1_000_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All that is told. `streams_per_month` adds one column of one's own to the usual ones."""
+    """The inputs and the results. `streams_per_month` adds a month to the usual ones."""
 
     answer: Answer
     stack: Stack
@@ -29,14 +29,14 @@ class Report:
 
     @property
     def months(self) -> Mapping[int, float]:
-        """What a month costs with so many answers."""
+        """The cost of a month, by its number of answers."""
         own = {self.streams_per_month} if self.streams_per_month is not None else set()
         fixed = total(self.bill.month)
         return {each: each * self.bill.dollars + fixed for each in sorted({*_SCALES, *own})}
 
 
 def text(report: Report) -> str:
-    """For people."""
+    """Return the report as text."""
     return "\n".join(
         [
             *_price_list(report.prices),
@@ -51,10 +51,10 @@ def text(report: Report) -> str:
 
 
 def as_json(report: Report) -> str:
-    """For programs."""
+    """Return the report as JSON."""
     used = report.used
     units = {"write_units": used.write_units, "read_units": used.read_units}
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         "answer": asdict(report.answer),
         "stack": asdict(report.stack),
         "limits": asdict(report.limits),
@@ -65,7 +65,7 @@ def as_json(report: Report) -> str:
         "dollars_per_month": {str(each): cost for each, cost in report.months.items()},
         "most_per_day": asdict(report.ceiling),
     }
-    return json.dumps(told, indent=2, ensure_ascii=False)
+    return json.dumps(values, indent=2, ensure_ascii=False)
 
 
 def _price_list(prices: Prices) -> Iterator[str]:

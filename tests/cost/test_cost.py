@@ -352,8 +352,8 @@ def test_the_report_names_the_price_list_and_every_line(
     assert main(["--region", "eu-north-1", "--as-of", "2026-12-24"]) == 0
 
     printed = capsys.readouterr().out
-    assert "Price list of eu-north-1, 2026-12-24, as far as known" in printed
-    assert "pass your own" in printed
+    assert "Prices of eu-north-1, 2026-12-24, as far as known" in printed
+    assert "Pass your own" in printed
     for line in [*billed(Answer(), Stack()), "Custom metrics", "Secrets", "1,000,000 answers"]:
         assert line in printed
 

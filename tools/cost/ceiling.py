@@ -50,7 +50,7 @@ def ceiling(limits: Limits, stack: Stack, prices: Prices) -> Ceiling:
 
 def _bounded(limits: Limits, stack: Stack, prices: Prices) -> Sequence[Line]:
     tokens = limits.total_tokens_per_day
-    dearer = max(prices.model_million_input_tokens, prices.model_million_output_tokens)
+    higher = max(prices.model_million_input_tokens, prices.model_million_output_tokens)
     spent = f"{tokens:,} tokens" if tokens else "no limit: TotalTokensPerDay is not set"
     gigabytes = stack.memory_mb / 1024
     gb_seconds = limits.concurrency * gigabytes * _DAY
@@ -60,8 +60,8 @@ def _bounded(limits: Limits, stack: Stack, prices: Prices) -> Sequence[Line]:
     return [
         Line(
             "Model",
-            f"{spent} x ${dearer:g} a million, the dearer of reading and writing",
-            tokens * dearer / _MILLION if tokens else float("inf"),
+            f"{spent} x ${higher:g} a million, the higher price of input and output",
+            tokens * higher / _MILLION if tokens else float("inf"),
         ),
         Line(
             "Lambda time",
@@ -100,7 +100,7 @@ def _estimated(limits: Limits, stack: Stack, prices: Prices) -> Sequence[Line]:
         ),
         Line(
             "Data to the internet",
-            f"{limits.concurrency} readers of what is written already x 2 MB/s x {_DAY} s = "
+            f"{limits.concurrency} readers of stored answers x 2 MB/s x {_DAY} s = "
             f"{sent:,.0f} GB x ${leaving:g}",
             sent * leaving,
         ),
@@ -117,7 +117,7 @@ def _estimated(limits: Limits, stack: Stack, prices: Prices) -> Sequence[Line]:
         ),
         Line(
             "Secret reads",
-            f"{limits.concurrency} sandboxes x one a minute that wrong tokens cause x {_DAY} s x "
+            f"{limits.concurrency} sandboxes x one a minute, caused by wrong tokens, x {_DAY} s x "
             f"${prices.secret_ten_thousand_reads:g} for 10,000",
             read * prices.secret_ten_thousand_reads / 10_000,
         ),

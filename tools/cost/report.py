@@ -69,36 +69,36 @@ def as_json(report: Report) -> str:
 
 
 def _price_list(prices: Prices) -> Iterator[str]:
-    yield f"Price list of {prices.region}, {prices.as_of}, as far as known, without free tiers;"
-    yield "pass your own with --prices prices.json, or one by one (--help)."
+    yield f"Prices of {prices.region}, {prices.as_of}, as far as known, without free tiers."
+    yield "Pass your own with --prices prices.json, or one by one (see --help)."
     if not prices.model_million_input_tokens and not prices.model_million_output_tokens:
-        yield "The model's price is none of AWS's: pass --model-million-input-tokens and -output-."
+        yield "Pass the model's price with --model-million-input-tokens and -output-tokens."
 
 
 def _answer(bill: Bill) -> Iterator[str]:
-    yield f"{'One answer':<22}{'$ a thousand':>13}{'share':>7}"
+    yield f"{'One answer':<22}{'$ per 1,000':>13}{'share':>7}"
     for line in bill.answer:
         share = line.dollars / bill.dollars if bill.dollars else 0.0
         yield f"  {line.what:<20}{line.dollars * 1000:>13.6f}{share:>7.1%}  {line.how}"
-    yield f"  {'in all':<20}{bill.dollars * 1000:>13.6f}         ${bill.dollars:.8f} an answer"
+    yield f"  {'total':<20}{bill.dollars * 1000:>13.6f}         ${bill.dollars:.8f} per answer"
 
 
 def _months(report: Report) -> Iterator[str]:
-    yield "A month, whatever is asked"
+    yield "Fixed costs of a month"
     yield from _dollars(report.bill.month)
     yield ""
-    yield "A month, in all"
+    yield "Total of a month"
     for streams, dollars in report.months.items():
         yield f"  {f'{streams:,} answers':<20}{dollars:>13,.2f}"
 
 
 def _ceiling(report: Report) -> Iterator[str]:
     bounded, estimated = report.ceiling.bounded, report.ceiling.estimated
-    yield "A day at most, by the limits of the stack"
+    yield "Highest cost of a day, bounded by the stack's limits"
     yield from _dollars(bounded)
-    yield "And by what its sandboxes can do at their busiest, estimated"
+    yield "Further costs of that day, estimated from the capacity of its sandboxes"
     yield from _dollars(estimated)
-    yield f"  {'in all':<20}{total([*bounded, *estimated]):>13,.2f}"
+    yield f"  {'total':<20}{total([*bounded, *estimated]):>13,.2f}"
 
 
 def _dollars(lines: Sequence[Line]) -> Iterator[str]:

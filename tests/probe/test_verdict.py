@@ -13,7 +13,7 @@ SENT = Event("s:0", "answer", "{}")
 
 
 def streaming(batches: list[tuple[float, int]], in_log: list[tuple[float, int]]) -> Streaming:
-    """An answer, from the events that arrived and the events in the log, as (time, count)."""
+    """An answer, from the events that arrived and those in the event log, as (time, count)."""
     times = [at for at, count in batches for _ in range(count)]
     arrivals = [
         Arrival(Event(f"s:{seq}", "answer", "{}"), EVENT_BYTES, at) for seq, at in enumerate(times)

@@ -29,7 +29,7 @@ _API_REQUEST_BYTES = 10 * MB
 _INVOCATION_LOG_BYTES = 345
 _TRACE_LOG_BYTES = 95
 _COLD_START_LOG_BYTES = 250
-_GENERATION_LOG_BYTES = 336
+_ANSWER_LOG_BYTES = 336
 _CLAIM_LOG_BYTES = 308
 _METRICS_LOG_BYTES = 530
 _LATENCY_LOG_BYTES = 6
@@ -163,8 +163,8 @@ def _log_bytes(answer: Answer, stack: Stack, requests: float) -> float:
     invoked = requests * (_INVOCATION_LOG_BYTES + stack.traced * _TRACE_LOG_BYTES + cold)
     claim = _CLAIM_LOG_BYTES if stack.creation == "post" else 0
     appends = text_records(answer, stack) + heartbeats(answer, stack) + 1
-    generation = _GENERATION_LOG_BYTES + _METRICS_LOG_BYTES + _latencies(appends)
-    return invoked + claim + generation + answer.reconnects * _RESUMPTION_LOG_BYTES
+    writing = _ANSWER_LOG_BYTES + _METRICS_LOG_BYTES + _latencies(appends)
+    return invoked + claim + writing + answer.reconnects * _RESUMPTION_LOG_BYTES
 
 
 def _latencies(appends: float) -> float:

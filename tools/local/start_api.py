@@ -105,7 +105,7 @@ def _locked() -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CannotStart(
-                f"another `python -m local.sam` runs in {FOLDER}: stop it first"
+                f"`python -m local.sam` is running already in {FOLDER}: stop it first"
             ) from None
         yield
 

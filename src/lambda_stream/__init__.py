@@ -1,4 +1,4 @@
-"""A Lambda runtime that streams: any ASGI application behind Lambda response streaming.
+"""A Lambda runtime that streams: it serves any ASGI application by Lambda response streaming.
 
 `Adapter` is the only name an application needs:
 

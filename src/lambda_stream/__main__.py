@@ -1,8 +1,8 @@
 """The process that `AWS_LAMBDA_EXEC_WRAPPER` starts in place of the stock runtime.
 
-Starting up makes a hundred thousand objects that live for ever. The garbage collector is off
-while they are made, a twentieth of a cold start, and then they are frozen out of its sight: a
-full collection would walk them all, and stop an answer for as long as that takes.
+Start-up allocates a hundred thousand objects that live as long as the process. The garbage
+collector is off meanwhile, which saves a twentieth of a cold start. Then `gc.freeze` hides these
+objects from it, because a full collection would walk them all and pause every response.
 """
 
 import asyncio

@@ -1,15 +1,38 @@
-"""ASGI behind Lambda events: Mangum's reading of the event, a response cycle that streams.
+"""The ASGI adapter: turns a Lambda event into an ASGI request and streams the response.
 
-What is Mangum's: which kind of event it is, the scope and the body made of it, and the proxy
-result for those who cannot take a stream. What is ours: the cycle between `http.request` and the
-last body message. Mangum's own collects the whole body and runs the event loop itself, so it can
-neither stream nor run inside a loop ("content will always be returned in a single response,
-never streamed", mangum 0.22 `HTTPCycleState`).
+Mangum still does three things: it recognises the source of an event, reads the scope and the body
+from it, and makes the proxy result for a source that cannot stream. Function URLs and REST APIs
+stream (AWS docs, configuration-response-streaming and API Gateway response-transfer-mode). HTTP
+APIs, load balancers, `sam local` and the stock runtime get the same response in one piece.
 
-Who can take a stream (AWS docs, configuration-response-streaming and API Gateway
-response-transfer-mode): function URLs and REST APIs. HTTP APIs and load balancers cannot, nor can
-`sam local` or the stock runtime; they get the same response in one piece. The scope tells the
-application which it is, and how long this invocation may last:
+Intentional differences from Mangum 0.22. Read the reason before you "fix" one:
+
+ 1. Body messages are sent as the application yields them. Mangum's cycle collects the body:
+    "content will always be returned in a single response, never streamed" (`HTTPCycleState`).
+ 2. One event loop lives as long as the sandbox, so connections and tasks outlive an invocation.
+    Mangum calls `run_until_complete` for every event, which fails inside a running loop.
+ 3. The lifespan starts before the first invocation and ends with the sandbox, because a pool that
+    is opened for every request is no pool. Mangum runs it around every event.
+ 4. A failing application fails the invocation, so that Lambda counts and traces the error, and a
+    started response is cut. Mangum logs the exception and returns a 500 that counts as a success.
+ 5. After the connection is lost `send` raises OSError (ASGI HTTP 2.4), so an application can stop
+    its work. Mangum has no connection that it could lose, and announces `spec_version` 2.0.
+ 6. `scope["server"]` is None where Host is malformed, and its port is 443 where none is given,
+    because every client may send any Host. Mangum raises for `[::1]`, and assumes port 80.
+ 7. `path` is the whole path and `root_path` has the stage and `base_path` (ASGI HTTP 2.4), so that
+    an application knows its own address. Mangum strips the base path and leaves `root_path` empty.
+ 8. The application's header values are read as Latin-1, as ASGI servers do. Mangum decodes UTF-8,
+    and raises for other bytes.
+ 9. Hop-by-hop headers, `content-length` and `x-amzn-remapped-*` are dropped (`cycle.py` says why).
+    Mangum passes them on.
+10. HEAD and 204, 205, 304 send no body, and another streamed response without a body gets one
+    newline (`cycle.py` says why). Mangum returns the body that the application sent.
+11. An event that is not an HTTP request raises UnsupportedEvent, whose message says what to do.
+    Mangum raises RuntimeError, KeyError or TypeError, depending on which part is missing.
+12. `lifespan`, `custom_handlers`, `text_mime_types` and `exclude_headers` are not options, because
+    only buffered responses and other events need them. Mangum's defaults apply.
+13. The scope has an extension, from which the application learns whether its response is streamed
+    and when the invocation must end:
 
     scope["extensions"]["lambda_stream"] = {"buffered": bool, "deadline": <Unix time in seconds>}
 """
@@ -19,10 +42,11 @@ import os
 import re
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote
 
+from lambda_stream.asgi import Application, Scope
 from lambda_stream.cycle import ResponseBuffer, ResponseCycle
 from lambda_stream.exceptions import UnsupportedEvent
 from lambda_stream.invocation import LambdaContext
@@ -34,19 +58,13 @@ if TYPE_CHECKING:
 
     from lambda_stream.handler import ResponseSink
 
-Message = MutableMapping[str, Any]
-Scope = MutableMapping[str, Any]
-Application = Callable[
-    [Scope, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]],
-    Awaitable[None],
-]
 
 EXTENSION = "lambda_stream"
 
-# Mangum takes a server's name and port out of these, and fails where a client wrote none into
-# them. No header's name has a colon, so a prefix that has one keeps them from it.
-_NAMES_THE_SERVER = frozenset({"host", "x-forwarded-port"})
-_KEPT_FROM_MANGUM = "kept:"
+# Mangum reads the server's name and port from these headers, and raises where they are malformed.
+# A prefix with a colon hides them from Mangum, since no header name has a colon.
+_SERVER_HEADERS = frozenset({"host", "x-forwarded-port"})
+_HIDDEN_PREFIX = "hidden:"
 _HOST = re.compile(r"([^:\[\]]+|\[[0-9A-Fa-f:.]+\])(?::([0-9]{1,5}))?", re.ASCII)
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
 _DEFAULT_PORT = 443
@@ -55,10 +73,10 @@ _DEFAULT_PORT = 443
 class Adapter:
     """The Lambda handler of an ASGI application.
 
-    `buffered` forces (True) or forbids (False) answering in one piece; None lets the event and
-    the environment decide: `AWS_SAM_LOCAL` (set by SAM CLI) or `LAMBDA_STREAM_BUFFERED`.
-    `base_path` is cut off the front of paths, for an API behind a custom domain's mapping. It and
-    a REST API's stage become the scope's `root_path`.
+    `buffered` forces (True) or forbids (False) a response in one piece. None lets the environment
+    (`AWS_SAM_LOCAL`, set by SAM CLI, or `LAMBDA_STREAM_BUFFERED`) and then the event decide.
+    `base_path` is the path prefix of an API behind a custom domain's mapping. It and a REST API's
+    stage become the scope's `root_path`.
     """
 
     def __init__(
@@ -76,23 +94,23 @@ class Adapter:
 
     async def startup(self) -> None:
         """Run the application's lifespan up to its startup; raises InitError."""
-        self._reader()  # Imported now, not while somebody waits for the answer to an event.
+        self._reader()  # Import Mangum now, so that the first request does not wait for it.
         await self._lifespan.startup()
 
     async def shutdown(self) -> None:
-        """Let the application's lifespan end."""
+        """Run the application's lifespan to its end."""
         await self._lifespan.shutdown()
 
     def streams(self, event: Any) -> bool:
-        """Whether the sender of this event takes a streamed response."""
+        """Return True if the source of this event accepts a streamed response."""
         if self._buffered is not None:
             return not self._buffered
-        if _asks_for_buffering(os.environ):
+        if _must_buffer(os.environ):
             return False
         return _from_function_url(event) or _from_rest_api(event)
 
     async def stream(self, event: Any, context: LambdaContext, response: "ResponseSink") -> None:
-        """Run the application for one event; its body messages leave as they come.
+        """Run the application for one event, and send each body message at once.
 
         Raises UnsupportedEvent before the application is called.
         """
@@ -100,7 +118,7 @@ class Adapter:
         await self._run(event, source, context, response, buffered=False)
 
     async def respond(self, event: Any, context: LambdaContext) -> dict[str, Any]:
-        """Run the application for one event; the proxy result is made when it is complete."""
+        """Run the application for one event, and return its whole response as a proxy result."""
         source = self._infer(event, context)
         response = ResponseBuffer()
         await self._run(event, source, context, response, buffered=True)
@@ -117,10 +135,10 @@ class Adapter:
     # Under the stock runtime
 
     def __call__(self, event: Any, context: Any) -> dict[str, Any]:
-        """The classic handler: one event in, one proxy result out.
+        """Handle one event as a plain Lambda handler, and return a proxy result.
 
-        The event loop runs in a thread and outlives the call: what the application left running
-        goes on whenever the sandbox does.
+        The event loop runs in a thread and outlives the call, so the application's background
+        tasks continue whenever the sandbox is not frozen.
         """
         if self._stock_loop is None:
             self._stock_loop = asyncio.new_event_loop()
@@ -147,7 +165,7 @@ class Adapter:
             ) from error
 
     def _reader(self) -> "Mangum":
-        """Mangum, which must be made inside the event loop: outside, it makes one of its own."""
+        """Return Mangum, made inside the event loop: outside it, Mangum makes a loop of its own."""
         if self._mangum is None:
             from mangum import Mangum
 
@@ -188,31 +206,31 @@ def _read(source: "LambdaHandler") -> tuple[Scope, bytes]:
 
 
 def _without_server(event: Any) -> Any:
-    """The event as Mangum gets it: with the headers that name the server under other names."""
+    """Return the event with the headers that name the server hidden from Mangum."""
     if not isinstance(event, dict):
         return event
     members = ("headers", "multiValueHeaders")
     return event | {
-        member: {_kept_name(name): value for name, value in event[member].items()}
+        member: {_hidden_name(name): value for name, value in event[member].items()}
         for member in members
         if isinstance(event.get(member), dict)
     }
 
 
-def _kept_name(name: str) -> str:
-    return f"{_KEPT_FROM_MANGUM}{name}" if name.lower() in _NAMES_THE_SERVER else name
+def _hidden_name(name: str) -> str:
+    return f"{_HIDDEN_PREFIX}{name}" if name.lower() in _SERVER_HEADERS else name
 
 
 def _name_server(scope: Scope) -> None:
-    """Give the headers that were kept from Mangum back, and say which server they name."""
-    prefix = _KEPT_FROM_MANGUM.encode()
+    """Restore the hidden headers, and set `server` from them."""
+    prefix = _HIDDEN_PREFIX.encode()
     scope["headers"] = [[name.removeprefix(prefix), value] for name, value in scope["headers"]]
     texts = {bytes(name): bytes(value).decode() for name, value in scope["headers"]}
     scope["server"] = _server(texts.get(b"host", ""), texts.get(b"x-forwarded-port", ""))
 
 
 def _server(host: str, forwarded_port: str) -> tuple[str, int] | None:
-    """Name and port of the server, None where the client has sent no host that there could be."""
+    """Return the server's name and port, or None if the Host header is malformed."""
     match = _HOST.fullmatch(host)
     if match is None:
         return None
@@ -221,20 +239,20 @@ def _server(host: str, forwarded_port: str) -> tuple[str, int] | None:
 
 
 def _mount(scope: Scope) -> None:
-    """Make of the path that is left for the application what ASGI wants: the whole, and its root.
+    """Set `path` to the path that the client requested, and `root_path` to its prefix.
 
-    A REST API keeps its stage out of the event's path, and so does a base path that was cut off.
-    What the client asked for has both, and only with it can an application tell its own address.
+    Mangum's path has neither a REST API's stage nor the base path. ASGI wants both in `path`, and
+    an application needs them for its own address.
     """
-    inner, outer = scope["path"], _path_asked_for(scope["aws.event"], scope["path"])
+    inner, outer = scope["path"], _requested_path(scope["aws.event"], scope["path"])
     if inner in {"", "/"}:
-        # A stage may be asked for without its slash; the application sees that, and can redirect.
+        # A client may request a stage without its slash. The application sees that and redirects.
         scope["path"], scope["root_path"] = outer, outer.rstrip("/")
     elif outer.endswith(inner):
         scope["path"], scope["root_path"] = outer, outer.removesuffix(inner)
 
 
-def _path_asked_for(event: Any, inner: str) -> str:
+def _requested_path(event: Any, inner: str) -> str:
     match event:
         case (
             {"requestContext": {"http": {"path": str(path)}}}
@@ -242,7 +260,7 @@ def _path_asked_for(event: Any, inner: str) -> str:
             | {"path": str(path)}
         ):
             return unquote(path)
-        case _:  # CloudFront's, which has neither stage nor base path
+        case _:  # Lambda@Edge, which has neither stage nor base path
             return inner
 
 
@@ -250,7 +268,7 @@ def _deadline(context: Any) -> float:
     return time.time() + float(context.get_remaining_time_in_millis()) / 1000
 
 
-def _asks_for_buffering(environ: Mapping[str, str]) -> bool:
+def _must_buffer(environ: Mapping[str, str]) -> bool:
     return any(
         environ.get(name, "").lower() in {"1", "true"}
         for name in ("AWS_SAM_LOCAL", "LAMBDA_STREAM_BUFFERED")
@@ -265,5 +283,5 @@ def _from_function_url(event: Any) -> bool:
 
 
 def _from_rest_api(event: Any) -> bool:
-    """REST APIs send payload 1.0 without the `version` that HTTP APIs add to it."""
+    """Recognise payload 1.0 without a `version`: HTTP APIs send one, REST APIs do not."""
     return isinstance(event, dict) and "resource" in event and "version" not in event

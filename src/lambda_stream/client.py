@@ -1,9 +1,10 @@
-"""The Runtime API over asyncio sockets; the only module of this package that owns any.
+"""The client of the Runtime API; the only module of this package that owns sockets.
 
-Two kinds of connection. A worker asks for invocations, and answers the short ones, over one that
-is kept open. Every streamed response gets its own: the contract says to "close the underlying
-connection after it has successfully written the response" (AWS docs, runtimes-custom), and a
-response that breaks must not take the next invocation with it. asyncio sets TCP_NODELAY on both.
+There are two kinds of connection. Each worker keeps one open, on which it polls for invocations
+and sends buffered responses. Every streamed response has a connection of its own: the contract
+says to "close the underlying connection after it has successfully written the response" (AWS docs,
+runtimes-custom), and a broken response must not affect the next invocation. asyncio sets
+TCP_NODELAY on both.
 """
 
 import asyncio
@@ -25,16 +26,16 @@ _READ_SIZE = 64 * 1024
 _OK = 200
 _ACCEPTED = 202
 
-# What `/response` and `/error` answer when it is this invocation that is over, not the sandbox:
+# `/response` and `/error` answer one of these when this invocation is over and the sandbox is not:
 # 400 refused, 410 timed out (InvokeTimeout), 413 too large.
 _INVOCATION_OVER = frozenset({400, 410, 413})
 
 
 class RuntimeClient:
-    """One worker's view of the Runtime API.
+    """One worker's client of the Runtime API.
 
     `address` is `AWS_LAMBDA_RUNTIME_API`, a `host:port`. Every method raises OSError when the
-    API cannot be reached, and RuntimeApiError when it refuses.
+    API cannot be reached, and RuntimeApiError when the API refuses a request.
     """
 
     def __init__(self, address: str) -> None:
@@ -42,10 +43,10 @@ class RuntimeClient:
         self._connection = _Connection(address)
 
     async def next(self) -> Invocation:
-        """Wait for the next invocation, however long that takes; raises EnvironmentOver.
+        """Wait for the next invocation, without a timeout; raises EnvironmentOver.
 
-        "Do not set a timeout on the GET request as the response may be delayed": the sandbox
-        may be frozen while we wait (AWS docs, runtimes-api).
+        "Do not set a timeout on the GET request as the response may be delayed" (AWS docs,
+        runtimes-api): Lambda may freeze the sandbox meanwhile.
         """
         response = await self._connection.request(protocol.get(self._host, "/invocation/next"))
         if response.status != _OK:
@@ -53,11 +54,11 @@ class RuntimeClient:
         return Invocation.from_response(response.headers, response.body)
 
     async def respond(self, invocation: Invocation, body: bytes, content_type: str) -> None:
-        """Answer an invocation whole; raises InvocationOver."""
+        """Send a buffered response to an invocation; raises InvocationOver."""
         await self._answer(invocation, "response", body, {"Content-Type": content_type})
 
     async def respond_error(self, invocation: Invocation, error: Error) -> None:
-        """Fail an invocation, which must not have been answered yet; raises InvocationOver."""
+        """Report an error as the only response to an invocation; raises InvocationOver."""
         headers = {"Content-Type": protocol.JSON, protocol.ERROR_TYPE: error.header}
         cause = error.cause(os.getcwd())  # noqa: PTH109 - pathlib would cost each cold start
         if len(cause) < protocol.MAX_CAUSE:
@@ -73,11 +74,11 @@ class RuntimeClient:
             raise RuntimeApiError("/init/error", response.status, response.body)
 
     def stream(self, invocation: Invocation) -> "ResponseStream":
-        """A streamed response to an invocation; nothing is sent before its `start`."""
+        """Return a streamed response to an invocation; nothing is sent before its `start`."""
         return ResponseStream(self._host, invocation)
 
     def close(self) -> None:
-        """Close the connection; an invocation that is being waited for is not taken."""
+        """Close the connection, and so abandon a pending poll."""
         self._connection.close()
 
     async def _answer(
@@ -91,9 +92,9 @@ class RuntimeClient:
 
 
 class ResponseStream:
-    """The response to one invocation, sent piece by piece.
+    """The streamed response to one invocation.
 
-    Writing raises ResponseBroken, an OSError, once nobody reads any more.
+    Every write raises ResponseBroken, an OSError, once the connection is lost.
     """
 
     def __init__(self, address: str, invocation: Invocation) -> None:
@@ -107,12 +108,12 @@ class ResponseStream:
 
     @property
     def state(self) -> StreamState:
-        """How far this response has come."""
+        """The state of this response."""
         return self._encoder.state
 
     @property
     def acknowledged(self) -> bool:
-        """Whether the API has accepted this response."""
+        """True if the API has accepted this response."""
         reply = self._reply
         if reply is None or not reply.done() or reply.cancelled():
             return False
@@ -134,7 +135,7 @@ class ResponseStream:
         await self._send(head)
 
     async def write(self, data: bytes) -> None:
-        """Send one piece at once; returns when the socket has room for more."""
+        """Send data at once, and wait until the socket has room for more."""
         if data:
             await self._send(self._encoder.chunk(data))
 
@@ -144,7 +145,7 @@ class ResponseStream:
         await self._acknowledged()
 
     async def fail(self, error: Error) -> None:
-        """End a response that cannot be completed; the client sees it cut."""
+        """End a response that cannot be completed; the client gets a truncated response."""
         await self._send(self._encoder.fail(error))
         await self._acknowledged()
 
@@ -157,14 +158,14 @@ class ResponseStream:
         if self.acknowledged:
             self._writer.close()
         else:
-            # Closing would first send what is still buffered, to whoever does not read it.
+            # `close` would first flush the buffer, to a peer that may not read.
             self._writer.transport.abort()
 
     async def _send(self, data: bytes) -> None:
         assert self._writer is not None
         assert self._reply is not None
         if self._reply.done():
-            # An answer before the end of our request: the API has given this invocation up.
+            # A response before the end of our request: the API has ended this invocation.
             reason = self._reply.exception()
             raise ResponseBroken(f"the Runtime API ended the response early: {reason}")
         try:
@@ -176,7 +177,7 @@ class ResponseStream:
     async def _acknowledged(self) -> None:
         assert self._reply is not None
         try:
-            # Who gives up waiting does not undo what has been sent.
+            # A cancelled caller must not cancel the read: the response is sent all the same.
             await asyncio.shield(self._reply)
         except OSError as error:
             raise ResponseBroken(f"the response was not acknowledged: {error}") from error
@@ -186,7 +187,7 @@ class ResponseStream:
 
 
 class _Connection:
-    """A connection that is opened when needed and kept for the next request."""
+    """A keep-alive connection, opened by the first request."""
 
     def __init__(self, address: str) -> None:
         self._address = address
@@ -195,8 +196,8 @@ class _Connection:
     async def request(self, data: bytes) -> Response:
         """Send one request and wait for its response.
 
-        A kept connection that proves dead before it answers anything is replaced once: servers
-        close idle ones, and a thawed sandbox finds its own gone.
+        If a kept connection ends before the first byte of a response, the request is sent once
+        more on a new one: servers close idle connections, also while the sandbox is frozen.
         """
         if self._streams is not None:
             try:

@@ -6,20 +6,20 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from lambda_stream.asgi import Application, Message, Scope
 from lambda_stream.exceptions import PreludeTooLarge, UnexpectedMessage
 from lambda_stream.protocol import Prelude
 
 if TYPE_CHECKING:
-    from lambda_stream.adapter import Application, Message, Scope
     from lambda_stream.handler import ResponseSink
 
 logger = logging.getLogger(__name__)
 
 Headers = Iterable[tuple[bytes, bytes]]
 
-# Hop-by-hop headers (RFC 9110 7.6.1) describe a connection that is not ours. `content-length`
-# contradicts chunked bodies. Lambda answers 500 to a name it would have made up itself
-# (facts: x-amzn-remapped-*).
+# Hop-by-hop headers (RFC 9110 7.6.1) describe a connection that Lambda owns. `content-length`
+# contradicts a chunked body (cargo-lambda #862). Function URLs rename some headers to
+# `x-amzn-remapped-*`, and answer 500 to a function that sends such a name itself.
 _DROPPED = frozenset(
     {
         "connection",
@@ -35,21 +35,21 @@ _DROPPED = frozenset(
 )
 _DROPPED_PREFIX = "x-amzn-remapped-"
 
-# With a prelude and no body at all, some function URLs never end the client's response
-# (aws-lambda-nodejs-runtime-interface-client #95, aws-lambda-web-adapter #499). One line end is
-# harmless in every text format; where a body is forbidden there is nothing to guard with.
+# After a prelude without a body some function URLs never end the client's response
+# (aws-lambda-nodejs-runtime-interface-client #95, aws-lambda-web-adapter #499). One newline is
+# harmless in every text format. A status that forbids a body cannot have this guard.
 _EMPTY_BODY = b"\n"
 _BODILESS = frozenset({204, 205, 304})
 
 
 class CycleState(enum.Enum):
-    """Where the ASGI cycle is.
+    """The state of the ASGI cycle.
 
-    * **REQUEST** - nothing is sent; expects `http.response.start`, one that is not too large.
-    * **HEAD** - status and headers are held back until there is a body byte to send with them.
-    * **BODY** - the prelude has left; body messages leave as they come.
-    * **ENDING** - the last message has come; whether the response has arrived is yet to be said.
-    * **COMPLETE** - the response is whole.
+    * **REQUEST** - nothing is sent; the cycle expects an `http.response.start` that fits.
+    * **HEAD** - status and headers wait for the first body byte, to be sent together with it.
+    * **BODY** - the prelude is sent; each body message is sent at once.
+    * **ENDING** - the last message is sent; Lambda has not acknowledged the response yet.
+    * **COMPLETE** - the response is complete and acknowledged.
     """
 
     REQUEST = enum.auto()
@@ -66,9 +66,9 @@ _FAILED_BODY = b"Something broke: the operator finds the reason in the function'
 
 
 class ResponseCycle:
-    """Runs an application for one request, and turns its messages into a response.
+    """Runs an application for one request, and sends its messages as a response.
 
-    `guard_empty` gives a response without a body one byte, where its status permits a body.
+    `guard_empty` adds one byte to a response without a body, where its status permits a body.
     """
 
     def __init__(
@@ -85,16 +85,16 @@ class ResponseCycle:
         self._lost: Exception | None = None
         self._too_large: PreludeTooLarge | None = None
 
-    async def run(self, app: "Application", scope: "Scope") -> None:
-        """Return when the application has; raises what it raises, unless it had answered.
+    async def run(self, app: Application, scope: Scope) -> None:
+        """Run the application; raises its exception unless the response is complete.
 
-        An error handler that has answered 500 raises all the same (Starlette does, so that
-        servers can log it): then the client has its answer, and only the log is owed. Where the
-        response was lost, that is what is raised, and not what the application made of it. An
-        application may give up waiting for its last message to be taken; the response knows more.
+        An exception after a complete response is only logged: Starlette answers 500 and raises
+        again, so that the server logs the error. If the connection was lost, that error is raised
+        instead of the application's, which is only its consequence. The state of the response
+        decides, because an application may stop waiting for its last message to be sent.
 
-        A head that is too large does not fail the invocation, as a client may have made it grow:
-        where the application has no other answer, the client is answered 500.
+        A head that is too large does not fail the invocation, since a client may have caused it
+        (a long redirect, say). If the application sends no other head, the client gets a 500.
         """
         failure: Exception | None = None
         try:
@@ -118,18 +118,18 @@ class ResponseCycle:
     def _lacks_a_head(self) -> bool:
         return self._too_large is not None and self.state is CycleState.REQUEST
 
-    async def receive(self) -> "Message":
-        """The request once, then its disconnect when the response is over."""
+    async def receive(self) -> Message:
+        """Return the request once; then wait for the response to end, and return a disconnect."""
         if self._request is not None:
             request, self._request = self._request, None
             return request
         await self._over.wait()
         return {"type": "http.disconnect"}
 
-    async def send(self, message: "Message") -> None:
-        """Take one message; raises OSError once the client has left.
+    async def send(self, message: Message) -> None:
+        """Send one message; raises OSError once the connection is lost.
 
-        Raises PreludeTooLarge for a head that is too large; another one may follow.
+        Raises PreludeTooLarge for a head that is too large; the application may send another.
         """
         if self._lost is not None:
             raise self._lost
@@ -193,11 +193,11 @@ class ResponseBuffer:
         self.body += data
 
     async def finish(self) -> None:
-        """Nothing is left to do: whoever made this buffer reads it."""
+        """Do nothing: the body is complete, and the owner of the buffer reads it."""
 
 
 def prelude(status: int, headers: Headers) -> Prelude:
-    """The prelude of an ASGI response: names in lower case, cookies apart, hop-by-hop gone."""
+    """Make the prelude: names in lower case, cookies apart, without hop-by-hop headers."""
     kept: list[tuple[str, str]] = []
     cookies: list[str] = []
     for raw_name, raw_value in headers:

@@ -1,17 +1,17 @@
-"""Everything that can go wrong between the Runtime API and a handler.
+"""The errors of this package, between the Runtime API and a handler.
 
 LambdaStreamError
-├── InitError               the function cannot start: its handler, its import, its lifespan
+├── InitError               the function cannot start: handler name, import or lifespan failed
 ├── UnsupportedEvent        the event is not an HTTP request
 ├── UnexpectedMessage       the application broke the ASGI message order
 ├── PreludeTooLarge         the application's headers exceed what Lambda reads
 ├── UnmarshalError          the event is not JSON
-│   └── ContextUnmarshalError   what the context is made of is not JSON
+│   └── ContextUnmarshalError   the client context or the Cognito identity is not JSON
 ├── MarshalError            a handler's result is not JSON
 ├── GarbledResponse         the Runtime API sent something that is not HTTP
 ├── RuntimeApiError         the Runtime API refused a request
 │   ├── InvocationOver      this invocation can no longer be answered; the next one can
-│   └── EnvironmentOver     no invocation will come any more; the process must exit
+│   └── EnvironmentOver     there will be no further invocation; the process must exit
 └── ResponseBroken          the connection of a streamed response broke (also an OSError)
 """
 
@@ -19,7 +19,7 @@ LambdaStreamError
 class LambdaStreamError(Exception):
     """The base of all errors of this package.
 
-    `error_type` is the name it is reported by to Lambda; None stands for the class's own.
+    `error_type` is the type that Lambda reports; None stands for the name of the class.
     """
 
     error_type: str | None = None
@@ -49,7 +49,7 @@ class PreludeTooLarge(LambdaStreamError):
 
 
 class UnmarshalError(LambdaStreamError):
-    """Raised when an invocation's payload is not the JSON it claims to be."""
+    """Raised when the payload of an invocation is declared as JSON and is not."""
 
     error_type = "Runtime.UnmarshalError"
 
@@ -67,11 +67,11 @@ class MarshalError(LambdaStreamError):
 
 
 class GarbledResponse(LambdaStreamError):
-    """Raised when what the Runtime API sends cannot be parsed."""
+    """Raised when a response of the Runtime API cannot be parsed."""
 
 
 class RuntimeApiError(LambdaStreamError):
-    """Raised when the Runtime API answers a request with anything but success."""
+    """Raised when the Runtime API refuses a request."""
 
     def __init__(self, request: str, status: int, body: bytes) -> None:
         text = body.decode("utf-8", "replace").strip()
@@ -80,16 +80,16 @@ class RuntimeApiError(LambdaStreamError):
 
 
 class InvocationOver(RuntimeApiError):
-    """Raised when an answer comes too late or is refused: the invocation is lost, no more."""
+    """Raised when a response is too late or refused: only this invocation is lost."""
 
 
 class EnvironmentOver(RuntimeApiError):
-    """Raised when the Runtime API says that this execution environment is finished."""
+    """Raised when the Runtime API ends this execution environment."""
 
 
 class ResponseBroken(LambdaStreamError, OSError):
-    """Raised by writing to a streamed response whose reader is gone.
+    """Raised by writing to a streamed response whose connection is lost.
 
-    It is an OSError because ASGI says so: "If send is called on a closed connection, the
-    server should raise some subclass of OSError" (ASGI HTTP spec 2.4, Disconnected Client).
+    ASGI requires an OSError: "If send is called on a closed connection, the server should raise
+    some subclass of OSError" (ASGI HTTP spec 2.4, Disconnected Client).
     """

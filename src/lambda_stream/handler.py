@@ -1,4 +1,4 @@
-"""The function's handler: how it is found, and what it may be."""
+"""The function's handler: its two kinds, how it is found, and how its result is encoded."""
 
 import decimal
 import importlib
@@ -16,7 +16,7 @@ FunctionHandler = Callable[[Any, LambdaContext], Any]
 
 
 class ResponseSink(Protocol):
-    """Where a streaming handler puts its response. Writing raises OSError when nobody reads."""
+    """The receiver of a streamed response. Writing raises OSError once the connection is lost."""
 
     async def start(self, prelude: Prelude, first: bytes) -> None: ...
 
@@ -37,18 +37,18 @@ class StreamingHandler(Protocol):
     async def shutdown(self) -> None: ...
 
     def streams(self, event: Any) -> bool:
-        """Whether whoever sent this event can take a streamed response."""
+        """Return True if the source of this event accepts a streamed response."""
         ...
 
     async def stream(self, event: Any, context: LambdaContext, response: ResponseSink) -> None: ...
 
     async def respond(self, event: Any, context: LambdaContext) -> Any:
-        """The response as one value, for those who cannot take a stream."""
+        """Return the response as one value, for a source that cannot stream."""
         ...
 
 
 def resolve(name: str) -> StreamingHandler | FunctionHandler:
-    """Import what `_HANDLER` names, `module.attribute`; raises InitError.
+    """Import the handler that `_HANDLER` names as `module.attribute`; raises InitError.
 
     Error types and texts are those of the stock runtime (awslambdaric `bootstrap._get_handler`).
     """
@@ -81,9 +81,9 @@ def resolve(name: str) -> StreamingHandler | FunctionHandler:
 def marshal(result: Any) -> tuple[bytes, str]:
     """Encode a plain handler's result as the stock runtime does; raises MarshalError.
 
-    The second item is the content type (awslambdaric `lambda_runtime_marshaller`). Two things
-    differ, since the standard library knows no raw numbers: a Decimal is the nearest int or
-    float, and a named tuple is an array.
+    The second item is the content type (awslambdaric `lambda_runtime_marshaller`). Two results
+    differ, since `json` cannot write raw numbers: a Decimal becomes the nearest int or float, and
+    a named tuple becomes an array.
     """
     if isinstance(result, bytes):
         return result, "application/unknown"

@@ -1,4 +1,4 @@
-"""What the Runtime API hands to a function: the invocation, and the context made of it."""
+"""An invocation as the Runtime API delivers it, and the handler's context made from it."""
 
 import json
 import os
@@ -13,11 +13,11 @@ from lambda_stream.exceptions import ContextUnmarshalError, UnmarshalError
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """One answer of `GET /runtime/invocation/next`.
+    """One response of `GET /runtime/invocation/next`.
 
-    `deadline_ms` is Unix time in milliseconds. `invocation_id`, where Lambda sends one, must be
-    echoed with the response: it keeps a late answer from reaching a later invocation that has
-    the same request id. Header names: AWS docs, runtimes-api, and awslambdaric 4.2.
+    `deadline_ms` is Unix time in milliseconds. If Lambda sends an `invocation_id`, the response
+    must echo it: so a late response cannot reach a later invocation with the same request id.
+    Header names: AWS docs, runtimes-api, and awslambdaric 4.2.
     """
 
     request_id: str
@@ -62,7 +62,7 @@ class Invocation:
 
 @dataclass(frozen=True, slots=True)
 class CognitoIdentity:
-    """Who called, when the caller came through Amazon Cognito."""
+    """The caller's identity, for a caller that signed in through Amazon Cognito."""
 
     cognito_identity_id: str | None = None
     cognito_identity_pool_id: str | None = None
@@ -81,7 +81,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class ClientContext:
-    """What a caller passed as `ClientContext` to Invoke."""
+    """The `ClientContext` that a caller passed to Invoke."""
 
     custom: Mapping[str, Any] | None = None
     env: Mapping[str, Any] | None = None
@@ -89,7 +89,7 @@ class ClientContext:
 
     @classmethod
     def of(cls, value: Mapping[str, Any]) -> Self:
-        """Take over what is known of it; other members are ignored."""
+        """Make it from decoded JSON; unknown members are ignored."""
         client = value.get("client")
         if client is not None:
             client = Client(**{name: client.get(name) for name in Client.__slots__})
@@ -98,10 +98,10 @@ class ClientContext:
 
 @dataclass(frozen=True, slots=True)
 class LambdaContext:
-    """The `context` a handler receives, attribute for attribute that of the stock runtime.
+    """The `context` of a handler, with every attribute of the stock runtime's.
 
-    Source: AWS docs, python-context, and awslambdaric 4.2 `lambda_context.py` (the memory size
-    is a string there, and so it is here).
+    Source: AWS docs, python-context, and awslambdaric 4.2 `lambda_context.py`, where the memory
+    size is a string too.
     """
 
     aws_request_id: str
@@ -139,11 +139,11 @@ class LambdaContext:
         return max(0, self.deadline_ms - int(time.time() * 1000))
 
     def w3c(self) -> dict[str, str]:
-        """The W3C trace context that the caller passed along: traceparent, tracestate, baggage."""
+        """Return the caller's W3C trace context: traceparent, tracestate, baggage."""
         return dict(self.trace_context)
 
     def log(self, message: object) -> None:
-        """Write to the function's log as it is, without a line end."""
+        """Write a message to the function's log, without adding a line end."""
         sys.stdout.write(str(message))
         sys.stdout.flush()
 

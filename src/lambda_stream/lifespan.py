@@ -2,13 +2,10 @@
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from lambda_stream.asgi import Application, Message
 from lambda_stream.exceptions import InitError, UnexpectedMessage
-
-if TYPE_CHECKING:
-    from lambda_stream.adapter import Application, Message
-
 
 logger = logging.getLogger(__name__)
 
@@ -16,12 +13,12 @@ logger = logging.getLogger(__name__)
 class Lifespan:
     """Runs an application's lifespan in a task of its own, from startup to shutdown.
 
-    An application that does not speak the lifespan protocol raises at once, and is served
-    without: "If an exception is raised when calling the application callable with a
-    lifespan.startup message or a scope of type lifespan, the server must continue" (ASGI spec).
+    An application without lifespan support raises at once. It is served all the same: "If an
+    exception is raised when calling the application callable with a lifespan.startup message or a
+    scope of type lifespan, the server must continue" (ASGI spec).
     """
 
-    def __init__(self, app: "Application") -> None:
+    def __init__(self, app: Application) -> None:
         self.state: dict[str, Any] = {}
         self._app = app
         self._task: asyncio.Task[None] | None = None
@@ -29,7 +26,7 @@ class Lifespan:
         self._from_app: asyncio.Queue[Message] = asyncio.Queue()
 
     async def startup(self) -> None:
-        """Return when the application is ready to take requests; raises InitError."""
+        """Start the application and wait until it is ready; raises InitError."""
         scope = {
             "type": "lifespan",
             "asgi": {"version": "3.0", "spec_version": "2.0"},
@@ -45,7 +42,7 @@ class Lifespan:
             raise InitError("Runtime.LifespanFailed", answer.get("message", ""))
 
     async def shutdown(self) -> None:
-        """Return when the application has shut down, or has failed to, which is logged."""
+        """Shut the application down and wait until it has; a failure is logged."""
         if self._task is None:
             return
         answer = None if self._task.done() else await self._exchange("shutdown")
@@ -56,8 +53,8 @@ class Lifespan:
             logger.error("the application's lifespan failed", exc_info=failure)
         self._task = None
 
-    async def _exchange(self, phase: str) -> "Message | None":
-        """Send one message and wait for its answer; None from an application that has ended."""
+    async def _exchange(self, phase: str) -> Message | None:
+        """Send one message and return its answer, or None if the application ends without one."""
         assert self._task is not None
         await self._to_app.put({"type": f"lifespan.{phase}"})
         answer = asyncio.ensure_future(self._from_app.get())
@@ -72,5 +69,5 @@ class Lifespan:
 
 
 def _failure(task: asyncio.Task[None]) -> BaseException | None:
-    """What has ended a task; asyncio does not complain any more that nobody has seen it."""
+    """Return the exception that ended a task, and so keep asyncio from warning about it."""
     return task.exception() if task.done() and not task.cancelled() else None

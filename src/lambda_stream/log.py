@@ -1,7 +1,6 @@
-"""Log lines as Lambda's Python runtime writes them, each with its invocation's request id.
+"""The function's log: lines as the stock Python runtime writes them, each with its request id.
 
-The request id is in a context variable, not in a global: with several invocations at once in one
-process, every task logs under its own.
+The request id is a context variable, so concurrent invocations in one process log under their own.
 """
 
 import io
@@ -19,18 +18,18 @@ from lambda_stream.protocol import Error
 
 request_id: ContextVar[str] = ContextVar("request_id", default="")
 
-# What every record has; anything else was passed as `extra`.
+# The attributes of every record; any other was passed as `extra`.
 _RECORD = vars(logging.makeLogRecord({})).keys() | {"asctime", "message", "aws_request_id"}
 
-# Where the frames between the event loop and a handler are: here, and in the thread's own.
+# The files of the frames between the event loop and a handler: this package, and the thread pool.
 _PACKAGE = __file__.removesuffix("log.py")
 _THREAD = "/concurrent/futures/thread.py"
 
 
 def configure(environ: Mapping[str, str]) -> None:
-    """Send the root logger to standard output, as `AWS_LAMBDA_LOG_FORMAT` and `_LEVEL` ask."""
+    """Send the root logger to standard output, as `AWS_LAMBDA_LOG_FORMAT` and `_LEVEL` say."""
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # What is printed must not wait in a buffer while the sandbox is frozen, or die with it.
+        # A buffered line would wait while the sandbox is frozen, or be lost with it.
         sys.stdout.reconfigure(line_buffering=True)
     handler = logging.StreamHandler(sys.stdout)
     json_format = environ.get("AWS_LAMBDA_LOG_FORMAT", "").upper() == "JSON"
@@ -43,16 +42,16 @@ def configure(environ: Mapping[str, str]) -> None:
 
 
 def _add_request_id(record: logging.LogRecord) -> bool:
-    """For any formatter, under the name that the stock runtime gives it."""
+    """Add the request id to a record, under the stock runtime's name for it."""
     record.aws_request_id = request_id.get()
     return True
 
 
 class TextFormatter(logging.Formatter):
-    """`[LEVEL]<tab>time<tab>request id<tab>message`, one line whatever the message holds.
+    """Writes `[LEVEL]<tab>time<tab>request id<tab>message`, always as one line.
 
-    Line ends inside become carriage returns: CloudWatch would cut the entry at each newline
-    (awslambdaric `ERROR_LOG_LINE_TERMINATE`).
+    Newlines in a message become carriage returns, since CloudWatch would split the entry at each
+    newline (awslambdaric `ERROR_LOG_LINE_TERMINATE`).
     """
 
     def __init__(self) -> None:
@@ -67,10 +66,10 @@ class TextFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, with the names and the extras of the stock runtime's.
+    """Writes one JSON object a line, with the stock runtime's names and the record's extras.
 
-    `stackTrace` is of the whole chain, and so tells what an exception group holds; the stock
-    runtime's is of the last exception only.
+    `stackTrace` covers the whole chain of exceptions and the members of exception groups; the
+    stock runtime's covers the last exception only.
     """
 
     def __init__(self) -> None:
@@ -97,18 +96,18 @@ class JsonFormatter(logging.Formatter):
 
 
 def describe(error: BaseException) -> Error:
-    """The report of a failure for the Runtime API, under the current request id.
+    """Make the report of a failure for the Runtime API, with the current request id.
 
-    Its frames begin with the first that is not the runtime's, as the stock runtime's do.
+    As in the stock runtime, its traceback leaves out the runtime's own outer frames.
     """
     name = error.error_type if isinstance(error, LambdaStreamError) else None
     return Error(
         type=name or type(error).__name__,
         message=str(error),
-        frames=list(itertools.dropwhile(_leads_there, traceback.extract_tb(error.__traceback__))),
+        frames=list(itertools.dropwhile(_is_runtime, traceback.extract_tb(error.__traceback__))),
         request_id=request_id.get(),
     )
 
 
-def _leads_there(frame: traceback.FrameSummary) -> bool:
+def _is_runtime(frame: traceback.FrameSummary) -> bool:
     return frame.filename.startswith(_PACKAGE) or frame.filename.endswith(_THREAD)

@@ -1,15 +1,15 @@
-"""The life of a sandbox: initialise, take invocations one after another, shut down.
+"""The life of a sandbox: initialise, serve invocations one after another, shut down.
 
-One event loop lives as long as the process, so what an application starts in one invocation (a
-connection, a task) is still there in the next. With `AWS_LAMBDA_MAX_CONCURRENCY=N` (Lambda
-Managed Instances) N workers each run the same little loop, and one process serves N invocations.
+One event loop lives as long as the process, so a connection or a task that an application starts
+in one invocation still exists in the next. With `AWS_LAMBDA_MAX_CONCURRENCY=N` (Lambda Managed
+Instances) N workers each run the same loop, and one process serves N invocations at once.
 
-Who is told about a failure
+Where a failure is reported, besides the function's log
     before the first invocation     `/init/error`, then exit
     before the first body byte      `/error`: the client gets a 5xx
     after it                        error trailers: the client's response is cut, never completed
-    too late (timeout, 410)         the log only
-    `/next` itself                  nobody is left to tell: log and exit non-zero
+    too late (timeout, 410)         nowhere
+    `/next` itself                  nowhere: exit non-zero
 """
 
 import asyncio
@@ -40,22 +40,22 @@ logger = logging.getLogger(__name__)
 Handler = StreamingHandler | FunctionHandler
 
 # Lambda gives a runtime at most two seconds between SIGTERM and SIGKILL (AWS docs,
-# lambda-runtime-environment): what takes longer would not be finished anyway.
+# lambda-runtime-environment), so a longer shutdown would be killed anyway.
 SHUTDOWN_SECONDS = 2.0
 
-# A reader that has stopped reading blocks error trailers too, and the sandbox must not wait for it.
+# A peer that has stopped reading also blocks the error trailers, and must not hold the sandbox.
 REPORT_SECONDS = 0.5
 
-# As the stock runtime: where several workers poll, a refused poll is tried again a few times.
+# Where several workers poll, a refused poll is retried a few times, as in the stock runtime.
 _POLL_ATTEMPTS = 5
 _POLL_BACKOFF_SECONDS = 0.1
 
 
 async def initialise(load: Callable[[], Handler], address: str) -> Handler:
-    """Import the handler and start it up; raises SystemExit when, as reported, it cannot.
+    """Import the handler and start it; reports a failure and raises SystemExit.
 
-    `load` is called inside the event loop, so that what an application makes at import may
-    already belong to it.
+    `load` is called inside the event loop, so that objects that an application makes at import
+    can belong to it.
     """
     try:
         handler = load()
@@ -73,7 +73,7 @@ async def initialise(load: Callable[[], Handler], address: str) -> Handler:
 
 
 async def serve(handler: Handler, address: str, concurrency: int = 1) -> None:
-    """Serve invocations until SIGTERM; raises SystemExit when the sandbox cannot go on."""
+    """Serve invocations until SIGTERM; raises SystemExit when the sandbox cannot continue."""
     sandbox = Sandbox(handler, address, concurrency)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, sandbox.stop)
     try:
@@ -84,7 +84,7 @@ async def serve(handler: Handler, address: str, concurrency: int = 1) -> None:
 
 
 class Sandbox:
-    """A handler and the workers that take invocations for it."""
+    """A handler and the workers that poll for its invocations."""
 
     def __init__(self, handler: Handler, address: str, concurrency: int) -> None:
         self._handler = handler
@@ -96,11 +96,11 @@ class Sandbox:
         self._thread_loops: list[asyncio.AbstractEventLoop] = []
 
     def stop(self) -> None:
-        """Take no further invocation, and let `serve` shut down and return."""
+        """Poll for no further invocation; `serve` then shuts down and returns."""
         self._stopping.set()
 
     async def serve(self) -> None:
-        """Take invocations until `stop`; raises what makes a worker unable to go on."""
+        """Serve invocations until `stop`; raises the error that ends a worker."""
         workers = [asyncio.create_task(self._work()) for _ in range(self._concurrency)]
         stopping = asyncio.create_task(self._stopping.wait())
         await asyncio.wait([stopping, *workers], return_when=asyncio.FIRST_COMPLETED)
@@ -111,10 +111,10 @@ class Sandbox:
         await self._shutdown(workers)
 
     async def _shutdown(self, workers: list[asyncio.Task[None]]) -> None:
-        """Let the application end what runs, wait for that, then give the rest up.
+        """Shut the application down, wait for running invocations, then cancel the rest.
 
-        The application goes first, unlike in a server that drains: in two seconds no answer
-        drains, but an application that is told can leave its work in a state to go on from.
+        A server usually drains first. Here the application shuts down first: no response drains
+        in two seconds, but the application can leave its work in a state to resume from.
         """
         try:
             async with asyncio.timeout(SHUTDOWN_SECONDS):
@@ -176,7 +176,7 @@ class Sandbox:
         except asyncio.CancelledError as error:
             if _is_cancelled():
                 raise
-            # It came from a task of the handler's own, and concerns this invocation only.
+            # A task of the handler's own was cancelled, which concerns this invocation only.
             await _report(client, invocation, response, error)
         except Exception as error:  # noqa: BLE001 - a handler may raise anything
             await _report(client, invocation, response, error)
@@ -203,7 +203,7 @@ class Sandbox:
             await client.respond(invocation, body, content_type)
 
     async def _call(self, handler: FunctionHandler, event: Any, context: LambdaContext) -> Any:
-        """Call a plain handler, in a thread of its own: it may block, the event loop may not."""
+        """Call a plain handler in a thread, since it may block and the event loop must not."""
         if inspect.iscoroutinefunction(handler):
             return await handler(event, context)
         if self._threads is None:
@@ -215,9 +215,9 @@ class Sandbox:
         return await loop.run_in_executor(self._threads, run_in_context, handler, event, context)
 
     def _give_event_loop(self) -> None:
-        """Let `asyncio.get_event_loop` find one in a handler's thread, as it would in the main one.
+        """Make `asyncio.get_event_loop` work in a handler's thread as it does in the main thread.
 
-        Handlers that run coroutines need it, Mangum's own among them.
+        Handlers that run coroutines need it, Mangum among them.
         """
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
@@ -225,7 +225,7 @@ class Sandbox:
 
 
 def _is_cancelled() -> bool:
-    """Whether somebody cancelled this very task, as the shutdown does."""
+    """Return True if this task itself was cancelled, as the shutdown does."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 
@@ -246,7 +246,7 @@ async def _report(
 
 
 def _export_trace_id(trace_id: str | None) -> None:
-    """Show the trace to SDKs that read it from the environment, as the stock runtime does."""
+    """Put the trace id where SDKs read it, in the environment, as the stock runtime does."""
     if trace_id is None:
         os.environ.pop("_X_AMZN_TRACE_ID", None)
     else:

@@ -1,16 +1,14 @@
-"""What is said to the Lambda Runtime API, without I/O: values in, bytes out.
+"""Encodes requests to the Lambda Runtime API, without I/O: values in, bytes out.
 
-Goals
-    * Everything that decides which bytes we may send, and in which order, is in this file; what
-      comes back is read in `response.py`.
-    * Nothing in either knows a socket, so every byte can be tested as a literal.
+This file alone decides which bytes are sent and in which order; `response.py` decodes what the API
+returns. Neither knows a socket, so every byte can be tested as a literal.
 
 The contract (AWS docs, runtimes-custom "Response streaming"): a streamed response is
 `POST /runtime/invocation/{id}/response` with `Lambda-Runtime-Function-Response-Mode: streaming`
 and `Transfer-Encoding: chunked`; behind a function URL or API Gateway its content type is
 `application/vnd.awslambda.http-integration-response` and its body is a JSON prelude, eight NUL
-bytes, then the bytes for the client. A failure after the first byte is told in two trailers that
-the `Trailer` header announced, the error's body in base64 ("raw CR/LF would yield
+bytes, then the bytes for the client. A failure after the first byte is reported in two trailers
+that the `Trailer` header announces, with the error's body in base64 ("raw CR/LF would yield
 Runtime.TruncatedResponse", aws-lambda-dotnet).
 """
 
@@ -38,23 +36,23 @@ ERROR_CAUSE = "Lambda-Runtime-Function-XRay-Error-Cause"
 PRELUDE_END = b"\0" * 8
 
 # "within the first 16KB of stream data" (AWS docs, API Gateway response-transfer-mode-lambda).
-# Function URLs name no limit; one bound for both keeps an application portable.
+# AWS documents no limit for function URLs; one bound for both keeps an application portable.
 MAX_PRELUDE = 16 * 1024
 
-# What Go's HTTP server, which the Runtime API is made with, reads of trailers: its buffer ("http:
-# suspiciously long trailer after chunked body", net/http transfer.go). It refuses the response
-# when they are longer, and the error would be lost.
+# The Runtime API is a Go server, which refuses a response with longer trailers than its buffer
+# ("http: suspiciously long trailer after chunked body", net/http transfer.go). Then the error
+# would be lost.
 MAX_TRAILERS = 4096
 
-# From this size on awslambdaric leaves the cause out: a header must stay below it.
+# awslambdaric omits a cause of this size or more, since a header must stay below it.
 MAX_CAUSE = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Error:
-    """A failure as Lambda reports it: to the caller, in the log and in traces.
+    """A failure as Lambda reports it: to the caller, in the function's log and in traces.
 
-    `frames` are those of the traceback, the innermost last.
+    `frames` is the traceback, the innermost frame last.
     """
 
     type: str
@@ -63,7 +61,7 @@ class Error:
     request_id: str = ""
 
     def encode(self) -> bytes:
-        """The JSON body that `/error` and `/init/error` expect."""
+        """Return the JSON body that `/error` and `/init/error` expect."""
         return json.dumps(
             {
                 "errorMessage": self.message,
@@ -80,7 +78,7 @@ class Error:
         return name.encode("ascii", "replace").decode()
 
     def cause(self, directory: str) -> str:
-        """The JSON that X-Ray shows for a failed invocation (awslambdaric `make_xray_fault`)."""
+        """Return the JSON that X-Ray shows for a failure (awslambdaric `make_xray_fault`)."""
         stack = [{"label": f.name, "path": f.filename, "line": f.lineno} for f in self.frames]
         return json.dumps(
             {
@@ -91,7 +89,7 @@ class Error:
         )
 
     def shortened(self) -> "Error":
-        """The same without the outer half of its frames; if there are none, of its message."""
+        """Drop the outer half of the frames, or half of the message if no frame is left."""
         if self.frames:
             return replace(self, frames=self.frames[(len(self.frames) + 1) // 2 :])
         return replace(self, message=self.message[: len(self.message) // 2])
@@ -106,10 +104,10 @@ class Prelude:
     cookies: Sequence[str] = ()
 
     def encode(self) -> bytes:
-        """The prelude and its delimiter; raises PreludeTooLarge.
+        """Return the prelude and its delimiter; raises PreludeTooLarge.
 
-        A header that occurs twice is folded with a comma (RFC 9110 5.3): the prelude's headers
-        are a JSON object, and function URLs read no `multiValueHeaders`.
+        A repeated header is joined with a comma (RFC 9110 5.3), because the prelude's headers are
+        a JSON object, and function URLs ignore `multiValueHeaders`.
         """
         headers: dict[str, str] = {}
         for name, text in self.headers:
@@ -131,12 +129,12 @@ class Prelude:
 
 
 def get(host: str, path: str) -> bytes:
-    """A GET request for `path`, below the API's version."""
+    """Encode a GET request; `path` is relative to the API's version."""
     return _head("GET", host, path, {})
 
 
 def post(host: str, path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
-    """A POST request whose body is known whole."""
+    """Encode a POST request with a complete body."""
     return _head("POST", host, path, {**headers, "Content-Length": str(len(body))}) + body
 
 
@@ -147,12 +145,12 @@ def _head(method: str, host: str, path: str, headers: Mapping[str, str]) -> byte
 
 
 class StreamState(enum.Enum):
-    """Where a streamed response is.
+    """The state of a streamed response.
 
     * **IDLE** - nothing is written: the invocation can still be answered in any other way.
     * **BODY** - the prelude is written; the client has a status.
     * **DONE** - the last chunk is written.
-    * **FAILED** - error trailers are written instead of a good end.
+    * **FAILED** - error trailers are written in place of the last chunk.
     """
 
     IDLE = enum.auto()
@@ -162,7 +160,7 @@ class StreamState(enum.Enum):
 
 
 class StreamEncoder:
-    """The bytes of one streamed response, in the only order that is legal.
+    """Encodes one streamed response, and enforces the only legal order.
 
     IDLE ─start─▶ BODY ─chunk─▶ BODY ─finish─▶ DONE
                     └────────fail──────────▶ FAILED
@@ -175,7 +173,7 @@ class StreamEncoder:
         self.state = StreamState.IDLE
 
     def start(self, prelude: Prelude) -> bytes:
-        """Head and prelude; raises PreludeTooLarge, and then nothing has been started."""
+        """Encode head and prelude; raises PreludeTooLarge and stays IDLE."""
         self._require(StreamState.IDLE)
         encoded = prelude.encode()
         headers = {
@@ -190,18 +188,18 @@ class StreamEncoder:
         return _head("POST", self._host, self._path, headers) + _chunk(encoded)
 
     def chunk(self, data: bytes) -> bytes:
-        """One HTTP chunk. `data` must not be empty: an empty chunk would end the body."""
+        """Encode one HTTP chunk. `data` must not be empty: an empty chunk would end the body."""
         self._require(StreamState.BODY)
         return _chunk(data)
 
     def finish(self) -> bytes:
-        """The good end."""
+        """Encode the end of a complete response."""
         self._require(StreamState.BODY)
         self.state = StreamState.DONE
         return b"0\r\n\r\n"
 
     def fail(self, error: Error) -> bytes:
-        """The bad end: last chunk and the two error trailers, the error shortened to fit them."""
+        """Encode the end of a failed response: two error trailers, shortened until they fit."""
         self._require(StreamState.BODY)
         self.state = StreamState.FAILED
         while len(trailers := _trailers(error)) > MAX_TRAILERS and (error.frames or error.message):

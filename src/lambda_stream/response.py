@@ -1,4 +1,4 @@
-"""What the Lambda Runtime API says, without I/O: bytes in, values out."""
+"""Decodes responses of the Lambda Runtime API, without I/O: bytes in, values out."""
 
 import re
 from collections.abc import Mapping
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from lambda_stream.exceptions import GarbledResponse
 
-# The Runtime API is trusted, yet a parser without a bound is a leak waiting for a bug.
+# The Runtime API is trusted, but a parser without a bound turns any bug there into a leak.
 MAX_HEAD = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer of the Runtime API; header names are in lower case."""
+    """A response of the Runtime API; header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -20,15 +20,15 @@ class Response:
 
     @property
     def keep_alive(self) -> bool:
-        """Whether another request may follow on the same connection."""
+        """True if another request may use the same connection."""
         return self.headers.get("connection", "").lower() != "close"
 
 
 class ResponseDecoder:
-    """Puts one HTTP/1.1 response together from the pieces a socket delivers.
+    """Assembles one HTTP/1.1 response from the pieces that a socket delivers.
 
-    Bodies are delimited by Content-Length or chunked: Go's server, which the Runtime API is
-    made with, uses the second for any event over two kilobytes.
+    A body has a Content-Length or is chunked. The Runtime API is a Go server, which sends every
+    event above two kilobytes in chunks.
     """
 
     def __init__(self) -> None:
@@ -38,11 +38,11 @@ class ResponseDecoder:
 
     @property
     def started(self) -> bool:
-        """Whether any byte of the response has arrived."""
+        """True if any byte of the response has arrived."""
         return bool(self._buffer) or self._head is not None
 
     def feed(self, data: bytes) -> Response | None:
-        """Take what arrived; the response once it is complete. Raises GarbledResponse."""
+        """Add received bytes; returns the response once it is complete. Raises GarbledResponse."""
         self._buffer += data
         if self._head is None:
             self._head = self._take_head()
@@ -57,7 +57,7 @@ class ResponseDecoder:
         end = self._find(b"\r\n\r\n", "headers")
         if end < 0:
             return None
-        # Not Latin-1 as in HTTP: the context headers hold JSON, and that is UTF-8.
+        # HTTP says Latin-1, but the context headers hold JSON, which is UTF-8.
         status_line, *lines = self._buffer[:end].decode(errors="replace").split("\r\n")
         del self._buffer[: end + 4]
         if not re.match(r"HTTP/1\.[01] [0-9]{3}( |$)", status_line):
@@ -82,7 +82,7 @@ class ResponseDecoder:
                 return False
             size = _chunk_size(bytes(self._buffer[:line_end]))
             if size == 0:
-                # Trailers are of no interest; the message ends with the first empty line.
+                # Trailers are ignored; the message ends with the first empty line.
                 return self._find(b"\r\n\r\n", "trailers", line_end) >= 0
             end = line_end + 2 + size + 2
             if len(self._buffer) < end:
@@ -91,7 +91,7 @@ class ResponseDecoder:
             del self._buffer[:end]
 
     def _find(self, end: bytes, what: str, start: int = 0) -> int:
-        """Where `end` is, or -1 if it has yet to arrive."""
+        """Return the position of `end`, or -1 if it has not arrived yet."""
         found = self._buffer.find(end, start)
         if found < 0 and len(self._buffer) > MAX_HEAD:
             raise _garbled(f"{what} without an end")

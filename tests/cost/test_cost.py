@@ -1,4 +1,4 @@
-"""The cost of an answer: its formulas by hand, and what they foretell against a run."""
+"""The cost of an answer: its formulas against hand-made figures, and against a real run."""
 
 import asyncio
 import dataclasses
@@ -20,15 +20,17 @@ from app import metrics
 from app.settings import Settings
 from cost import bill as billing
 from cost import ceiling as ceilings
+from cost import records
 from cost import usage as using
 from cost.__main__ import main
 from cost.bill import bill, total
 from cost.ceiling import Limits, ceiling
-from cost.event_log import heartbeats, polls, text_records
 from cost.prices import Prices, read
+from cost.records import heartbeats, polls, text_records
 from cost.sizes import GB, MB
 from cost.usage import Usage, usage
 from cost.workload import LONGEST_SECONDS, Answer, Stack, check
+from durable_stream import polling
 from durable_stream.outcome import MOST_LATENCIES
 from local.template import read_table
 from tests.store import FaultyStore, client, faulty, moto
@@ -38,7 +40,7 @@ pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[2]
 TEMPLATE = (ROOT / "template.yaml").read_text()
 
-# 101 tokens in 1.5 s: the first after 0.5 s, and a record each 0.05 s from then on.
+# 101 tokens in 1.5 s: the first after 0.5 s, then a record every 0.05 s.
 ANSWER = Answer(
     input_tokens=1000,
     output_tokens=101,
@@ -68,38 +70,38 @@ def billed(answer: Answer, stack: Stack, **prices: Any) -> dict[str, float]:
 # By hand
 
 
-def test_a_record_is_written_when_the_one_before_is_acknowledged_and_the_interval_over() -> None:
+def test_a_record_follows_the_acknowledgement_of_the_previous_one_and_the_interval() -> None:
     assert text_records(ANSWER, BARE) == 1 + 1.0 / (0.01 + 0.04)
 
 
-def test_a_model_slower_than_the_log_has_a_record_for_every_token() -> None:
+def test_a_model_slower_than_the_store_has_a_record_for_every_token() -> None:
     slow = dataclasses.replace(ANSWER, tokens_per_second=4, output_tokens=21)
 
     assert text_records(slow, BARE) == 21
 
 
-def test_a_heartbeat_is_written_for_every_second_that_the_model_is_silent() -> None:
+def test_a_heartbeat_is_written_for_every_second_of_the_models_silence() -> None:
     assert heartbeats(ANSWER, BARE) == 0
     assert heartbeats(dataclasses.replace(ANSWER, first_token_seconds=3.5), BARE) == 3
     crawling = dataclasses.replace(ANSWER, output_tokens=3, tokens_per_second=0.4)
     assert heartbeats(crawling, BARE) == 2 * 2
 
 
-def test_a_write_unit_is_paid_for_every_kilobyte_of_an_item_that_is_begun() -> None:
+def test_a_write_unit_is_billed_for_every_started_kilobyte_of_an_item() -> None:
     used = usage(ANSWER, BARE)
 
-    # The start holds 1,000 tokens of 4 bytes, and 347 bytes around them; then 21 texts, one done.
+    # The start has 1,000 tokens of 4 bytes and 347 other bytes; 21 texts and one done follow.
     assert used.records == 1 + 21 + 1
     assert used.record_units == 5 + 21 + 1
     assert used.write_units == 27
 
 
-def test_creating_by_post_takes_a_request_a_claim_and_two_looks_more() -> None:
+def test_creating_by_post_takes_a_request_a_claim_and_two_reads_more() -> None:
     by_get, by_post = usage(ANSWER, BARE), usage(ANSWER, dataclasses.replace(BARE, creation="post"))
 
     assert (by_get.requests, by_post.requests) == (1, 2)
     assert by_post.write_units == by_get.write_units + 1
-    # 4,347 bytes of the start are two read units, twice.
+    # The 4,347 bytes of the start are two read units, and are read twice.
     assert (by_get.read_units, by_post.read_units) == (0, 4)
 
 
@@ -119,10 +121,10 @@ def test_a_limit_on_connects_is_written_for_every_reader_that_does_not_create() 
     assert usage(others, limited).counter_units == 2 * 2.5
 
 
-def test_lambda_is_paid_from_the_request_to_the_settled_answer() -> None:
+def test_lambda_time_is_billed_from_the_request_to_the_settled_answer() -> None:
     used = usage(ANSWER, BARE)
 
-    # The start is put; then the model; then the last text and `done`.
+    # The append of the start, the model, then the appends of the last text and of `done`.
     assert used.gb_seconds == pytest.approx(0.01 + 0.5 + 1.0 + 2 * 0.01)
     twice = dataclasses.replace(ANSWER, readers=2)
     assert usage(twice, BARE).gb_seconds == pytest.approx(used.gb_seconds + 0.5 + 1.0 + 2 * 0.01)
@@ -130,15 +132,15 @@ def test_lambda_is_paid_from_the_request_to_the_settled_answer() -> None:
     assert usage(ANSWER, cold).gb_seconds == pytest.approx(2 * (used.gb_seconds + 1))
 
 
-def test_whoever_comes_back_follows_the_rest_while_the_first_invocation_goes_on() -> None:
+def test_a_reconnect_follows_the_rest_while_the_first_invocation_continues() -> None:
     dropped = dataclasses.replace(ANSWER, reconnects=1)
-    alone, back = usage(ANSWER, BARE), usage(dropped, BARE)
+    without, with_one = usage(ANSWER, BARE), usage(dropped, BARE)
 
-    assert back.requests == alone.requests + 1
-    assert back.gb_seconds == pytest.approx(alone.gb_seconds + (1.5 + 0.02) / 2)
-    assert back.consistent_units == 1
+    assert with_one.requests == without.requests + 1
+    assert with_one.gb_seconds == pytest.approx(without.gb_seconds + (1.5 + 0.02) / 2)
+    assert with_one.consistent_units == 1
     # 0.75 s of text, a poll every 0.06 s.
-    assert back.polls == 13
+    assert with_one.polls == 13
 
 
 def test_polls_slow_down_to_the_idle_interval_while_the_model_is_silent() -> None:
@@ -148,7 +150,7 @@ def test_polls_slow_down_to_the_idle_interval_while_the_model_is_silent() -> Non
     assert polls(silent, BARE) == pytest.approx(idle, abs=6)
 
 
-def test_each_line_is_what_was_used_times_its_price() -> None:
+def test_each_line_is_its_usage_times_its_price() -> None:
     answer = dataclasses.replace(ANSWER, readers=2, snapshots=1)
     stack = dataclasses.replace(BARE, architecture="x86_64", kept_days=30.4, traced=0.5)
     used = usage(answer, stack)
@@ -188,25 +190,25 @@ def test_each_line_is_what_was_used_times_its_price() -> None:
     )
 
 
-def test_padding_is_paid_for_where_responses_grow_beyond_what_is_free() -> None:
+def test_padding_is_billed_for_the_part_of_a_response_beyond_the_free_6_mb() -> None:
     padded = dataclasses.replace(BARE, event_padding_bytes=MB, door="rest")
     used = usage(ANSWER, padded)
 
     assert used.response_bytes == pytest.approx(21 * MB, rel=0.001)
     assert used.streamed_beyond_free_bytes == pytest.approx(15 * MB, rel=0.001)
-    assert used.api_requests == 3, "of 10 MB, begun"
+    assert used.api_requests == 3, "one for every started 10 MB"
     unpadded = usage(ANSWER, dataclasses.replace(BARE, door="rest"))
     assert (unpadded.streamed_beyond_free_bytes, unpadded.api_requests) == (0, 1)
 
 
-def test_without_recovery_nothing_is_paid_for_it() -> None:
+def test_recovery_costs_nothing_when_it_is_off() -> None:
     lines = billed(ANSWER, dataclasses.replace(BARE, recoverable=False))
 
     assert not lines["DynamoDB recovery"]
     assert lines["DynamoDB storage"]
 
 
-def test_a_day_costs_at_most_what_the_limits_let_through() -> None:
+def test_the_highest_cost_of_a_day_follows_from_the_limits() -> None:
     prices = Prices(
         model_million_input_tokens=3,
         model_million_output_tokens=15,
@@ -224,24 +226,24 @@ def test_a_day_costs_at_most_what_the_limits_let_through() -> None:
     }
 
 
-def test_wrong_tokens_have_each_sandbox_read_the_secret_once_a_minute() -> None:
+def test_wrong_tokens_make_each_sandbox_read_the_secret_once_a_minute() -> None:
     prices = Prices(secret_ten_thousand_reads=10_000)
     most = ceiling(Limits(concurrency=3), BARE, prices)
 
     assert {line.what: line.dollars for line in most.estimated}["Secret reads"] == 3 * 24 * 60
 
 
-def test_without_a_limit_on_tokens_a_day_may_cost_any_sum() -> None:
+def test_without_a_limit_on_tokens_the_cost_of_a_day_is_unbounded() -> None:
     prices = Prices(model_million_output_tokens=15)
     most = ceiling(Limits(total_tokens_per_day=0), BARE, prices)
 
     assert total(most.bounded) == float("inf")
 
 
-# What it presupposes
+# The assumptions
 
 
-def test_the_stack_has_the_settings_that_the_application_has() -> None:
+def test_the_stack_has_the_settings_of_the_application() -> None:
     settings, stack = Settings(table_name="streams"), Stack()
     shared = ("flush_interval", "heartbeat", "poll_interval", "poll_interval_idle")
 
@@ -251,9 +253,10 @@ def test_the_stack_has_the_settings_that_the_application_has() -> None:
     assert stack.kept_days * 24 * 3600 == settings.timing.stream_ttl
     assert 900 - settings.timing.handoff_margin == LONGEST_SECONDS
     assert using._MOST_LATENCIES == MOST_LATENCIES
+    assert records._SLOWER == polling._SLOWER
 
 
-def test_the_stack_is_the_one_that_the_template_describes() -> None:
+def test_the_stack_has_the_settings_of_the_template() -> None:
     def default(parameter: str) -> str:
         found = re.search(
             rf"^  {parameter}:\n(?:    .*\n)*?    Default: (.+)\n", TEMPLATE, re.MULTILINE
@@ -285,7 +288,7 @@ def test_every_metric_alarm_and_dashboard_of_the_stack_is_on_the_bill() -> None:
         {"output_tokens": 16_000, "tokens_per_second": 10},
     ],
 )
-def test_what_the_formulas_do_not_hold_for_is_refused(members: dict[str, Any]) -> None:
+def test_inputs_that_the_formulas_do_not_cover_are_refused(members: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"tokens|handed over"):
         check(dataclasses.replace(ANSWER, **members), BARE)
 
@@ -299,7 +302,7 @@ def computed(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, A
     return report
 
 
-def test_an_option_wins_over_the_price_list_and_that_over_the_defaults(
+def test_an_option_overrides_the_price_list_which_overrides_the_defaults(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     listed = tmp_path / "prices.json"
@@ -316,17 +319,15 @@ def test_an_option_wins_over_the_price_list_and_that_over_the_defaults(
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        ('{"region": "eu-west-1", "lambda_request": 1}', "no price"),
+        ('{"region": "eu-west-1", "lambda_request": 1}', "unknown price 'lambda_request'"),
         ('{"region": "eu-west-1", "logs_gb": "cheap"}', "logs_gb must be"),
         ('{"region": "eu-west-1", "logs_gb": true}', "logs_gb must be"),
-        ('{"logs_gb": 0.57}', "what `region`"),
+        ('{"logs_gb": 0.57}', "add the `region`"),
         ("[]", "a JSON object"),
         ("{", "Expecting"),
     ],
 )
-def test_a_price_list_that_cannot_be_meant_is_refused(
-    text: str, problem: str, tmp_path: Path
-) -> None:
+def test_an_invalid_price_list_is_refused(text: str, problem: str, tmp_path: Path) -> None:
     listed = tmp_path / "prices.json"
     listed.write_text(text)
 
@@ -334,7 +335,7 @@ def test_a_price_list_that_cannot_be_meant_is_refused(
         read(listed)
 
 
-def test_the_lines_add_up_to_the_answer_and_answers_to_the_month(
+def test_lines_add_up_to_an_answer_and_answers_to_a_month(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     report = computed(capsys, "--streams-per-month", "50", "--model-million-output-tokens", "15")
@@ -345,19 +346,19 @@ def test_the_lines_add_up_to_the_answer_and_answers_to_the_month(
     assert report["dollars_per_month"]["50"] == pytest.approx(50 * one + fixed)
 
 
-def test_what_is_printed_names_the_price_list_and_every_line(
+def test_the_report_names_the_price_list_and_every_line(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     assert main(["--region", "eu-north-1", "--as-of", "2026-12-24"]) == 0
 
     printed = capsys.readouterr().out
-    assert "Price list of eu-north-1, 2026-12-24, as far as known" in printed
-    assert "pass your own" in printed
+    assert "Prices of eu-north-1, 2026-12-24, as far as known" in printed
+    assert "Pass your own" in printed
     for line in [*billed(Answer(), Stack()), "Custom metrics", "Secrets", "1,000,000 answers"]:
         assert line in printed
 
 
-def test_the_documentation_shows_what_its_command_prints(
+def test_the_documentation_shows_the_output_of_its_command(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     document = (ROOT / "docs/costs.md").read_text()
@@ -395,7 +396,7 @@ ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Run:
-    """An answer that two have read from its beginning, in sandboxes of their own."""
+    """The counts of an answer with two readers, each in a sandbox of its own."""
 
     calls: Counter[str]
     items: Sequence[Mapping[str, Any]]
@@ -413,7 +414,7 @@ class Run:
 
     @property
     def tokens(self) -> int:
-        """All that the demo has said, its thinking included."""
+        """The demo's output tokens, thinking included."""
         found = re.search(rb'"output_tokens":(\d+)', self.bodies[0])
         assert found
         return int(found[1])
@@ -455,7 +456,7 @@ async def sandboxes(http: httpx.AsyncClient) -> list[dict[str, Any]]:
 
 
 async def run() -> Run:
-    """Count what one answer makes of two sandboxes that are warm."""
+    """Count the calls, items and log lines of one answer, in two warm sandboxes."""
     lines: list[str] = []
     with moto() as upstream:
         async with faulty(upstream) as store, function(store, lines) as http:
@@ -478,8 +479,8 @@ async def run() -> Run:
     return Run(calls, items, logged, [answer.content for answer in answers])
 
 
-def foretold(run: Run) -> Usage:
-    """What the formulas say of such a run, given how long the log has taken."""
+def predicted(run: Run) -> Usage:
+    """Apply the formulas to a run, with its measured latency of an append."""
     answer = Answer(
         input_tokens=len(PROMPT) // 4,
         output_tokens=run.tokens,
@@ -504,15 +505,15 @@ def item_bytes(item: Mapping[str, Any]) -> int:
 
 @pytest.mark.alone
 @pytest.mark.timeout(120)
-async def test_what_a_run_uses_up_is_what_was_foretold() -> None:
+async def test_the_usage_of_a_run_matches_the_prediction() -> None:
     counted = await run()
-    used = foretold(counted)
+    used = predicted(counted)
 
     assert counted.calls["PutItem"] == pytest.approx(used.records, rel=0.2)
     assert counted.calls["UpdateItem"] == used.counter_units
     kinds = Counter(item["kind"]["S"] for item in counted.streamed)
     assert kinds["heartbeat"] == pytest.approx(used.heartbeats, abs=1)
-    # Two looks by each of the two, then the polls of the one that does not write.
+    # Three consistent reads of the two sandboxes, then the polls of the one that does not write.
     assert counted.calls["Query"] == pytest.approx(3 + used.polls, rel=0.25)
     sizes = [item_bytes(item) for item in counted.streamed]
     assert sum(-(-size // 1024) for size in sizes) == pytest.approx(used.record_units, rel=0.2)

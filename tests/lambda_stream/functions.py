@@ -1,4 +1,4 @@
-"""The handlers that the tests have run, by our runtime and by the stock one."""
+"""The handlers that the tests run, under our runtime and under the stock one."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def raise_value_error() -> None:
-    raise ValueError("as é asked")
+    raise ValueError("on réquest")
 
 
 def raise_from_another() -> None:
@@ -41,7 +41,7 @@ def raise_own() -> None:
     raise Größenfehler
 
 
-DEEDS: dict[str, Callable[[], Any]] = {
+ACTIONS: dict[str, Callable[[], Any]] = {
     "text": lambda: {"é": ["☃", 1, 1.5, True, None]},
     "nothing": lambda: None,
     "bytes": lambda: b"\x00\xff",
@@ -55,7 +55,7 @@ DEEDS: dict[str, Callable[[], Any]] = {
     "KeyError": raise_from_another,
     "Größenfehler": raise_own,
     "AssertionError": lambda: exec("assert False"),  # noqa: S102 - a frame without a line
-    "the trace": lambda: os.environ.get("_X_AMZN_TRACE_ID"),
+    "trace": lambda: os.environ.get("_X_AMZN_TRACE_ID"),
     "the process": os.getpid,
     "exit": lambda: sys.exit(7),
 }
@@ -64,15 +64,15 @@ DEEDS: dict[str, Callable[[], Any]] = {
 def plain(event: Any, context: LambdaContext) -> Any:
     if not isinstance(event, dict):
         return event
-    if event["do"] == "tell context":
-        return told(context)
+    if event["do"] == "describe context":
+        return describe_context(context)
     if event["do"] == "print":
         print("printed")  # noqa: T201 - a function may
-    return DEEDS.get(event["do"], lambda: "done")()
+    return ACTIONS.get(event["do"], lambda: "done")()
 
 
-def told(context: LambdaContext) -> dict[str, Any]:
-    """All that a context says, the time left in whole minutes."""
+def describe_context(context: LambdaContext) -> dict[str, Any]:
+    """Return every value of a context, the remaining time in whole minutes."""
     names = ["aws_request_id", "invoked_function_arn", "function_name", "function_version"]
     names += ["memory_limit_in_mb", "log_group_name", "log_stream_name", "tenant_id"]
     values = {name: getattr(context, name) for name in names}
@@ -104,16 +104,16 @@ threads_are_here = threading.Barrier(ALL)
 tasks_are_here = asyncio.Barrier(ALL)
 
 
-def tell(event: Any) -> dict[str, Any]:
+def summary(event: Any) -> dict[str, Any]:
     return {"event": event, "pid": os.getpid(), "trace": os.environ.get("_X_AMZN_TRACE_ID")}
 
 
 def meets(event: Any, _context: LambdaContext) -> Any:
-    """Goes on when as many invocations are here as there may be."""
+    """Returns once the highest number of concurrent invocations is reached."""
     logger.error("%s has come", event)
     threads_are_here.wait(timeout=10)
     logger.error("%s goes", event)
-    return tell(event)
+    return summary(event)
 
 
 async def meets_in_tasks(event: Any, _context: LambdaContext) -> Any:
@@ -121,7 +121,7 @@ async def meets_in_tasks(event: Any, _context: LambdaContext) -> Any:
     async with asyncio.timeout(10):
         await tasks_are_here.wait()
     logger.error("%s goes", event)
-    return tell(event)
+    return summary(event)
 
 
 # An application
@@ -151,7 +151,7 @@ class Exchange:
         await self.body("begun", more=True)
 
 
-async def tell_startups(http: Exchange) -> None:
+async def report_startups(http: Exchange) -> None:
     await http.start()
     await http.body(f"{startups} {os.getpid()}")
 
@@ -207,7 +207,7 @@ async def leave_a_task(http: Exchange) -> None:
 
 
 PATHS = {
-    "/startups": tell_startups,
+    "/startups": report_startups,
     "/fails-early": fail_early,
     "/fails-late": fail_late,
     "/fails-afterwards": fail_afterwards,
@@ -239,7 +239,7 @@ async def lifespan(receive: Any, send: Any) -> None:
 
 
 class Forgetful(Adapter):
-    """Streams nothing, and returns."""
+    """Returns without a response."""
 
     async def stream(self, event: Any, context: LambdaContext, response: ResponseSink) -> None:
         pass

@@ -1,7 +1,7 @@
-"""A Runtime API whose Lambda service is the test: it sees every request, and answers it.
+"""A Runtime API that the test controls: it inspects every request and writes every response.
 
-Requests are parsed by h11, not by the code under test, and a body is seen piece by piece as it
-arrives. Answers are written as bytes, so that a test can also send what no proper server would.
+Requests are parsed by h11, not by the code under test, and a body is received piece by piece.
+Responses are written as bytes, so that a test can also send malformed ones.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ DEADLINE = 20.0  # seconds: no test waits longer for anything
 
 
 class Request:
-    """One request, seen from its head on."""
+    """One request, available once its head has arrived."""
 
     def __init__(
         self, head: h11.Request, writer: asyncio.StreamWriter, gone: asyncio.Event
@@ -35,7 +35,7 @@ class Request:
         self._pieces: asyncio.Queue[bytes | Exception] = asyncio.Queue()
 
     async def piece(self) -> bytes:
-        """The next bytes of the body, empty at its end; raises what cut the body short."""
+        """Return the next bytes of the body, none at its end; raises the error that cut it."""
         async with asyncio.timeout(DEADLINE):
             piece = await self._pieces.get()
         if isinstance(piece, Exception):
@@ -43,7 +43,7 @@ class Request:
         return piece
 
     async def body(self) -> bytes:
-        """All of the body that has not been seen yet."""
+        """Return the rest of the body."""
         body = b""
         while piece := await self.piece():
             body += piece
@@ -55,7 +55,7 @@ class Request:
             return await self._gone.wait()
 
     def pause(self) -> None:
-        """Read no further from the connection."""
+        """Stop reading from the connection."""
         self._reading.pause_reading()
 
     def resume(self) -> None:
@@ -69,16 +69,16 @@ class Request:
     def answer(
         self, status: int, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> None:
-        lines = [f"HTTP/1.1 {status} Said so", f"Content-Length: {len(body)}"]
+        lines = [f"HTTP/1.1 {status} Reason", f"Content-Length: {len(body)}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         self.send("\r\n".join([*lines, "", ""]).encode() + body)
 
     def send(self, data: bytes) -> None:
-        """Write an answer, or a part of one, byte for byte."""
+        """Write bytes of a response."""
         self._writer.write(data)
 
     def close(self) -> None:
-        """End the connection after what has been sent."""
+        """Close the connection after the bytes written so far."""
         self._writer.close()
 
     def abort(self) -> None:
@@ -90,7 +90,7 @@ class Request:
 
 
 class RuntimeApi:
-    """What has been asked of it is waiting in a queue until the test takes it."""
+    """Queues requests until the test takes them."""
 
     def __init__(self) -> None:
         self.address = ""
@@ -101,7 +101,7 @@ class RuntimeApi:
     # For the test
 
     async def request(self, start: str) -> Request:
-        """The first waiting request whose line starts so; it may yet have to arrive."""
+        """Wait for the first request whose line has this prefix."""
         try:
             async with asyncio.timeout(DEADLINE), self._arrival:
                 while True:
@@ -112,24 +112,24 @@ class RuntimeApi:
                     await self._arrival.wait()
         except TimeoutError:
             lines = [request.line for request in self.waiting]
-            raise AssertionError(f"waited for {start!r}, and only {lines} came") from None
+            raise AssertionError(f"no request {start!r} arrived, only {lines}") from None
 
     async def hand_out(
         self, event: object, request_id: str = "request-1", headers: Mapping[str, str] | None = None
     ) -> None:
-        """Give an invocation to whoever polls for one."""
+        """Send an invocation as the response to the next poll."""
         poll = await self.request(NEXT)
         body = event if isinstance(event, bytes) else json.dumps(event).encode()
         poll.answer(200, body, {**invocation_headers(request_id), **(headers or {})})
 
     async def answer_to(self, request_id: str = "request-1") -> Request:
-        """The answer to an invocation, be it a response or an error."""
+        """Wait for the answer to an invocation, either a response or an error."""
         return await self.request(f"POST {API}/invocation/{request_id}/")
 
     async def invoke(
         self, event: object, request_id: str = "request-1", headers: Mapping[str, str] | None = None
     ) -> tuple[Request, bytes]:
-        """Have an event handled: the answer, which is accepted, and its body."""
+        """Send an event, accept its answer, and return the answer and its body."""
         await self.hand_out(event, request_id, headers)
         answer = await self.answer_to(request_id)
         body = await answer.body()
@@ -149,7 +149,7 @@ class RuntimeApi:
     async def _take(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gone: asyncio.Event
     ) -> bool:
-        """Read one request; whether there was one."""
+        """Read one request; return False if the connection has ended."""
         parser = h11.Connection(h11.SERVER)
         head = await _event(parser, reader)
         if not isinstance(head, h11.Request):
@@ -185,7 +185,7 @@ def _text(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 def invocation_headers(request_id: str = "request-1") -> dict[str, str]:
-    """The headers that Lambda always sends with an invocation, which may take a minute."""
+    """Return the headers that every invocation has, with a deadline in one minute."""
     return {
         "Content-Type": "application/json",
         "Lambda-Runtime-Aws-Request-Id": request_id,
@@ -196,7 +196,7 @@ def invocation_headers(request_id: str = "request-1") -> dict[str, str]:
 
 @asynccontextmanager
 async def runtime_api() -> AsyncIterator[RuntimeApi]:
-    """A Runtime API on a port of its own; what is still connected at the end is reset."""
+    """Serve a Runtime API on a port of its own; at the end reset its connections."""
     api = RuntimeApi()
     server = await asyncio.start_server(api.serve, "127.0.0.1", 0)
     host, port = server.sockets[0].getsockname()

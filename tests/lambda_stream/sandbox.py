@@ -1,4 +1,4 @@
-"""A runtime as a process, started as Lambda starts it."""
+"""Starts a runtime as a process, as Lambda does."""
 
 import asyncio
 import contextlib
@@ -35,13 +35,13 @@ class Sandbox:
         return self._process.pid
 
     async def line(self) -> str:
-        """The next line that it writes, to standard output or error."""
+        """Return the next line of its output."""
         assert self._process.stdout is not None
         async with asyncio.timeout(DEADLINE):
             return (await self._process.stdout.readline()).decode()
 
     async def ended(self) -> tuple[int, str]:
-        """Wait for its end: exit code and whatever it wrote since the last `line`."""
+        """Wait for its end; return the exit code and the output since the last `line`."""
         async with asyncio.timeout(DEADLINE):
             output, _ = await self._process.communicate()
         assert self._process.returncode is not None
@@ -59,7 +59,7 @@ class Sandbox:
 async def ours(
     api: RuntimeApi, handler: str, /, root: Path = HERE, **environ: str
 ) -> AsyncIterator[Sandbox]:
-    """`src/bootstrap` with a handler below `root`, as an exec wrapper of the stock bootstrap."""
+    """Start `src/bootstrap`, as Lambda starts an exec wrapper, with a handler below `root`."""
     command = [str(ROOT / "src/bootstrap"), sys.executable, "/var/runtime/bootstrap.py"]
     async with _started(command, api, handler, root, environ) as sandbox:
         yield sandbox
@@ -69,7 +69,7 @@ async def ours(
 async def stock(
     api: RuntimeApi, handler: str, /, root: Path = HERE, **environ: str
 ) -> AsyncIterator[Sandbox]:
-    """AWS's own runtime client with the same handler."""
+    """Start AWS's own runtime client with the same handler."""
     command = [sys.executable, "-m", "awslambdaric", handler]
     async with _started(command, api, handler, root, environ) as sandbox:
         yield sandbox

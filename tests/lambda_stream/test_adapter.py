@@ -1,4 +1,4 @@
-"""Events of every HTTP source through the adapter, to a FastAPI application and back."""
+"""Events of every HTTP source, through the adapter to a FastAPI application and back."""
 
 import asyncio
 import base64
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.anyio
 EVENTS = Path(__file__).parents[2] / "events"
 STREAM = "/streams/q3Zt8K1vXw0bYfJ7mR2sNcLhEa5DuG_p/events"
 CURSOR = "q3Zt8K1vXw0bYfJ7mR2sNcLhEa5DuG_p:7"
-ASKED = {"prompt": "Why is the sky blue? Réponds en français.", "max_tokens": 400}
+REQUEST_BODY = {"prompt": "Why is the sky blue? Réponds en français.", "max_tokens": 400}
 
 
 @asynccontextmanager
@@ -69,7 +69,7 @@ async def headers(request: Request) -> list[tuple[str, str]]:
 
 @app.api_route("/{path:path}", methods=["GET", "POST"])
 async def echo(request: Request, path: str) -> dict[str, Any]:
-    """All that has arrived of a request."""
+    """Return everything that the application receives of a request."""
     return {
         "method": request.method,
         "path": f"/{path}",
@@ -95,13 +95,13 @@ async def adapter() -> AsyncIterator[Adapter]:
 
 
 def event(name: str, **changes: Any) -> dict[str, Any]:
-    """One of events/, with some members changed."""
+    """Load one of events/, with some members changed."""
     loaded: dict[str, Any] = json.loads((EVENTS / f"{name}.json").read_text())
     return loaded | changes
 
 
 def to(path: str, name: str) -> dict[str, Any]:
-    """One of events/, made a GET of another path."""
+    """Load one of events/, as a GET of another path."""
     loaded = event(name, path=path, rawPath=path, httpMethod="GET", body=None)
     if "http" in loaded["requestContext"]:
         loaded["requestContext"]["http"] |= {"path": path, "method": "GET"}
@@ -112,16 +112,16 @@ def context(seconds: float = 60) -> LambdaContext:
     return LambdaContext("r-1", "arn", deadline_ms=int((time.time() + seconds) * 1000))
 
 
-async def streamed(adapter: Adapter, event: dict[str, Any]) -> tuple[Prelude, bytes]:
+async def stream(adapter: Adapter, event: dict[str, Any]) -> tuple[Prelude, bytes]:
     response = ResponseBuffer()
     await adapter.stream(event, context(), response)
     return response.prelude, bytes(response.body)
 
 
-async def arrived(adapter: Adapter, event: dict[str, Any]) -> Any:
-    """What the application has seen of an event."""
+async def received(adapter: Adapter, event: dict[str, Any]) -> Any:
+    """Return the request that the application receives for an event."""
     if adapter.streams(event):
-        _, body = await streamed(adapter, event)
+        _, body = await stream(adapter, event)
         return json.loads(body)
     return json.loads((await adapter.respond(event, context()))["body"])
 
@@ -140,30 +140,30 @@ async def arrived(adapter: Adapter, event: dict[str, Any]) -> Any:
         ("alb-read", "GET", STREAM, [["last_event_id", CURSOR]], False),
     ],
 )
-async def test_an_event_arrives_as_the_request_it_was(
+async def test_an_event_becomes_the_request_that_the_client_sent(
     adapter: Adapter, name: str, method: str, path: str, query: list[list[str]], *, streams: bool
 ) -> None:
-    """And is answered as its source can take it: streamed, or whole."""
+    """Its response is streamed if the source accepts a stream, and buffered otherwise."""
     source = event(name)
     assert adapter.streams(source) is streams
 
-    told = await arrived(adapter, source)
+    request = await received(adapter, source)
 
-    assert (told["method"], told["path"], told["query"]) == (method, path, query)
+    assert (request["method"], request["path"], request["query"]) == (method, path, query)
     sent = {header.lower(): value for header, value in source["headers"].items()}
-    headers = {header: value for header, value in told["headers"] if header != "cookie"}
+    headers = {header: value for header, value in request["headers"] if header != "cookie"}
     assert headers == sent
-    assert told["url"] == f"https://{sent['host']}"
-    assert told["client"] in sent["x-forwarded-for"]
-    body = base64.b64decode(told["body"])
-    assert (json.loads(body) if body else None) == (ASKED if method == "POST" else None)
-    assert told["state"] == "open"
-    assert told["buffered"] is not streams
-    assert told["deadline"] == pytest.approx(time.time() + 60, abs=5)
+    assert request["url"] == f"https://{sent['host']}"
+    assert request["client"] in sent["x-forwarded-for"]
+    body = base64.b64decode(request["body"])
+    assert (json.loads(body) if body else None) == (REQUEST_BODY if method == "POST" else None)
+    assert request["state"] == "open"
+    assert request["buffered"] is not streams
+    assert request["deadline"] == pytest.approx(time.time() + 60, abs=5)
 
 
-def test_there_is_no_event_that_is_not_tested() -> None:
-    mark = test_an_event_arrives_as_the_request_it_was.pytestmark[0]  # type: ignore[attr-defined]
+def test_every_file_of_events_is_tested() -> None:
+    mark = test_an_event_becomes_the_request_that_the_client_sent.pytestmark[0]  # type: ignore[attr-defined]
 
     assert {case[0] for case in mark.args[1]} == {path.stem for path in EVENTS.glob("*.json")}
 
@@ -173,10 +173,10 @@ EVERY_CREATE = pytest.mark.parametrize("name", ["function-url-create", "rest-cre
 
 
 @EVERY_CREATE
-async def test_a_body_in_base64_arrives_as_the_bytes_it_was(adapter: Adapter, name: str) -> None:
-    told = await arrived(adapter, event(name, **BINARY))
+async def test_a_body_in_base64_is_decoded(adapter: Adapter, name: str) -> None:
+    request = await received(adapter, event(name, **BINARY))
 
-    assert base64.b64decode(told["body"]) == b"\x00\xff"
+    assert base64.b64decode(request["body"]) == b"\x00\xff"
 
 
 @pytest.mark.parametrize("body", [None, ""])
@@ -184,7 +184,7 @@ async def test_a_body_in_base64_arrives_as_the_bytes_it_was(adapter: Adapter, na
 async def test_a_request_without_a_body_has_an_empty_one(
     adapter: Adapter, name: str, body: str | None
 ) -> None:
-    assert (await arrived(adapter, event(name, body=body)))["body"] == ""
+    assert (await received(adapter, event(name, body=body)))["body"] == ""
 
 
 @pytest.mark.parametrize(
@@ -197,10 +197,10 @@ async def test_a_request_without_a_body_has_an_empty_one(
         ("alb-read", {"multiValueHeaders": {"cookie": ["a=1; b=2"]}}),
     ],
 )
-async def test_cookies_arrive_from_where_their_source_puts_them(
+async def test_cookies_arrive_from_every_place_that_a_source_uses(
     adapter: Adapter, name: str, changes: dict[str, Any]
 ) -> None:
-    assert (await arrived(adapter, event(name, **changes)))["cookies"] == {"a": "1", "b": "2"}
+    assert (await received(adapter, event(name, **changes)))["cookies"] == {"a": "1", "b": "2"}
 
 
 @pytest.mark.parametrize(
@@ -210,9 +210,9 @@ async def test_cookies_arrive_from_where_their_source_puts_them(
 async def test_every_value_of_a_header_arrives(
     adapter: Adapter, name: str, values: list[list[str]]
 ) -> None:
-    told = await arrived(adapter, event(name, multiValueHeaders={"X-Multi": ["1", "2"]}))
+    request = await received(adapter, event(name, multiValueHeaders={"X-Multi": ["1", "2"]}))
 
-    assert [header for header in told["headers"] if header[0] == "x-multi"] == values
+    assert [header for header in request["headers"] if header[0] == "x-multi"] == values
 
 
 @pytest.mark.parametrize(
@@ -226,9 +226,9 @@ async def test_every_value_of_a_header_arrives(
 async def test_every_value_of_the_query_arrives(
     adapter: Adapter, name: str, changes: dict[str, Any]
 ) -> None:
-    told = await arrived(adapter, event(name, **changes))
+    request = await received(adapter, event(name, **changes))
 
-    assert told["query"] == [["a", "1"], ["a", "2"], ["b", "é &"]]
+    assert request["query"] == [["a", "1"], ["a", "2"], ["b", "é &"]]
 
 
 HOSTS = [
@@ -250,10 +250,10 @@ HOSTS = [
 @pytest.mark.parametrize(
     "name", ["function-url-read", "http-api-read", "rest-create", "alb-read", "alb-multi"]
 )
-async def test_a_request_arrives_whatever_its_host_is_called(
+async def test_a_request_with_a_malformed_host_or_port_is_served(
     adapter: Adapter, name: str, host: str
 ) -> None:
-    """A load balancer passes any Host on, and a proxy any port."""
+    """A load balancer forwards any Host, and a proxy any port."""
     source = to("/headers", name.replace("multi", "read"))
     if name == "alb-multi":
         source["multiValueHeaders"] = {"Host": [host], "X-Forwarded-Port": ["x"]}
@@ -263,20 +263,20 @@ async def test_a_request_arrives_whatever_its_host_is_called(
         if name == "alb-read":
             del source["multiValueHeaders"]
 
-    told = await arrived(adapter, source)
+    request = await received(adapter, source)
 
-    assert sorted(told) == [["host", host], ["x-forwarded-port", "x"]]
+    assert sorted(request) == [["host", host], ["x-forwarded-port", "x"]]
 
 
 async def test_a_path_arrives_decoded(adapter: Adapter) -> None:
-    assert (await arrived(adapter, to("/caf%C3%A9", "function-url-read")))["path"] == "/café"
+    assert (await received(adapter, to("/caf%C3%A9", "function-url-read")))["path"] == "/café"
 
 
 # Where the application is mounted
 
 
 def rest(path: str, whole: str) -> dict[str, Any]:
-    """A GET from a REST API, which keeps its stage out of `path`; its context has the whole."""
+    """A GET from a REST API: `path` is without the stage, `whole` has it."""
     source = to(path, "rest-create")
     return source | {"requestContext": source["requestContext"] | {"path": whole}}
 
@@ -301,16 +301,16 @@ def rest(path: str, whole: str) -> dict[str, Any]:
 async def test_the_application_knows_its_path_and_what_stands_before_it(
     adapter: Adapter, source: dict[str, Any], root_path: str, path: str
 ) -> None:
-    """So that the addresses it tells are those that its clients can ask for."""
-    told = await arrived(adapter, source)
+    """So the addresses in its responses are those that its clients can request."""
+    request = await received(adapter, source)
 
-    assert (told["root_path"], told["path"]) == (root_path, path)
-    assert told["address"] == f"{root_path}{path}"
+    assert (request["root_path"], request["path"]) == (root_path, path)
+    assert request["address"] == f"{root_path}{path}"
 
 
 async def test_a_stage_without_its_slash_is_redirected_to_the_one_with(adapter: Adapter) -> None:
-    """Where a page's relative addresses lead to the stage, not to its neighbours."""
-    prelude, _ = await streamed(adapter, rest("/", "/live"))
+    """Only there a page's relative addresses lead to the same stage."""
+    prelude, _ = await stream(adapter, rest("/", "/live"))
 
     assert prelude.status == 307
     assert dict(prelude.headers)["location"].endswith(".amazonaws.com/live/")
@@ -324,18 +324,22 @@ async def test_a_base_path_is_cut_off_and_becomes_the_root_path(name: str, path:
     source = to(f"/api{path}", name)
     source["requestContext"]["path"] = f"/api{path}"
 
-    told = await arrived(adapter, source)
+    request = await received(adapter, source)
 
-    assert (told["root_path"], told["path"], told["address"]) == ("/api", path, f"/api{path}")
+    assert (request["root_path"], request["path"], request["address"]) == (
+        "/api",
+        path,
+        f"/api{path}",
+    )
     await adapter.shutdown()
 
 
-# Who gets a stream
+# Streamed or buffered
 
 
 @pytest.mark.parametrize("variable", ["AWS_SAM_LOCAL", "LAMBDA_STREAM_BUFFERED"])
 @pytest.mark.parametrize(("value", "streams"), [("true", False), ("1", False), ("", True)])
-def test_the_environment_can_ask_for_whole_responses(
+def test_the_environment_can_force_buffered_responses(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str, *, streams: bool
 ) -> None:
     monkeypatch.setenv(variable, value)
@@ -345,7 +349,7 @@ def test_the_environment_can_ask_for_whole_responses(
 
 @pytest.mark.parametrize("buffered", [True, False])
 @pytest.mark.parametrize("name", ["function-url-read", "http-api-read"])
-def test_the_one_who_makes_the_adapter_has_the_last_word(
+def test_the_adapters_argument_overrides_event_and_environment(
     monkeypatch: pytest.MonkeyPatch, name: str, *, buffered: bool
 ) -> None:
     monkeypatch.setenv("AWS_SAM_LOCAL", "true")
@@ -354,7 +358,7 @@ def test_the_one_who_makes_the_adapter_has_the_last_word(
 
 
 def test_an_http_api_with_payload_1_0_is_not_taken_for_a_rest_api() -> None:
-    """It cannot stream; the one thing that tells them apart is the version."""
+    """It cannot stream, and differs from a REST API only in its version."""
     assert not Adapter(app).streams(event("rest-create", version="1.0"))
 
 
@@ -377,7 +381,7 @@ NOT_HTTP: list[Any] = [
 
 
 @pytest.mark.parametrize("other", NOT_HTTP)
-async def test_an_event_that_is_not_http_is_refused_before_the_application(other: Any) -> None:
+async def test_an_event_that_is_not_http_never_reaches_the_application(other: Any) -> None:
     async def never(_scope: Any, _receive: Any, _send: Any) -> None:
         raise AssertionError("the application was called")
 
@@ -395,8 +399,8 @@ COOKIES = ["first=1; Path=/; SameSite=lax", "second=2; Path=/; SameSite=lax"]
 
 
 @pytest.mark.parametrize("name", ["function-url-read", "rest-create"])
-async def test_a_streamed_response_has_its_cookies_apart(adapter: Adapter, name: str) -> None:
-    prelude, body = await streamed(adapter, to("/answers", name))
+async def test_a_streamed_response_has_its_cookies_in_a_list(adapter: Adapter, name: str) -> None:
+    prelude, body = await stream(adapter, to("/answers", name))
 
     assert prelude.status == 200
     assert sorted(prelude.headers) == sorted(
@@ -444,7 +448,7 @@ RESULTS = {
 
 
 @pytest.mark.parametrize("name", RESULTS)
-async def test_a_whole_response_is_the_proxy_result_of_its_source(
+async def test_a_buffered_response_is_the_proxy_result_for_its_source(
     adapter: Adapter, name: str
 ) -> None:
     assert await adapter.respond(to("/answers", name), context()) == RESULTS[name]
@@ -464,7 +468,7 @@ async def test_a_load_balancer_that_sends_multi_value_headers_gets_them(adapter:
     }
 
 
-async def test_what_comes_in_pieces_is_put_together(adapter: Adapter) -> None:
+async def test_a_buffered_response_joins_the_pieces_of_its_body(adapter: Adapter) -> None:
     result = await adapter.respond(to("/pieces", "http-api-read"), context())
 
     assert result["body"] == "one, two, three"
@@ -484,17 +488,17 @@ async def test_a_body_that_is_not_utf_8_is_in_base64(
 
 
 async def test_the_stock_runtime_can_run_the_same_handler(api: RuntimeApi) -> None:
-    """It gets proxy results; the application starts once, at the first of them."""
+    """It returns proxy results, and starts the application once, with the first event."""
     async with stock(api, "functions.adapter"):
-        told = [await api.invoke(to("/startups", "function-url-read")) for _ in range(2)]
+        answers = [await api.invoke(to("/startups", "function-url-read")) for _ in range(2)]
 
-    results = [json.loads(body) for _, body in told]
+    results = [json.loads(body) for _, body in answers]
     assert results[0] == results[1]
     assert results[0]["headers"] == {"content-type": "text/plain"}
     assert results[0]["body"].startswith("1 ")
 
 
-async def test_under_the_stock_runtime_a_task_goes_on_between_invocations(api: RuntimeApi) -> None:
+async def test_under_the_stock_runtime_a_task_runs_on_between_invocations(api: RuntimeApi) -> None:
     async with stock(api, "functions.adapter") as sandbox:
         await api.invoke(to("/leaves-a-task", "function-url-read"))
         await api.request(NEXT)
@@ -507,11 +511,11 @@ async def test_under_the_stock_runtime_a_failure_is_an_error(api: RuntimeApi) ->
         answer, body = await api.invoke(to("/fails-early", "function-url-read"))
 
     assert answer.line.endswith("/error")
-    assert json.loads(body)["errorMessage"] == "as é asked"
+    assert json.loads(body)["errorMessage"] == "on réquest"
 
 
-def test_under_the_stock_runtime_a_start_that_failed_is_tried_again() -> None:
-    """No invocation is served by an application that has not started."""
+def test_under_the_stock_runtime_a_failed_start_is_retried() -> None:
+    """An application that has not started serves no invocation."""
     starts = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

@@ -1,4 +1,4 @@
-"""`src/bootstrap`, with a Python in its place that only tells how it was called."""
+"""`src/bootstrap`, with a stand-in for Python that prints how it was called."""
 
 import subprocess
 from pathlib import Path
@@ -17,8 +17,8 @@ def python(tmp_path: Path) -> Path:
     return python
 
 
-def called(python: Path, **environ: str) -> list[str]:
-    """Working directory, path and arguments that this Python gets."""
+def call(python: Path, **environ: str) -> list[str]:
+    """Return the working directory, path and arguments that this Python gets."""
     command = [str(BOOTSTRAP), str(python), "/var/runtime/bootstrap.py"]
     environ = {"PATH": "/usr/bin:/bin", **environ}
     ran = subprocess.run(command, env=environ, capture_output=True, check=True, text=True)
@@ -31,7 +31,7 @@ def test_the_functions_packages_come_before_the_layers_and_those_before_the_runt
     root = tmp_path / "my task"
     root.mkdir()
 
-    directory, path, arguments = called(python, LAMBDA_TASK_ROOT=str(root))
+    directory, path, arguments = call(python, LAMBDA_TASK_ROOT=str(root))
 
     assert directory == str(root)
     layers = "/opt/python/lib/python3.13/site-packages:/opt/python"
@@ -39,21 +39,21 @@ def test_the_functions_packages_come_before_the_layers_and_those_before_the_runt
     assert arguments == "-m lambda_stream"
 
 
-def test_a_path_that_is_set_already_comes_last(python: Path, tmp_path: Path) -> None:
-    _, path, _ = called(python, LAMBDA_TASK_ROOT=str(tmp_path), PYTHONPATH="/mine")
+def test_an_existing_pythonpath_comes_last(python: Path, tmp_path: Path) -> None:
+    _, path, _ = call(python, LAMBDA_TASK_ROOT=str(tmp_path), PYTHONPATH="/mine")
 
     assert path.endswith(":/var/runtime:/mine")
 
 
-def test_without_a_task_root_the_bootstraps_own_directory_is_it(python: Path) -> None:
-    directory, path, _ = called(python)
+def test_the_bootstraps_own_directory_is_the_default_task_root(python: Path) -> None:
+    directory, path, _ = call(python)
 
     assert directory == str(BOOTSTRAP.parent)
     assert path.startswith(f"{BOOTSTRAP.parent}:")
 
 
-def test_started_in_place_of_the_stock_bootstrap_it_lets_that_one_call_it(tmp_path: Path) -> None:
-    """`sam local` does that; only the stock one knows the Python to run."""
+def test_the_bootstrap_without_arguments_starts_the_stock_one(tmp_path: Path) -> None:
+    """`sam local` starts it so. Only the stock bootstrap knows which Python to run."""
     stock = tmp_path / "bootstrap"
     stock.write_text("#!/bin/sh\necho stock $#\n")
     stock.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The client and a Runtime API talk over real sockets; the test is the API's side."""
+"""The client against a Runtime API on real sockets, which the test controls."""
 
 import asyncio
 import socket
@@ -49,10 +49,10 @@ async def client(api: RuntimeApi) -> AsyncIterator[RuntimeClient]:
     client.close()
 
 
-async def told(
+async def call_and_answer(
     call: Coroutine[Any, Any, object], api: RuntimeApi, line: str, status: int, body: bytes = b""
 ) -> Request:
-    """The request of a call to which the API gives this answer."""
+    """Run a call, answer its request, and return the request."""
     calling = asyncio.create_task(call)
     request = await api.request(line)
     request.answer(status, body)
@@ -61,10 +61,10 @@ async def told(
     return request
 
 
-# Asking for invocations
+# Polling for invocations
 
 
-async def test_an_invocation_is_what_the_api_answers(
+async def test_an_invocation_has_every_member_of_the_apis_response(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
     headers = {
@@ -96,16 +96,14 @@ async def test_an_invocation_is_what_the_api_answers(
 
 
 @pytest.mark.parametrize("status", [403, 500])
-async def test_an_environment_is_over_when_no_invocation_is_given(
+async def test_a_refused_poll_means_that_the_environment_is_over(
     api: RuntimeApi, client: RuntimeClient, status: int
 ) -> None:
     with pytest.raises(EnvironmentOver, match=f"next was answered {status}: no more"):
-        await told(client.next(), api, NEXT, status, b"no more\n")
+        await call_and_answer(client.next(), api, NEXT, status, b"no more\n")
 
 
-async def test_waiting_for_an_invocation_can_be_given_up(
-    api: RuntimeApi, client: RuntimeClient
-) -> None:
+async def test_a_poll_can_be_cancelled(api: RuntimeApi, client: RuntimeClient) -> None:
     poll = asyncio.create_task(client.next())
     request = await api.request(NEXT)
 
@@ -113,18 +111,22 @@ async def test_waiting_for_an_invocation_can_be_given_up(
     with pytest.raises(asyncio.CancelledError):
         await poll
 
-    assert await request.body() == b""  # The request itself was whole.
+    assert await request.body() == b""  # The request itself was complete.
     assert await request.closed()
 
 
-# One connection for requests that are answered at once
+# One connection for polls and buffered responses
 
 
 async def test_requests_follow_each_other_on_one_connection(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
-    first = await told(client.respond(INVOCATION, b"1", "text/plain"), api, RESPONSE, 202)
-    second = await told(client.respond(INVOCATION, b"2", "text/plain"), api, RESPONSE, 202)
+    first = await call_and_answer(
+        client.respond(INVOCATION, b"1", "text/plain"), api, RESPONSE, 202
+    )
+    second = await call_and_answer(
+        client.respond(INVOCATION, b"2", "text/plain"), api, RESPONSE, 202
+    )
 
     assert first.peer == second.peer
     assert [await first.body(), await second.body()] == [b"1", b"2"]
@@ -133,11 +135,15 @@ async def test_requests_follow_each_other_on_one_connection(
 async def test_a_kept_connection_that_is_dead_is_replaced(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
-    """A thawed sandbox finds its connection gone; the request has not been seen by anyone."""
-    first = await told(client.respond(INVOCATION, b"1", "text/plain"), api, RESPONSE, 202)
+    """A server may close an idle connection while the sandbox is frozen."""
+    first = await call_and_answer(
+        client.respond(INVOCATION, b"1", "text/plain"), api, RESPONSE, 202
+    )
     first.abort()
 
-    second = await told(client.respond(INVOCATION, b"2", "text/plain"), api, RESPONSE, 202)
+    second = await call_and_answer(
+        client.respond(INVOCATION, b"2", "text/plain"), api, RESPONSE, 202
+    )
 
     assert first.peer != second.peer
 
@@ -145,7 +151,7 @@ async def test_a_kept_connection_that_is_dead_is_replaced(
 async def test_a_dead_connection_is_replaced_once_only(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
-    await told(client.respond(INVOCATION, b"1", "text/plain"), api, RESPONSE, 202)
+    await call_and_answer(client.respond(INVOCATION, b"1", "text/plain"), api, RESPONSE, 202)
     call = asyncio.create_task(client.respond(INVOCATION, b"2", "text/plain"))
     for _ in range(2):
         (await api.request(RESPONSE)).abort()
@@ -154,10 +160,10 @@ async def test_a_dead_connection_is_replaced_once_only(
         await call
 
 
-async def test_a_request_that_has_begun_to_be_answered_is_not_sent_again(
+async def test_a_request_is_not_sent_again_after_the_first_byte_of_a_response(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
-    await told(client.respond(INVOCATION, b"1", "text/plain"), api, RESPONSE, 202)
+    await call_and_answer(client.respond(INVOCATION, b"1", "text/plain"), api, RESPONSE, 202)
     call = asyncio.create_task(client.respond(INVOCATION, b"2", "text/plain"))
     request = await api.request(RESPONSE)
     request.send(b"HTTP/1.1 2")
@@ -178,7 +184,7 @@ async def test_a_connection_that_the_api_closes_is_not_used_again(
     assert await first.closed()
 
 
-async def test_what_is_not_http_is_an_error_and_ends_the_connection(
+async def test_a_response_that_is_not_http_raises_and_ends_the_connection(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
     call = asyncio.create_task(client.next())
@@ -190,12 +196,12 @@ async def test_what_is_not_http_is_an_error_and_ends_the_connection(
     assert await request.closed()
 
 
-async def test_an_api_that_is_not_there_is_an_os_error() -> None:
+async def test_an_unreachable_api_raises_an_os_error() -> None:
     with refusing_port() as port, pytest.raises(OSError, match="Connect"):
         await RuntimeClient(f"127.0.0.1:{port}").next()
 
 
-# Answering whole
+# Buffered responses
 
 
 @pytest.mark.parametrize("invocation", [INVOCATION, WITHOUT_ID])
@@ -203,7 +209,7 @@ async def test_a_response_has_its_type_and_echoes_the_invocation_id(
     api: RuntimeApi, client: RuntimeClient, invocation: Invocation
 ) -> None:
     call = client.respond(invocation, b"{}", "application/json")
-    request = await told(call, api, RESPONSE, 202)
+    request = await call_and_answer(call, api, RESPONSE, 202)
 
     assert request.headers["content-type"] == "application/json"
     assert request.headers.get("lambda-runtime-invocation-id") == invocation.invocation_id
@@ -216,7 +222,7 @@ async def test_an_error_has_its_type_and_echoes_the_invocation_id(
 ) -> None:
     error = Error("ValueError", "no", (), "r-1")
     call = client.respond_error(invocation, error)
-    request = await told(call, api, f"POST {API}/invocation/r-1/error", 202)
+    request = await call_and_answer(call, api, f"POST {API}/invocation/r-1/error", 202)
 
     assert request.headers["content-type"] == "application/json"
     assert request.headers["lambda-runtime-function-error-type"] == "Function.ValueError"
@@ -230,7 +236,7 @@ async def test_a_cause_that_is_too_long_for_a_header_is_left_out(
 ) -> None:
     error = Error("ValueError", "x" * 1024 * 1024)
     call = client.respond_error(INVOCATION, error)
-    request = await told(call, api, f"POST {API}/invocation/r-1/error", 202)
+    request = await call_and_answer(call, api, f"POST {API}/invocation/r-1/error", 202)
 
     assert "lambda-runtime-function-xray-error-cause" not in request.headers
     assert await request.body() == error.encode()
@@ -241,7 +247,9 @@ async def test_an_answer_that_is_refused_ends_the_invocation_only(
     api: RuntimeApi, client: RuntimeClient, status: int
 ) -> None:
     with pytest.raises(InvocationOver, match=f"answered {status}: late"):
-        await told(client.respond(INVOCATION, b"", "text/plain"), api, RESPONSE, status, b"late")
+        await call_and_answer(
+            client.respond(INVOCATION, b"", "text/plain"), api, RESPONSE, status, b"late"
+        )
 
     poll = asyncio.create_task(client.next())
     (await api.request(NEXT)).answer(200, b"{}", invocation_headers("r-2"))
@@ -249,13 +257,13 @@ async def test_an_answer_that_is_refused_ends_the_invocation_only(
 
 
 @pytest.mark.parametrize("status", [403, 500])
-async def test_any_other_refusal_is_not_the_invocations_fault(
+async def test_any_other_refusal_concerns_more_than_the_invocation(
     api: RuntimeApi, client: RuntimeClient, status: int
 ) -> None:
     call = client.respond(INVOCATION, b"", "text/plain")
 
     with pytest.raises(RuntimeApiError) as refusal:
-        await told(call, api, RESPONSE, status)
+        await call_and_answer(call, api, RESPONSE, status)
 
     assert not isinstance(refusal.value, InvocationOver)
 
@@ -264,7 +272,7 @@ async def test_an_init_error_is_reported_before_any_invocation(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
     error = Error("Runtime.ImportModuleError", "no module")
-    request = await told(client.init_error(error), api, INIT_ERROR, 202)
+    request = await call_and_answer(client.init_error(error), api, INIT_ERROR, 202)
 
     assert request.headers["content-type"] == "application/json"
     assert request.headers["lambda-runtime-function-error-type"] == "Runtime.ImportModuleError"
@@ -275,17 +283,17 @@ async def test_an_init_error_may_be_refused(api: RuntimeApi, client: RuntimeClie
     call = client.init_error(Error("Runtime.X", ""))
 
     with pytest.raises(RuntimeApiError, match="init/error was answered 403"):
-        await told(call, api, INIT_ERROR, 403)
+        await call_and_answer(call, api, INIT_ERROR, 403)
 
 
 # Streaming
 
 
 @asynccontextmanager
-async def begun(
+async def open_stream(
     api: RuntimeApi, client: RuntimeClient, first: bytes = b""
 ) -> AsyncIterator[tuple[ResponseStream, Request]]:
-    """A streamed response whose prelude has arrived."""
+    """Start a streamed response, up to its prelude."""
     stream = client.stream(INVOCATION)
     await stream.start(PRELUDE, first)
     request = await api.request(RESPONSE)
@@ -297,7 +305,7 @@ async def begun(
         await request.closed()
 
 
-async def finished(stream: ResponseStream, request: Request, status: int = 202) -> None:
+async def finish(stream: ResponseStream, request: Request, status: int = 202) -> None:
     async with asyncio.timeout(DEADLINE):
         ending = asyncio.create_task(stream.finish())
         assert await request.body() == b""
@@ -305,55 +313,57 @@ async def finished(stream: ResponseStream, request: Request, status: int = 202) 
         await ending
 
 
-async def test_a_streamed_response_says_what_it_is(api: RuntimeApi, client: RuntimeClient) -> None:
-    async with begun(api, client) as (stream, request):
+async def test_a_streamed_response_has_the_headers_of_one(
+    api: RuntimeApi, client: RuntimeClient
+) -> None:
+    async with open_stream(api, client) as (stream, request):
         assert request.headers["lambda-runtime-function-response-mode"] == "streaming"
         assert request.headers["transfer-encoding"] == "chunked"
         assert request.headers["lambda-runtime-invocation-id"] == "i-1"
         assert request.headers["content-type"] == HTTP_INTEGRATION_RESPONSE
-        await finished(stream, request)
+        await finish(stream, request)
 
 
-async def test_the_prelude_brings_the_first_bytes_along(
+async def test_the_prelude_is_sent_with_the_first_bytes(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
-    async with begun(api, client, b"first") as (stream, request):
+    async with open_stream(api, client, b"first") as (stream, request):
         assert await request.piece() == b"first"
-        await finished(stream, request)
+        await finish(stream, request)
         assert stream.state is StreamState.DONE
 
 
-async def test_every_piece_has_arrived_before_the_next_is_written(
+async def test_every_piece_arrives_before_the_next_is_written(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
-    """One write is one chunk, and nothing waits for more to come."""
-    async with begun(api, client) as (stream, request):
+    """One write is one chunk, which is sent at once."""
+    async with open_stream(api, client) as (stream, request):
         for seq in range(50):
             await stream.write(b"data: %d\n\n" % seq)
             assert await request.piece() == b"data: %d\n\n" % seq
 
-        await finished(stream, request)
+        await finish(stream, request)
 
 
 async def test_an_empty_piece_does_not_end_the_response(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
-    async with begun(api, client) as (stream, request):
+    async with open_stream(api, client) as (stream, request):
         await stream.write(b"")
         await stream.write(b"more")
 
         assert await request.piece() == b"more"
-        await finished(stream, request)
+        await finish(stream, request)
 
 
 async def test_every_streamed_response_has_a_connection_of_its_own(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
-    """Lambda asks for it to be closed afterwards."""
+    """Lambda requires that it is closed afterwards."""
     peers = set()
     for _ in range(2):
-        async with begun(api, client) as (stream, request):
-            await finished(stream, request)
+        async with open_stream(api, client) as (stream, request):
+            await finish(stream, request)
             stream.close()
             assert await request.closed()
             peers.add(request.peer)
@@ -364,18 +374,16 @@ async def test_every_streamed_response_has_a_connection_of_its_own(
 async def test_small_pieces_are_not_held_back_by_the_socket(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
-    async with begun(api, client) as (stream, request):
+    async with open_stream(api, client) as (stream, request):
         assert stream._writer is not None
         connection = stream._writer.get_extra_info("socket")
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
-        await finished(stream, request)
+        await finish(stream, request)
 
 
-async def test_a_reader_that_is_slow_makes_the_writer_wait(
-    api: RuntimeApi, client: RuntimeClient
-) -> None:
-    """Nothing is buffered without bound between an application and the network."""
-    async with begun(api, client) as (stream, request):
+async def test_a_slow_reader_makes_the_writer_wait(api: RuntimeApi, client: RuntimeClient) -> None:
+    """No buffer between the application and the network is unbounded."""
+    async with open_stream(api, client) as (stream, request):
         request.pause()
 
         writing = asyncio.create_task(stream.write(MORE_THAN_SOCKETS_HOLD))
@@ -387,8 +395,8 @@ async def test_a_reader_that_is_slow_makes_the_writer_wait(
             await writing
 
 
-async def test_a_failure_is_told_in_trailers(api: RuntimeApi, client: RuntimeClient) -> None:
-    async with begun(api, client, b"first") as (stream, request):
+async def test_a_failure_is_reported_in_trailers(api: RuntimeApi, client: RuntimeClient) -> None:
+    async with open_stream(api, client, b"first") as (stream, request):
         ending = asyncio.create_task(stream.fail(Error("ValueError", "no")))
         assert await request.body() == b"first"
         request.answer(202)
@@ -410,11 +418,11 @@ async def test_a_prelude_that_is_too_large_leaves_the_invocation_unanswered(
     assert stream.state is StreamState.IDLE
     stream.close()
     error = client.respond_error(INVOCATION, Error("PreludeTooLarge", ""))
-    await told(error, api, f"POST {API}/invocation/r-1/error", 202)
+    await call_and_answer(error, api, f"POST {API}/invocation/r-1/error", 202)
 
 
 async def write_on(stream: ResponseStream) -> None:
-    """Write until the response breaks, and let the network have its turns."""
+    """Write until the response breaks, and let other tasks run in between."""
     async with asyncio.timeout(DEADLINE):
         while True:
             await stream.write(b"more")
@@ -422,11 +430,11 @@ async def write_on(stream: ResponseStream) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 410, 413, 500])
-async def test_an_api_that_answers_early_has_given_the_response_up(
+async def test_an_early_answer_of_the_api_breaks_the_response(
     api: RuntimeApi, client: RuntimeClient, status: int
 ) -> None:
-    """Writing says so, with what the API answered, and as the OSError that ASGI wants."""
-    async with begun(api, client) as (stream, request):
+    """Writing raises the OSError that ASGI requires, with the API's answer."""
+    async with open_stream(api, client) as (stream, request):
         request.answer(status, b"too late")
 
         with pytest.raises(ResponseBroken, match=f"answered {status}: too late") as broken:
@@ -435,10 +443,10 @@ async def test_an_api_that_answers_early_has_given_the_response_up(
         assert isinstance(broken.value, OSError)
 
 
-async def test_an_api_that_goes_away_breaks_the_response_for_good(
+async def test_a_lost_connection_breaks_the_response_for_good(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
-    async with begun(api, client) as (stream, request):
+    async with open_stream(api, client) as (stream, request):
         request.abort()
 
         with pytest.raises(ResponseBroken):
@@ -447,10 +455,10 @@ async def test_an_api_that_goes_away_breaks_the_response_for_good(
             await stream.finish()
 
 
-async def test_an_api_that_goes_away_ends_a_write_that_waits_for_it(
+async def test_a_lost_connection_ends_a_write_that_waits(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
-    async with begun(api, client) as (stream, request):
+    async with open_stream(api, client) as (stream, request):
         request.pause()
 
         writing = asyncio.create_task(stream.write(MORE_THAN_SOCKETS_HOLD))
@@ -461,7 +469,7 @@ async def test_an_api_that_goes_away_ends_a_write_that_waits_for_it(
             await asyncio.wait_for(writing, DEADLINE)
 
 
-async def test_an_api_that_is_not_there_breaks_the_response_before_it_has_started() -> None:
+async def test_an_unreachable_api_breaks_the_response_before_its_start() -> None:
     with refusing_port() as port:
         stream = RuntimeClient(f"127.0.0.1:{port}").stream(INVOCATION)
 
@@ -473,18 +481,18 @@ async def test_an_api_that_is_not_there_breaks_the_response_before_it_has_starte
 
 
 @pytest.mark.parametrize("status", [400, 410, 413])
-async def test_a_whole_response_may_come_too_late(
+async def test_a_complete_response_may_be_too_late(
     api: RuntimeApi, client: RuntimeClient, status: int
 ) -> None:
-    async with begun(api, client) as (stream, request):
+    async with open_stream(api, client) as (stream, request):
         with pytest.raises(InvocationOver, match=f"answered {status}: as the API says"):
-            await finished(stream, request, status)
+            await finish(stream, request, status)
 
 
 async def test_a_response_that_is_never_acknowledged_is_broken(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
-    async with begun(api, client) as (stream, request):
+    async with open_stream(api, client) as (stream, request):
         ending = asyncio.create_task(stream.finish())
         await request.body()
         request.close()
@@ -496,8 +504,8 @@ async def test_a_response_that_is_never_acknowledged_is_broken(
 async def test_closing_a_response_half_way_leaves_it_without_an_end(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
-    """Lambda sees a truncated response, and so does the client."""
-    async with begun(api, client) as (stream, request):
+    """Lambda receives a truncated response, and so does the client."""
+    async with open_stream(api, client) as (stream, request):
         stream.close()
 
         with pytest.raises(h11.RemoteProtocolError, match="without sending complete message body"):
@@ -507,8 +515,8 @@ async def test_closing_a_response_half_way_leaves_it_without_an_end(
 async def test_closing_lets_nothing_wait_for_a_reader_that_does_not_read(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
-    """Also behind an end: else the connection and all that it holds would stay."""
-    async with begun(api, client) as (stream, request):
+    """This also holds after the end, else the connection and its buffer would stay."""
+    async with open_stream(api, client) as (stream, request):
         request.pause()
         for blocked in (stream.write(MORE_THAN_SOCKETS_HOLD), stream.finish()):
             with pytest.raises(TimeoutError):
@@ -522,10 +530,10 @@ async def test_closing_lets_nothing_wait_for_a_reader_that_does_not_read(
             await request.body()
 
 
-async def test_who_gives_up_waiting_for_an_acknowledgement_may_still_get_it(
+async def test_an_acknowledgement_can_be_awaited_again_after_a_timeout(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
-    async with begun(api, client) as (stream, request):
+    async with open_stream(api, client) as (stream, request):
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(stream.finish(), 0.1)
 

@@ -1,4 +1,4 @@
-"""What an ASGI application may say in one request, and what becomes of it."""
+"""The ASGI messages of one request, in every order, and the response that they make."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ import pytest
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 
-from lambda_stream.adapter import Application, Message
+from lambda_stream.asgi import Application, Message
 from lambda_stream.cycle import ResponseCycle, prelude
 from lambda_stream.exceptions import (
     InvocationOver,
@@ -29,12 +29,12 @@ TEXT_PRELUDE = Prelude(200, [("content-type", "text/plain")], [])
 
 
 class Sink:
-    """Keeps what it is given; raises `error` instead of doing what `breaks_at` names."""
+    """Records its calls; raises `error` in the method that `breaks_at` names."""
 
     def __init__(self, breaks_at: str = "", error: Exception | None = None) -> None:
         self.sent: list[Sent] = []
         self._breaks_at = breaks_at
-        self._error = error or ResponseBroken("nobody reads")
+        self._error = error or ResponseBroken("no reader")
 
     async def start(self, prelude: Prelude, first: bytes) -> None:
         self._send("start", prelude, first)
@@ -52,7 +52,7 @@ class Sink:
 
 
 class Unacknowledged(Sink):
-    """Takes everything, and never says that it has the end."""
+    """Accepts everything, and never acknowledges the end."""
 
     async def finish(self) -> None:
         await super().finish()
@@ -68,7 +68,7 @@ def body(data: bytes, *, more: bool = False) -> Message:
 
 
 def says(*messages: Message) -> Application:
-    """An application that sends just these messages."""
+    """Make an application that sends only these messages."""
 
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
         for message in messages:
@@ -134,7 +134,7 @@ async def test_nothing_may_follow_the_end(message: Message) -> None:
     assert sink.sent == [("start", TEXT_PRELUDE, b"1"), ("finish",)]
 
 
-async def test_who_gives_up_waiting_for_the_end_to_be_taken_has_ended_all_the_same() -> None:
+async def test_a_timeout_while_the_end_is_acknowledged_still_ends_the_response() -> None:
     sink = Unacknowledged()
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -164,7 +164,7 @@ async def test_an_application_must_not_return_before_its_response_is_complete(
 
 @pytest.mark.parametrize("messages", [[start()], [start(), body(b"", more=True)]])
 async def test_nothing_is_sent_before_the_first_byte_of_the_body(messages: list[Message]) -> None:
-    """Until then the invocation can still be answered by an error."""
+    """Until then an error can still be the answer to the invocation."""
     sink = Sink()
 
     with pytest.raises(UnexpectedMessage):
@@ -199,7 +199,7 @@ async def test_an_empty_body_gets_a_byte_where_its_status_permits_one(
 
 
 @pytest.mark.parametrize(("method", "status"), [("HEAD", 200), ("GET", 204), ("GET", 304)])
-async def test_a_body_is_dropped_where_there_must_be_none(method: str, status: int) -> None:
+async def test_a_body_is_dropped_where_http_forbids_one(method: str, status: int) -> None:
     sink = Sink()
 
     await run(says(start(status), body(b"1", more=True), body(b"2")), sink, method)
@@ -226,7 +226,7 @@ def test_a_header_of_the_connection_is_not_passed_on(name: bytes) -> None:
     assert prelude(200, [(name, b"1"), (b"X-Kept", b"2")]) == Prelude(200, [("x-kept", "2")], [])
 
 
-def test_cookies_are_told_apart_and_names_are_in_lower_case() -> None:
+def test_cookies_are_separated_and_names_are_in_lower_case() -> None:
     headers = [(b"Set-Cookie", b"a=1"), (b"X-Name", b"\xe9"), (b"set-cookie", b"b=2")]
 
     assert prelude(200, headers) == Prelude(200, [("x-name", "é")], ["a=1", "b=2"])
@@ -235,7 +235,7 @@ def test_cookies_are_told_apart_and_names_are_in_lower_case() -> None:
 # Receiving
 
 
-async def test_the_body_comes_whole_and_the_disconnect_only_after_the_end() -> None:
+async def test_the_body_arrives_in_one_piece_and_the_disconnect_after_the_end() -> None:
     received = []
 
     async def app(_scope: Any, receive: Any, send: Any) -> None:
@@ -262,7 +262,7 @@ async def test_the_body_comes_whole_and_the_disconnect_only_after_the_end() -> N
 
 
 @pytest.mark.parametrize("messages", [[], [start()], [start(), body(b"1", more=True)]])
-async def test_an_application_that_fails_before_the_end_has_failed(messages: list[Message]) -> None:
+async def test_a_failure_before_the_end_fails_the_invocation(messages: list[Message]) -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await says(*messages)(scope, receive, send)
         raise KeyError("mine")
@@ -272,7 +272,7 @@ async def test_an_application_that_fails_before_the_end_has_failed(messages: lis
 
 
 async def test_a_failure_after_the_end_is_only_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """Starlette raises again what its error handler has answered, for the server to log."""
+    """Starlette's error handler answers, and raises again for the server's log."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await says(start(500), body(b"sorry"))(scope, receive, send)
@@ -289,9 +289,9 @@ async def test_a_failure_after_the_end_is_only_logged(caplog: pytest.LogCaptureF
 # Failures of the response
 
 LOST = [
-    ("start", ResponseBroken("nobody reads")),
-    ("write", ResponseBroken("nobody reads")),
-    ("finish", ResponseBroken("nobody reads")),
+    ("start", ResponseBroken("no reader")),
+    ("write", ResponseBroken("no reader")),
+    ("finish", ResponseBroken("no reader")),
     ("finish", InvocationOver("/response", 410, b"timed out")),
     ("start", PreludeTooLarge("too many headers")),
 ]
@@ -300,7 +300,7 @@ ANSWER = [start(), body(b"1", more=True), body(b"2")]
 
 
 @every_loss
-async def test_a_lost_response_is_told_to_the_application_by_send(at: str, loss: Exception) -> None:
+async def test_send_raises_once_the_response_is_lost(at: str, loss: Exception) -> None:
     raised = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -319,7 +319,7 @@ async def test_a_lost_response_is_told_to_the_application_by_send(at: str, loss:
 
 @every_loss
 async def test_a_lost_response_is_a_disconnect(at: str, loss: Exception) -> None:
-    """Whoever waits for the client to leave would else wait until the timeout."""
+    """A task that waits for the disconnect would otherwise wait until the timeout."""
     received = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -338,7 +338,7 @@ async def test_a_lost_response_is_a_disconnect(at: str, loss: Exception) -> None
 
 
 @every_loss
-async def test_a_lost_response_is_the_outcome_whatever_the_application_makes_of_it(
+async def test_a_lost_response_is_the_outcome_even_if_the_application_hides_it(
     at: str, loss: Exception
 ) -> None:
     async def hides(scope: Any, receive: Any, send: Any) -> None:
@@ -358,7 +358,7 @@ async def test_a_lost_response_is_the_outcome_whatever_the_application_makes_of_
             await run(app, Sink(at, loss))
 
 
-async def test_starlette_takes_a_broken_response_for_a_client_that_left() -> None:
+async def test_starlette_treats_a_broken_response_as_a_disconnect() -> None:
     raised = []
 
     async def numbers() -> AsyncIterator[str]:
@@ -387,7 +387,7 @@ PLAIN_500 = ("start", Prelude(500, [("content-type", "text/plain; charset=utf-8"
 async def test_a_head_that_is_too_large_is_answered_500_and_fails_no_invocation(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Its length may be a stranger's doing, and a failed invocation calls the operator."""
+    """A client may have caused its length, and a failed invocation would raise an alarm."""
 
     async def hides(scope: Any, receive: Any, send: Any) -> None:
         with contextlib.suppress(PreludeTooLarge):
@@ -404,7 +404,7 @@ async def test_a_head_that_is_too_large_is_answered_500_and_fails_no_invocation(
     assert sink.sent == [(*PLAIN_500, b""), ("finish",)]
 
 
-async def test_what_an_application_raises_instead_of_a_smaller_head_is_logged(
+async def test_an_exception_instead_of_a_smaller_head_is_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def app(_scope: Any, _receive: Any, send: Any) -> None:
@@ -431,9 +431,7 @@ async def test_an_application_may_answer_itself_when_its_head_is_too_large() -> 
     assert sink.sent == [("start", TEXT_PRELUDE, b"1"), ("write", b"2"), ("finish",)]
 
 
-async def test_an_error_after_a_head_that_was_too_large_and_an_answer_that_broke_off_is_told() -> (
-    None
-):
+async def test_an_error_within_a_response_that_follows_a_refused_head_is_raised() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         with pytest.raises(PreludeTooLarge):
             await send(LONG)

@@ -1,10 +1,10 @@
-"""`src/bootstrap` under AWS's own Runtime Interface Emulator, which SAM CLI brings along.
+"""`src/bootstrap` under AWS's own Runtime Interface Emulator, which is part of SAM CLI.
 
-The emulator speaks the Runtime API of Lambda, but shows its caller a response only when it is
-whole: what these tests prove is the framing, not the timing. It has two modes, as Lambda has:
+The emulator serves Lambda's Runtime API, but returns a response only when it is complete: these
+tests prove the framing, not the timing. It has Lambda's two modes:
 
 * on demand, one invocation at a time, any command as the runtime;
-* managed instances, N at a time (`AWS_LAMBDA_MAX_CONCURRENCY`). This one starts nothing but
+* managed instances, N at a time (`AWS_LAMBDA_MAX_CONCURRENCY`). This mode only starts
   /var/task/bootstrap, as a user of its own, so these tests need root and a private /var.
 """
 
@@ -39,10 +39,10 @@ pytestmark = [
 
 
 class Emulator:
-    """A running emulator, as whoever invokes the function sees it."""
+    """A client of a running emulator."""
 
     def __init__(self, port: int) -> None:
-        # What is retried is connecting only, while the emulator is still starting.
+        # Only connecting is retried, while the emulator is still starting.
         self._client = httpx.Client(
             base_url=f"http://127.0.0.1:{port}",
             transport=httpx.HTTPTransport(retries=5),
@@ -50,9 +50,9 @@ class Emulator:
         )
 
     def invoke(self, event: object) -> httpx.Response:
-        """Invoke the function, and go on trying for 10 s while no worker of it asks for more.
+        """Invoke the function, and retry for 10 s while no worker polls for an invocation.
 
-        On demand the emulator lets a caller wait; managed instances refuse, as Lambda does.
+        On demand the emulator makes a caller wait; managed instances refuse, as on Lambda.
         """
         deadline = time.monotonic() + 10
         while True:
@@ -65,8 +65,8 @@ class Emulator:
 
 
 @contextmanager
-def started(command: list[str], runtime: list[str], **environ: str) -> Iterator[Emulator]:
-    """Run the emulator `command` that starts `runtime`, whose last part is the handler."""
+def start(command: list[str], runtime: list[str], **environ: str) -> Iterator[Emulator]:
+    """Run the emulator `command`, which starts `runtime`; its last part is the handler."""
     runtime_api, port = free_port(), free_port()
     arguments = [
         f"--runtime-api-address=127.0.0.1:{runtime_api}",
@@ -100,15 +100,15 @@ def emulator_path() -> str:
 @contextmanager
 def on_demand(handler: str, **environ: str) -> Iterator[Emulator]:
     runtime = [str(BOOTSTRAP), sys.executable, handler]
-    with started([emulator_path()], runtime, **environ) as emulator:
+    with start([emulator_path()], runtime, **environ) as emulator:
         yield emulator
 
 
 @contextmanager
 def managed_instance(handler: str, var: Path, concurrency: int) -> Iterator[Emulator]:
-    """Run an emulator that sees `var` as /var, and the runtime in its task folder.
+    """Run an emulator with `var` as its /var, and the runtime in the task folder there.
 
-    The runtime's user may read what root may: where this Python is installed is up to the host.
+    The runtime's user may read what root may, since this Python may be installed anywhere.
     """
     bootstrap = var / "task/bootstrap"
     bootstrap.parent.mkdir(parents=True)
@@ -121,12 +121,12 @@ def managed_instance(handler: str, var: Path, concurrency: int) -> Iterator[Emul
         *("--securebits=+no_setuid_fixup", emulator_path()),
     ]
     limit = {"AWS_LAMBDA_MAX_CONCURRENCY": str(concurrency)}
-    with started(command, ["bootstrap", handler], **limit) as emulator:
+    with start(command, ["bootstrap", handler], **limit) as emulator:
         yield emulator
 
 
 def mounts() -> bool:
-    """Whether this process may make a mount namespace."""
+    """Return True if this process may create a mount namespace."""
     if sys.platform != "linux" or os.geteuid() != 0 or shutil.which("setpriv") is None:
         return False
     probe = ["unshare", "--mount", "mount", "--bind", "/tmp", "/var"]  # noqa: S108
@@ -137,7 +137,7 @@ needs_mounts = pytest.mark.skipif(not mounts(), reason="needs root, to show the 
 
 
 def event(name: str, path: str | None = None) -> dict[str, Any]:
-    """One of events/, made for another path if one is given."""
+    """Load one of events/, with another path if one is given."""
     loaded: dict[str, Any] = json.loads((ROOT / f"events/{name}.json").read_text())
     if path is not None:
         loaded["rawPath"] = loaded["requestContext"]["http"]["path"] = path
@@ -145,13 +145,13 @@ def event(name: str, path: str | None = None) -> dict[str, Any]:
 
 
 def split(response: httpx.Response) -> tuple[dict[str, Any], bytes]:
-    """Prelude and body of a streamed response."""
+    """Split a streamed response into prelude and body."""
     prelude, delimiter, body = response.content.partition(DELIMITER)
     assert delimiter, response.content
     return json.loads(prelude), body
 
 
-def counted(after: str | None) -> str:
+def event_stream(after: str | None) -> str:
     events = [f"data: é{seq}\nid: {STREAM_ID}:{seq}\n\n" for seq in range(3)]
     return f"after: {after}\n" + "".join(events)
 
@@ -162,19 +162,19 @@ def counted(after: str | None) -> str:
 def test_a_streamed_response_is_prelude_then_eight_nuls_then_body(
     name: str, after: str | None
 ) -> None:
-    with on_demand("emulated.streaming") as emulator:
+    with on_demand("emulator_functions.streaming") as emulator:
         prelude, body = split(emulator.invoke(event(name)))
 
     content_type = "text/event-stream; charset=utf-8"
     assert prelude == {"statusCode": 200, "headers": {"content-type": content_type}}
-    assert body == counted(after).encode()
+    assert body == event_stream(after).encode()
 
 
 @pytest.mark.parametrize("name", ["function-url-create", "rest-create"])
-def test_body_and_cookies_pass_through_every_source_that_takes_a_stream(name: str) -> None:
+def test_body_and_cookies_pass_through_every_source_that_streams(name: str) -> None:
     create = event(name)
 
-    with on_demand("emulated.streaming") as emulator:
+    with on_demand("emulator_functions.streaming") as emulator:
         prelude, body = split(emulator.invoke(create))
 
     assert prelude["statusCode"] == 201
@@ -183,50 +183,50 @@ def test_body_and_cookies_pass_through_every_source_that_takes_a_stream(name: st
 
 
 @pytest.mark.parametrize("name", ["http-api-read", "alb-read"])
-def test_sources_that_take_no_stream_get_one_proxy_result(name: str) -> None:
-    with on_demand("emulated.streaming") as emulator:
+def test_sources_that_cannot_stream_get_one_proxy_result(name: str) -> None:
+    with on_demand("emulator_functions.streaming") as emulator:
         result = emulator.invoke(event(name)).json()
 
     assert (result["statusCode"], result["isBase64Encoded"]) == (200, False)
-    assert result["body"] == counted(None)
+    assert result["body"] == event_stream(None)
 
 
 def test_under_sam_local_a_function_url_gets_one_proxy_result_too() -> None:
-    with on_demand("emulated.streaming", AWS_SAM_LOCAL="true") as emulator:
+    with on_demand("emulator_functions.streaming", AWS_SAM_LOCAL="true") as emulator:
         result = emulator.invoke(event("function-url-read")).json()
 
-    assert (result["statusCode"], result["body"]) == (200, counted(None))
+    assert (result["statusCode"], result["body"]) == (200, event_stream(None))
 
 
 def test_a_response_without_a_body_ends() -> None:
-    with on_demand("emulated.streaming") as emulator:
+    with on_demand("emulator_functions.streaming") as emulator:
         prelude, body = split(emulator.invoke(event("function-url-read", "/empty")))
 
     assert (prelude["statusCode"], body) == (204, b"")
 
 
 def test_an_event_that_is_not_http_is_answered_by_a_plain_handler() -> None:
-    asked = {"detail": ["é", 1, None]}
+    sent = {"detail": ["é", 1, None]}
 
-    with on_demand("emulated.plain") as emulator:
-        answer = emulator.invoke(asked).json()
+    with on_demand("emulator_functions.plain") as emulator:
+        answer = emulator.invoke(sent).json()
 
-    assert answer["event"] == asked
+    assert answer["event"] == sent
 
 
-def test_an_error_is_answered_and_the_sandbox_goes_on() -> None:
-    with on_demand("emulated.plain") as emulator:
+def test_a_sandbox_serves_further_invocations_after_an_error() -> None:
+    with on_demand("emulator_functions.plain") as emulator:
         before = emulator.invoke("one").json()
         error = emulator.invoke("fail").json()
         after = emulator.invoke("two").json()
 
-    assert (error["errorType"], error["errorMessage"]) == ("ValueError", "as asked")
+    assert (error["errorType"], error["errorMessage"]) == ("ValueError", "on request")
     assert after["pid"] == before["pid"]
     assert after["request_id"] != before["request_id"]
 
 
 def test_a_handler_that_cannot_be_imported_is_an_init_error() -> None:
-    with on_demand("emulated.missing") as emulator:
+    with on_demand("emulator_functions.missing") as emulator:
         error = emulator.invoke("one").json()
 
     assert error["errorType"] == "Runtime.HandlerNotFound"
@@ -236,21 +236,21 @@ def test_a_handler_that_cannot_be_imported_is_an_init_error() -> None:
 def test_one_process_streams_two_responses_at_once(tmp_path: Path) -> None:
     names = ["alice", "bob"]
     with (
-        managed_instance("emulated.streaming", tmp_path, concurrency=2) as emulator,
+        managed_instance("emulator_functions.streaming", tmp_path, concurrency=2) as emulator,
         ThreadPoolExecutor(len(names)) as callers,
     ):
         events = [event("function-url-read", f"/meets/{name}") for name in names]
         answers = [split(response) for response in callers.map(emulator.invoke, events)]
 
-    told, pids = zip(*(body.decode().split() for _, body in answers), strict=True)
-    assert list(told) == names
+    names_received, pids = zip(*(body.decode().split() for _, body in answers), strict=True)
+    assert list(names_received) == names
     assert len(set(pids)) == 1
 
 
 @needs_mounts
-def test_an_error_after_the_first_byte_is_told_in_trailers(tmp_path: Path) -> None:
-    """On demand the emulator drops trailers, so only this mode can show them."""
-    with managed_instance("emulated.streaming", tmp_path, concurrency=1) as emulator:
+def test_an_error_after_the_first_byte_is_reported_in_trailers(tmp_path: Path) -> None:
+    """The emulator drops trailers on demand, so this needs managed instances."""
+    with managed_instance("emulator_functions.streaming", tmp_path, concurrency=1) as emulator:
         broken = emulator.invoke(event("function-url-read", "/breaks"))
         prelude, _ = split(emulator.invoke(event("function-url-read")))
 

@@ -1,4 +1,4 @@
-"""The context that a handler gets, as those read it who read it in every function."""
+"""The context of a handler, read as AWS's libraries read it."""
 
 import json
 import time
@@ -18,7 +18,7 @@ def context(monkeypatch: pytest.MonkeyPatch) -> LambdaContext:
     return LambdaContext.of(Invocation("r-1", deadline_ms, b"{}", function_arn="arn"))
 
 
-def test_powertools_finds_in_the_context_what_it_logs(
+def test_powertools_logs_the_values_of_the_context(
     context: LambdaContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     logger = Logger(service="test")
@@ -39,7 +39,7 @@ def test_the_time_left_is_in_milliseconds_and_never_negative(context: LambdaCont
     assert LambdaContext("r-1", "arn", deadline_ms=1).get_remaining_time_in_millis() == 0
 
 
-def test_log_writes_what_it_is_given_and_no_more(
+def test_log_adds_no_line_end_to_a_message(
     context: LambdaContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     context.log("one")

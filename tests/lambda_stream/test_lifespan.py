@@ -1,6 +1,6 @@
-"""The conversation that an application has with its server about starting and ending.
+"""The lifespan messages between an application and the runtime.
 
-AnyIO fails a test that leaves a failed task behind which nobody has looked at.
+AnyIO fails a test that leaves a failed task behind without retrieving its exception.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ from lambda_stream.lifespan import Lifespan
 pytestmark = pytest.mark.anyio
 
 
-async def test_startup_and_shutdown_return_when_the_application_says_so() -> None:
+async def test_startup_and_shutdown_return_once_the_application_has_completed_them() -> None:
     steps = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -47,8 +47,8 @@ async def test_an_application_without_a_lifespan_is_served_all_the_same() -> Non
     await lifespan.shutdown()
 
 
-async def test_an_application_that_says_it_cannot_start_is_not_served() -> None:
-    """Starlette sends its traceback, and then raises what it had caught."""
+async def test_an_application_that_reports_a_failed_start_is_not_served() -> None:
+    """Starlette sends its traceback, and then raises the exception again."""
 
     def connect() -> None:
         raise ConnectionError("no database")
@@ -62,10 +62,10 @@ async def test_an_application_that_says_it_cannot_start_is_not_served() -> None:
     await lifespan.shutdown()
 
 
-async def test_an_application_that_fails_to_end_has_ended(
+async def test_a_failure_during_shutdown_is_logged_and_ends_the_lifespan(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The process ends anyway; the log tells why something may be left undone."""
+    """The process ends anyway; the function's log has the reason."""
 
     async def app(_scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -80,7 +80,7 @@ async def test_an_application_that_fails_to_end_has_ended(
     assert "ConnectionError: the database hung up" in caplog.text
 
 
-async def test_an_application_that_fails_in_between_is_logged_at_the_end(
+async def test_a_failure_between_startup_and_shutdown_is_logged_at_shutdown(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def app(_scope: Any, receive: Any, send: Any) -> None:
@@ -96,7 +96,7 @@ async def test_an_application_that_fails_in_between_is_logged_at_the_end(
     assert "ConnectionError: the database hung up" in caplog.text
 
 
-async def test_a_failed_shutdown_is_logged_as_the_application_tells_it(
+async def test_a_failed_shutdown_is_logged_with_the_applications_message(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def app(_scope: Any, receive: Any, send: Any) -> None:

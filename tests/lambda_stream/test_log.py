@@ -1,4 +1,4 @@
-"""Log lines and error reports, next to those that the stock runtime makes of the same."""
+"""Log lines and error reports, compared with those of the stock runtime."""
 
 import importlib
 import json
@@ -17,7 +17,7 @@ stock: Any = importlib.import_module("awslambdaric.lambda_runtime_log_utils")
 
 @pytest.fixture(autouse=True)
 def root() -> Iterator[logging.Logger]:
-    """The root logger, which gets its own handlers and level back; a request id, likewise."""
+    """Yield the root logger; restore its handlers, its level and the request id afterwards."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     token = log.request_id.set("r-1")
@@ -55,10 +55,10 @@ def test_a_text_line_has_level_time_request_id_and_message() -> None:
     assert line == "[INFO]\t2026-11-22T09:30:01.500Z\tr-1\t3 streams"
 
 
-def test_a_text_entry_is_one_line_whatever_it_tells() -> None:
-    told = exc_info(ValueError("first\nsecond"))
+def test_a_text_entry_is_always_one_line() -> None:
+    info = exc_info(ValueError("first\nsecond"))
 
-    line = log.TextFormatter().format(record("went\nwrong", exc_info=told))
+    line = log.TextFormatter().format(record("went\nwrong", exc_info=info))
 
     assert "\n" not in line
     assert "went\rwrong\rTraceback" in line
@@ -76,8 +76,8 @@ def test_a_text_entry_is_one_line_whatever_it_tells() -> None:
         record("☃", levelno=40, levelname="ERROR"),
     ],
 )
-def test_a_json_entry_is_what_the_stock_runtime_writes(same: logging.LogRecord) -> None:
-    """The stock formatter takes time zone and all from `logging.Formatter.converter`."""
+def test_a_json_entry_is_that_of_the_stock_runtime(same: logging.LogRecord) -> None:
+    """The stock formatter takes the time zone from `logging.Formatter.converter`."""
     reference = stock.JsonFormatter()
     reference.converter = log.JsonFormatter().converter
 
@@ -87,10 +87,10 @@ def test_a_json_entry_is_what_the_stock_runtime_writes(same: logging.LogRecord) 
     assert json.loads(line) == json.loads(reference.format(same))
 
 
-def test_a_json_entry_of_an_exception_tells_the_whole_chain() -> None:
-    """An exception group says nothing by itself; for the rest the stock runtime's names."""
-    told = exc_info(ExceptionGroup("several", [ValueError("the reason")]))
-    same = record("failed", exc_info=told, pathname="/var/task/main.py", funcName="f", lineno=3)
+def test_a_json_entry_of_an_exception_has_the_whole_chain() -> None:
+    """An exception group without its members is useless; all else equals the stock runtime's."""
+    info = exc_info(ExceptionGroup("several", [ValueError("the reason")]))
+    same = record("failed", exc_info=info, pathname="/var/task/main.py", funcName="f", lineno=3)
     reference = stock.JsonFormatter()
     reference.converter = log.JsonFormatter().converter
 
@@ -103,7 +103,7 @@ def test_a_json_entry_of_an_exception_tells_the_whole_chain() -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "level"),
+    ("name", "level"),
     [
         ("", logging.WARNING),
         ("TRACE", logging.DEBUG),
@@ -115,12 +115,12 @@ def test_a_json_entry_of_an_exception_tells_the_whole_chain() -> None:
         ("EVERYTHING", logging.WARNING),
     ],
 )
-def test_the_level_is_what_lambda_asks_for_or_the_default(
-    root: logging.Logger, asked: str, level: int
+def test_the_level_is_the_one_that_lambda_sets_or_the_default(
+    root: logging.Logger, name: str, level: int
 ) -> None:
     root.setLevel(logging.WARNING)
 
-    log.configure({"AWS_LAMBDA_LOG_LEVEL": asked})
+    log.configure({"AWS_LAMBDA_LOG_LEVEL": name})
 
     assert root.level == level
 
@@ -128,7 +128,7 @@ def test_the_level_is_what_lambda_asks_for_or_the_default(
 def test_an_applications_own_format_may_name_the_request_id(
     root: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """As it is used to of the stock runtime, whose handler it finds on the root logger."""
+    """Applications rely on it: the stock runtime's handler on the root logger offers it."""
     log.configure({})
     root.handlers[0].setFormatter(logging.Formatter("%(aws_request_id)s says %(message)s"))
 
@@ -140,7 +140,7 @@ def test_an_applications_own_format_may_name_the_request_id(
 # Reports
 
 
-def test_an_error_is_reported_under_the_name_that_lambda_knows_it_by() -> None:
+def test_an_error_is_reported_under_lambdas_name_for_it() -> None:
     assert log.describe(InitError("Runtime.HandlerNotFound", "none")).type == (
         "Runtime.HandlerNotFound"
     )
@@ -159,7 +159,7 @@ def frames(error: Exception) -> list[str]:
 
 
 def test_an_errors_frames_begin_with_the_first_that_is_not_the_runtimes() -> None:
-    """And go on with all that follow, whoever they belong to."""
+    """All further frames follow, also the runtime's."""
     with pytest.raises(RuntimeError) as caught:
         log.describe(Unspeakable())
     error, outermost = caught.value, caught.tb.tb_frame.f_code.co_name

@@ -1,6 +1,6 @@
-"""The runtime as a process: `src/bootstrap` on a Runtime API that the test answers for.
+"""The runtime as a process: `src/bootstrap` against a Runtime API that the test controls.
 
-Where the stock runtime can do the same, both are asked, and the answers compared.
+Where the stock runtime has the same feature, the test compares the answers of both.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ PRELUDE = b'{"statusCode": 200, "headers": {"content-type": "text/plain"}}' + b"
 
 
 def read(path: str) -> dict[str, Any]:
-    """A function URL's event for a GET of this path."""
+    """Return a function URL's event for a GET of this path."""
     events = Path(__file__).parents[2] / "events"
     event: dict[str, Any] = json.loads((events / "function-url-read.json").read_text())
     event["rawPath"] = event["requestContext"]["http"]["path"] = path
@@ -39,7 +39,7 @@ def read(path: str) -> dict[str, Any]:
 
 
 def error_of(answer: Request, body: bytes) -> dict[str, Any]:
-    """The report of a failure, with the marks under its lines of code taken away."""
+    """Return the report of a failure, without the markers under its lines of code."""
     assert answer.line.endswith("/error")
     error: dict[str, Any] = json.loads(body)
     error["stackTrace"] = [re.sub(r" *[~^]+\n", "", frame) for frame in error["stackTrace"]]
@@ -48,9 +48,9 @@ def error_of(answer: Request, body: bytes) -> dict[str, Any]:
 
 # Plain functions
 
-ASKED = ["text", "nothing", "bytes", "bytes inside", "no numbers", "an object", "a set inside"]
-ASKED += ["bytes that are no text", "decimals", "ValueError", "KeyError", "Größenfehler"]
-ASKED += ["AssertionError", "tell context"]
+ACTIONS = ["text", "nothing", "bytes", "bytes inside", "no numbers", "an object", "a set inside"]
+ACTIONS += ["bytes that are no text", "decimals", "ValueError", "KeyError", "Größenfehler"]
+ACTIONS += ["AssertionError", "describe context"]
 HEADERS = {
     "Lambda-Runtime-Trace-Id": "Root=1-6b02b619-1d2e3f405162738495a6b7c1;Sampled=0",
     "Lambda-Runtime-Cognito-Identity": '{"cognitoIdentityId": "i", "cognitoIdentityPoolId": "p"}',
@@ -68,23 +68,23 @@ HEADERS = {
 }
 
 
-async def answers(start: Start) -> dict[str, object]:
-    """What comes of everything that a plain function can do."""
-    said: dict[str, object] = {}
+async def results_of(start: Start) -> dict[str, object]:
+    """Collect the results of everything that a plain function can do."""
+    results: dict[str, object] = {}
     async with runtime_api() as api, start(api, "functions.plain"):
-        for deed in ASKED:
-            said[deed] = comparable(*await api.invoke({"do": deed}, headers=HEADERS))
+        for action in ACTIONS:
+            results[action] = comparable(*await api.invoke({"do": action}, headers=HEADERS))
         plain = {"Content-Type": "text/plain"}
-        said["an event that is not JSON"] = comparable(*await api.invoke(b"x", headers=plain))
+        results["an event that is not JSON"] = comparable(*await api.invoke(b"x", headers=plain))
         for text in ("{}", '{"client": {}}', '{"client": null, "w3c": []}'):
             headers = {"Lambda-Runtime-Client-Context": text}
-            told = await api.invoke({"do": "tell context"}, headers=headers)
-            said[text] = comparable(*told)
+            answer = await api.invoke({"do": "describe context"}, headers=headers)
+            results[text] = comparable(*answer)
         for headers in ({"Lambda-Runtime-Trace-Id": "Root=1"}, {}):
-            said[f"trace {headers}"] = comparable(
-                *await api.invoke({"do": "the trace"}, headers=headers)
+            results[f"trace {headers}"] = comparable(
+                *await api.invoke({"do": "trace"}, headers=headers)
             )
-    return said
+    return results
 
 
 def comparable(answer: Request, body: bytes) -> object:
@@ -92,7 +92,7 @@ def comparable(answer: Request, body: bytes) -> object:
     if answer.line.endswith("/error"):
         cause = json.loads(answer.headers["lambda-runtime-function-xray-error-cause"])
         cause["paths"].sort()
-        if not cause["exceptions"][0]["stack"]:  # A fault of ours, and not of the function's.
+        if not cause["exceptions"][0]["stack"]:  # The runtime's own error, not the function's.
             cause["exceptions"][0]["type"] = "LambdaValidationError"
         return content_type, error_of(answer, body), cause
     if content_type != "application/json":
@@ -100,8 +100,8 @@ def comparable(answer: Request, body: bytes) -> object:
     return content_type, json.loads(body, parse_constant=str)
 
 
-async def test_a_plain_function_is_answered_for_as_by_the_stock_runtime() -> None:
-    expected, got = await asyncio.gather(answers(stock), answers(ours))
+async def test_a_plain_function_gets_the_answers_of_the_stock_runtime() -> None:
+    expected, got = await asyncio.gather(results_of(stock), results_of(ours))
 
     assert got == expected
 
@@ -123,7 +123,7 @@ UNDECODABLE = [
 ]
 
 
-async def test_what_cannot_be_decoded_fails_its_invocation(api: RuntimeApi) -> None:
+async def test_an_invocation_that_cannot_be_decoded_fails(api: RuntimeApi) -> None:
     async with ours(api, "functions.plain"):
         for event, headers, error_type, message in UNDECODABLE:
             error = error_of(*await api.invoke(event, headers=headers))
@@ -140,7 +140,9 @@ async def test_a_coroutine_function_runs_in_the_event_loop(api: RuntimeApi) -> N
     assert json.loads(body)["event"] == "é"
 
 
-async def test_a_cancellation_that_a_handler_lets_out_is_its_own(api: RuntimeApi) -> None:
+async def test_a_cancellation_that_a_handler_raises_fails_only_its_invocation(
+    api: RuntimeApi,
+) -> None:
     async with ours(api, "functions.coroutine"):
         _, before = await api.invoke("one")
         error = error_of(*await api.invoke("be cancelled"))
@@ -151,7 +153,7 @@ async def test_a_cancellation_that_a_handler_lets_out_is_its_own(api: RuntimeApi
 
 
 async def test_mangum_itself_can_be_the_handler(api: RuntimeApi) -> None:
-    """It wants an event loop in its thread, and to run it."""
+    """Mangum needs an event loop in its thread, which it runs itself."""
     async with ours(api, "functions.mangum"):
         _, body = await api.invoke(read("/startups"))
 
@@ -169,8 +171,8 @@ async def test_a_handler_that_exits_ends_the_process_as_with_the_stock_runtime(
         assert code == 7
 
 
-async def test_what_is_printed_leaves_at_once(api: RuntimeApi) -> None:
-    """A sandbox may be frozen or killed before it writes anything else."""
+async def test_printed_lines_are_not_buffered(api: RuntimeApi) -> None:
+    """A sandbox may be frozen or killed before it prints again."""
     async with ours(api, "functions.plain") as sandbox:
         await api.invoke({"do": "print"})
         assert await sandbox.line() == "printed\n"
@@ -225,7 +227,7 @@ async def init_error(start: Start, root: Path, handler: str) -> tuple[dict[str, 
 async def test_a_function_that_cannot_be_loaded_says_why_and_exits(
     root: Path, handler: str, error_type: str, message: str
 ) -> None:
-    """In the stock runtime's words, but for details of no use to anyone."""
+    """The report is the stock runtime's, except for details without a use."""
     (error, header, code), (expected, _, expected_code) = await asyncio.gather(
         init_error(ours, root, handler), init_error(stock, root, handler)
     )
@@ -246,7 +248,7 @@ async def test_an_application_that_cannot_start_is_an_init_error(root: Path) -> 
     assert code == 1
 
 
-async def test_an_init_error_that_nobody_takes_still_ends_the_process(
+async def test_an_init_error_that_is_refused_still_ends_the_process(
     api: RuntimeApi, root: Path
 ) -> None:
     async with ours(api, "divides.handler", root) as sandbox:
@@ -261,8 +263,8 @@ async def test_an_init_error_that_nobody_takes_still_ends_the_process(
 # Streaming
 
 
-async def begun(api: RuntimeApi, path: str, request_id: str = "request-1") -> Request:
-    """A streamed response of which the first bytes are here."""
+async def open_stream(api: RuntimeApi, path: str, request_id: str = "request-1") -> Request:
+    """Start a streamed response, up to its first bytes."""
     await api.hand_out(read(path), request_id)
     answer = await api.answer_to(request_id)
     assert await answer.piece() == PRELUDE
@@ -277,17 +279,17 @@ async def sandbox(api: RuntimeApi) -> AsyncIterator[Sandbox]:
 
 
 async def startups(api: RuntimeApi, request_id: str) -> bytes:
-    """How often the application has started, and in which process."""
+    """Return the number of startups of the application and its process id."""
     _, body = await api.invoke(read("/startups"), request_id)
     return body.removeprefix(PRELUDE)
 
 
 @pytest.mark.usefixtures("sandbox")
 async def test_the_application_starts_once_for_all_invocations(api: RuntimeApi) -> None:
-    told = {await startups(api, f"request-{seq}") for seq in range(3)}
+    reports = {await startups(api, f"request-{seq}") for seq in range(3)}
 
-    assert len(told) == 1
-    assert told.pop().startswith(b"1 ")
+    assert len(reports) == 1
+    assert reports.pop().startswith(b"1 ")
 
 
 async def test_a_failure_before_the_first_byte_is_an_error(
@@ -296,7 +298,7 @@ async def test_a_failure_before_the_first_byte_is_an_error(
     before = await startups(api, "request-0")
     answer, body = await api.invoke(read("/fails-early"))
 
-    assert error_of(answer, body)["errorMessage"] == "as é asked"
+    assert error_of(answer, body)["errorMessage"] == "on réquest"
     assert answer.headers["lambda-runtime-function-error-type"] == "Function.ValueError"
     assert error_of(answer, body)["stackTrace"][0].endswith(
         'in application\n    await PATHS[scope["path"]](Exchange(receive, send))\n'
@@ -308,7 +310,7 @@ async def test_a_failure_before_the_first_byte_is_an_error(
 
 
 @pytest.mark.usefixtures("sandbox")
-async def test_a_failure_after_the_first_byte_is_told_in_trailers(api: RuntimeApi) -> None:
+async def test_a_failure_after_the_first_byte_is_reported_in_trailers(api: RuntimeApi) -> None:
     before = await startups(api, "request-0")
     answer, body = await api.invoke(read("/fails-late"))
 
@@ -318,7 +320,7 @@ async def test_a_failure_after_the_first_byte_is_told_in_trailers(api: RuntimeAp
 
 
 @pytest.mark.usefixtures("sandbox")
-async def test_an_application_that_stops_half_way_has_failed(api: RuntimeApi) -> None:
+async def test_an_application_that_returns_early_fails_the_invocation(api: RuntimeApi) -> None:
     """Its response must not look complete."""
     answer, body = await api.invoke(read("/ends-early"))
 
@@ -326,7 +328,7 @@ async def test_an_application_that_stops_half_way_has_failed(api: RuntimeApi) ->
     assert answer.trailers["lambda-runtime-function-error-type"] == "Function.UnexpectedMessage"
 
 
-async def test_a_handler_that_forgets_to_answer_has_failed(api: RuntimeApi) -> None:
+async def test_a_handler_without_a_response_fails_the_invocation(api: RuntimeApi) -> None:
     async with ours(api, "functions.forgetful"):
         error = error_of(*await api.invoke(read("/startups")))
 
@@ -344,11 +346,13 @@ async def test_a_failure_after_the_last_byte_is_only_logged(
     assert body.endswith(b"\0sorry")
     assert answer.trailers == {}
     assert "request-1\tthe application failed after its response was complete" in output
-    assert "ValueError: as é asked" in output
+    assert "ValueError: on réquest" in output
 
 
 @pytest.mark.usefixtures("sandbox")
-async def test_an_event_that_is_not_http_is_refused_in_plain_words(api: RuntimeApi) -> None:
+async def test_an_event_that_is_not_http_gets_an_error_that_says_what_to_do(
+    api: RuntimeApi,
+) -> None:
     error = error_of(*await api.invoke({"detail": {}}))
 
     assert error["errorType"] == "UnsupportedEvent"
@@ -364,10 +368,10 @@ async def test_under_sam_local_the_response_is_one_proxy_result(api: RuntimeApi)
     assert json.loads(body)["headers"] == {"content-type": "text/plain"}
 
 
-# What is lost
+# Lost responses
 
 
-async def test_an_answer_that_is_refused_is_logged_and_the_next_invocation_taken(
+async def test_a_refused_answer_is_logged_and_the_next_invocation_is_served(
     api: RuntimeApi, sandbox: Sandbox
 ) -> None:
     before = await startups(api, "request-0")
@@ -391,12 +395,12 @@ async def test_an_answer_that_is_refused_is_logged_and_the_next_invocation_taken
     assert "Traceback" not in output
 
 
-async def test_a_response_that_breaks_ends_its_application_only(
+async def test_a_response_that_breaks_ends_only_its_own_request(
     api: RuntimeApi, sandbox: Sandbox
 ) -> None:
     before = await startups(api, "request-0")
     for request_id, cut in (("request-1", Request.abort), ("request-2", refuse)):
-        cut(await begun(api, "/writes-for-ever", request_id))
+        cut(await open_stream(api, "/writes-for-ever", request_id))
 
     assert await startups(api, "request-3") == before
     await api.request(NEXT)
@@ -408,10 +412,10 @@ async def test_a_response_that_breaks_ends_its_application_only(
     assert "Traceback" not in output
 
 
-async def test_a_response_is_lost_whose_application_gives_up_before_it_is_acknowledged(
+async def test_a_response_whose_application_returns_before_the_acknowledgement_is_lost(
     api: RuntimeApi, sandbox: Sandbox
 ) -> None:
-    """Nobody knows whether it has arrived; and the application has broken no rule."""
+    """It is unknown if it has arrived, but the application has broken no rule."""
     await api.hand_out(read("/gives-up-waiting"))
     answer = await api.answer_to()
     assert await answer.body() == PRELUDE + b"begun, ended"
@@ -430,7 +434,7 @@ def refuse(answer: Request) -> None:
     answer.answer(410, b"InvokeTimeout")
 
 
-async def test_an_error_that_is_refused_is_logged_and_the_next_invocation_taken(
+async def test_a_refused_error_report_is_logged_and_the_next_invocation_is_served(
     api: RuntimeApi, sandbox: Sandbox
 ) -> None:
     before = await startups(api, "request-0")
@@ -450,7 +454,7 @@ async def test_an_error_that_is_refused_is_logged_and_the_next_invocation_taken(
 
 
 @pytest.mark.parametrize("status", [403, 500])
-async def test_a_process_that_gets_no_invocation_fails(
+async def test_a_process_whose_poll_is_refused_fails(
     api: RuntimeApi, sandbox: Sandbox, status: int
 ) -> None:
     (await api.request(NEXT)).answer(status, b"no more")
@@ -471,10 +475,10 @@ async def test_sigterm_while_idle_ends_the_lifespan_and_the_process(
     assert await sandbox.ended() == (0, "the lifespan is over\n")
 
 
-async def test_sigterm_lets_an_application_end_what_it_is_streaming(
+async def test_sigterm_lets_an_application_complete_its_stream(
     api: RuntimeApi, sandbox: Sandbox
 ) -> None:
-    answer = await begun(api, "/until-shutdown")
+    answer = await open_stream(api, "/until-shutdown")
 
     sandbox.terminate()
 
@@ -484,9 +488,9 @@ async def test_sigterm_lets_an_application_end_what_it_is_streaming(
     assert api.waiting == []
 
 
-async def test_sigterm_cuts_what_does_not_end(api: RuntimeApi, sandbox: Sandbox) -> None:
-    """Lambda kills the process after two seconds at most; the client sees a response cut short."""
-    answer = await begun(api, "/for-ever")
+async def test_sigterm_cuts_a_stream_that_does_not_end(api: RuntimeApi, sandbox: Sandbox) -> None:
+    """Lambda kills the process after two seconds; the client gets a truncated response."""
+    answer = await open_stream(api, "/for-ever")
 
     sandbox.terminate()
 
@@ -503,10 +507,10 @@ async def test_sigterm_cuts_what_does_not_end(api: RuntimeApi, sandbox: Sandbox)
 @pytest.mark.parametrize(
     ("handler", "log_format"), [("functions.meets", "TEXT"), ("functions.meets_in_tasks", "JSON")]
 )
-async def test_one_process_has_as_many_invocations_as_it_may(
+async def test_one_process_serves_as_many_invocations_as_the_limit(
     api: RuntimeApi, handler: str, log_format: str
 ) -> None:
-    """Each logs under its own request id, and none shows its trace to the others."""
+    """Each logs under its own request id, and none puts its trace id into the environment."""
     ids = [f"request-{seq}" for seq in range(8)]
     trace = {"Lambda-Runtime-Trace-Id": "Root=1"}
 
@@ -515,24 +519,24 @@ async def test_one_process_has_as_many_invocations_as_it_may(
     ) as sandbox:
         for request_id in ids:
             await api.hand_out(request_id, request_id, trace)
-        told = [await tell(api, request_id) for request_id in ids]
+        answers = [await accept(api, request_id) for request_id in ids]
         for _ in ids:
             await api.request(NEXT)
         sandbox.terminate()
         code, output = await sandbox.ended()
 
-    assert [answer["event"] for answer in told] == ids
-    assert {answer["trace"] for answer in told} == {None}
-    assert len({answer["pid"] for answer in told}) == 1
-    lines = [logged(line, log_format) for line in output.splitlines()]
+    assert [answer["event"] for answer in answers] == ids
+    assert {answer["trace"] for answer in answers} == {None}
+    assert len({answer["pid"] for answer in answers}) == 1
+    lines = [parse_log_line(line, log_format) for line in output.splitlines()]
     assert sorted(lines) == sorted((i, f"{i} {verb}") for i in ids for verb in ("goes", "has come"))
     assert code == 0
 
 
-async def test_one_process_streams_as_many_responses_as_it_may(api: RuntimeApi) -> None:
-    """Each over its own connection, and all are told of the end."""
+async def test_one_process_streams_as_many_responses_as_the_limit(api: RuntimeApi) -> None:
+    """Each has its own connection, and the shutdown reaches every one."""
     async with ours(api, "functions.adapter", AWS_LAMBDA_MAX_CONCURRENCY="8") as sandbox:
-        answers = [await begun(api, "/until-shutdown", f"request-{seq}") for seq in range(8)]
+        answers = [await open_stream(api, "/until-shutdown", f"request-{seq}") for seq in range(8)]
         assert len({answer.peer for answer in answers}) == 8
 
         sandbox.terminate()
@@ -542,15 +546,15 @@ async def test_one_process_streams_as_many_responses_as_it_may(api: RuntimeApi) 
         assert await sandbox.ended() == (0, "the lifespan is over\n")
 
 
-async def tell(api: RuntimeApi, request_id: str) -> dict[str, Any]:
+async def accept(api: RuntimeApi, request_id: str) -> dict[str, Any]:
     answer = await api.answer_to(request_id)
     body: dict[str, Any] = json.loads(await answer.body())
     answer.answer(202)
     return body
 
 
-def logged(line: str, log_format: str) -> tuple[str, str]:
-    """Request id and message of a line of the log."""
+def parse_log_line(line: str, log_format: str) -> tuple[str, str]:
+    """Return the request id and the message of a line of the function's log."""
     if log_format == "JSON":
         entry = json.loads(line)
         return entry["requestId"], entry["message"]
@@ -558,16 +562,16 @@ def logged(line: str, log_format: str) -> tuple[str, str]:
     return request_id, message
 
 
-async def test_no_worker_asks_for_more_than_one_invocation(api: RuntimeApi) -> None:
-    """Lambda refuses more idle polls than there may be invocations."""
+async def test_each_worker_has_at_most_one_poll(api: RuntimeApi) -> None:
+    """Lambda refuses more polls than the limit of concurrent invocations."""
     async with ours(api, "functions.coroutine", AWS_LAMBDA_MAX_CONCURRENCY="8"):
         polls = [await api.request(NEXT) for _ in range(8)]
-        polls[0].answer(403)  # Is asked again, and by the same worker only.
+        polls[0].answer(403)  # Only the same worker polls again.
         await api.request(NEXT)
         assert api.waiting == []
 
 
-async def test_a_poll_that_is_refused_is_tried_five_times_among_several(api: RuntimeApi) -> None:
+async def test_one_of_several_workers_tries_a_refused_poll_five_times(api: RuntimeApi) -> None:
     async with ours(api, "functions.coroutine", AWS_LAMBDA_MAX_CONCURRENCY="2") as sandbox:
         await api.request(NEXT)
         for _ in range(5):

@@ -1,4 +1,4 @@
-"""The bytes that are said to the Runtime API, each rule on literals."""
+"""Requests to the Runtime API as literal bytes."""
 
 import base64
 import json
@@ -28,7 +28,7 @@ STREAM_HEAD = (
 # Requests
 
 
-def test_asking_for_an_invocation_is_a_get_without_a_body() -> None:
+def test_a_poll_is_a_get_without_a_body() -> None:
     assert protocol.get(HOST, "/invocation/next") == (
         b"GET /2018-06-01/runtime/invocation/next HTTP/1.1\r\n"
         b"Host: 127.0.0.1:9001\r\n"
@@ -37,7 +37,7 @@ def test_asking_for_an_invocation_is_a_get_without_a_body() -> None:
     )
 
 
-def test_a_post_tells_the_length_of_its_body_in_bytes() -> None:
+def test_a_post_has_the_length_of_its_body_in_bytes() -> None:
     request = protocol.post(HOST, "/init/error", "é".encode(), {"Content-Type": "text/plain"})
 
     assert request == (
@@ -72,7 +72,7 @@ def test_cookies_are_a_list_of_their_own() -> None:
     )
 
 
-def test_a_header_that_occurs_twice_is_folded_in_order() -> None:
+def test_the_values_of_a_repeated_header_are_joined_in_order() -> None:
     prelude = Prelude(200, [("vary", "accept"), ("x-other", "1"), ("vary", "origin")])
 
     assert prelude.encode() == (
@@ -100,7 +100,7 @@ def test_a_prelude_of_16_kib_with_its_delimiter_is_the_largest() -> None:
     st.dictionaries(st.text(min_size=1), st.text(), max_size=5),
     st.lists(st.text(), max_size=3),
 )
-def test_what_a_prelude_says_is_read_back_whole(
+def test_a_prelude_can_be_decoded_without_loss(
     status: int, headers: dict[str, str], cookies: list[str]
 ) -> None:
     encoded = Prelude(status, list(headers.items()), cookies).encode()
@@ -119,7 +119,7 @@ FRAMES = [
 ]
 
 
-def test_an_error_is_told_as_the_stock_runtime_tells_it() -> None:
+def test_an_error_is_encoded_as_by_the_stock_runtime() -> None:
     error = Error("ValueError", "no", FRAMES, "r-1")
 
     assert json.loads(error.encode()) == {
@@ -144,12 +144,12 @@ def test_an_error_is_told_as_the_stock_runtime_tells_it() -> None:
 def test_an_error_type_in_a_header_has_a_category_and_is_ascii(
     error_type: str, header: str
 ) -> None:
-    """Lambda reads `category.reason`; a Python class may be named in any alphabet."""
+    """Lambda expects `category.reason`, and a Python class may have a name in any alphabet."""
     assert Error(error_type, "").header == header
 
 
-def test_a_trace_is_told_what_was_raised_where() -> None:
-    """The document that the stock runtime sends, as X-Ray reads it."""
+def test_the_cause_for_x_ray_names_the_error_and_its_frames() -> None:
+    """It is the document that the stock runtime sends."""
     error = Error("ValueError", "no", FRAMES)
 
     assert json.loads(error.cause("/var/task")) == {
@@ -190,13 +190,13 @@ def test_a_streamed_response_byte_for_byte() -> None:
     assert stream.finish() == b"0\r\n\r\n"
 
 
-def test_the_invocation_id_is_echoed_where_there_is_one() -> None:
+def test_an_invocation_id_is_echoed() -> None:
     started = encoder("i-1").start(Prelude(200))
 
     assert started.startswith(STREAM_HEAD + b"Lambda-Runtime-Invocation-Id: i-1\r\n\r\n")
 
 
-def test_a_failure_after_the_first_byte_is_told_in_the_announced_trailers() -> None:
+def test_a_failure_after_the_first_byte_is_reported_in_the_announced_trailers() -> None:
     stream = encoder()
     stream.start(Prelude(200))
 
@@ -221,7 +221,7 @@ def trailers(stream_end: bytes) -> dict[str, str]:
 @pytest.mark.parametrize("frames", [4, 30, 1000])
 @pytest.mark.parametrize("message", ["", "no", "é" * 300, "é" * 10_000])
 def test_trailers_take_at_most_what_a_go_server_reads(frames: int, message: str) -> None:
-    """Four KiB; what goes first is the outermost frames, what stays is the type."""
+    """It reads 4 KiB. The outermost frames are dropped first, the type is never dropped."""
     inner = FrameSummary("/var/task/inner.py", 1, "inner", line="fails()")
     stack = [FrameSummary(f"/opt/{seq}.py", seq, "outer", line="go()") for seq in range(frames)]
     stream = encoder()
@@ -230,9 +230,9 @@ def test_trailers_take_at_most_what_a_go_server_reads(frames: int, message: str)
     end = stream.fail(Error("ValueError", message, [*stack, inner], "r-1"))
 
     assert len(end) <= len("0\r\n") + 4096
-    told = trailers(end)
-    assert told["Lambda-Runtime-Function-Error-Type"] == "Function.ValueError"
-    body = json.loads(base64.b64decode(told["Lambda-Runtime-Function-Error-Body"]))
+    found = trailers(end)
+    assert found["Lambda-Runtime-Function-Error-Type"] == "Function.ValueError"
+    body = json.loads(base64.b64decode(found["Lambda-Runtime-Function-Error-Body"]))
     assert body["errorType"] == "ValueError"
     assert message.startswith(body["errorMessage"])
     if len(message) <= 300:
@@ -285,7 +285,7 @@ def test_every_other_order_is_refused_and_changes_nothing(state: StreamState, na
         assert stream.state is state
 
 
-def test_a_prelude_that_is_too_large_has_started_nothing() -> None:
+def test_a_prelude_that_is_too_large_leaves_the_response_idle() -> None:
     stream = encoder()
 
     with pytest.raises(PreludeTooLarge):

@@ -1,4 +1,4 @@
-"""The bytes that the Runtime API says, however they are cut, each rule on literals."""
+"""Responses of the Runtime API as literal bytes, cut anywhere."""
 
 import pytest
 from hypothesis import given
@@ -41,9 +41,7 @@ every_response = pytest.mark.parametrize(
 
 
 @every_response
-def test_a_response_is_whole_exactly_when_its_last_byte_is_there(
-    data: bytes, response: Response
-) -> None:
+def test_a_response_is_complete_exactly_with_its_last_byte(data: bytes, response: Response) -> None:
     decoder = ResponseDecoder()
 
     fed = [decoder.feed(data[at : at + 1]) for at in range(len(data))]
@@ -110,14 +108,14 @@ def test_a_connection_is_kept_unless_the_server_closes_it(header: bytes, *, kept
         (b"HTTP/1.1 200 OK\r\nX: " + b"x" * 1024 * 1024, "headers without an end"),
     ],
 )
-def test_what_is_not_http_is_refused(garbage: bytes, complaint: str) -> None:
+def test_a_response_that_is_not_http_is_refused(garbage: bytes, complaint: str) -> None:
     with pytest.raises(GarbledResponse, match=complaint):
         ResponseDecoder().feed(garbage)
 
 
 @pytest.mark.parametrize("size", [b"", b"x", b"-1", b"+1", b"0x1", b"1_0", b"1 1", b"\xb2"])
 def test_a_chunk_size_is_hexadecimal_digits_and_nothing_else(size: bytes) -> None:
-    """Python's `int` would take signs, prefixes and underscores."""
+    """Python's `int` would accept signs, prefixes and underscores."""
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
     with pytest.raises(GarbledResponse, match="a chunk size"):

@@ -16,13 +16,13 @@ from local import Options, Running, serve
 from local.options import PROJECT
 from tests.local.processes import PATIENCE, until
 
-# Made once: it takes longer than all else about a client.
+# Made once, because it takes longer than the rest of a client.
 TLS = ssl.create_default_context()
 TASK = Path(__file__).parent / "task"
 
 
 class Gate:
-    """Where a runtime calls to say how far it is, and waits until the test lets it on."""
+    """Lets a runtime report how far it is, and wait until the test lets it proceed."""
 
     def __init__(self) -> None:
         self._calls: asyncio.Queue[tuple[str, asyncio.StreamWriter]] = asyncio.Queue()
@@ -46,19 +46,19 @@ class Gate:
         self._calls.put_nowait(((await reader.readline()).decode().strip(), writer))
 
     async def call(self) -> tuple[str, Callable[[], None]]:
-        """The next call's word, and what lets the caller on."""
+        """Return the word of the next call, and a function that lets the caller proceed."""
         async with asyncio.timeout(PATIENCE):
             word, writer = await self._calls.get()
         return word, writer.close
 
     async def expect(self, word: str) -> Callable[[], None]:
-        said, let_on = await self.call()
-        assert said == word
-        return let_on
+        called, proceed = await self.call()
+        assert called == word
+        return proceed
 
 
 class Lines:
-    """The emulator's log, as a test reads it."""
+    """The emulator's log, which a test can search."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -70,7 +70,7 @@ class Lines:
         self._more.set()
 
     async def seen(self, *parts: str) -> str:
-        """Wait for a line that has all these parts."""
+        """Wait for a line with all these parts."""
         async with asyncio.timeout(PATIENCE):
             while True:
                 self._more.clear()
@@ -81,8 +81,8 @@ class Lines:
 
 
 @dataclass(frozen=True)
-class Emulated:
-    """A running emulator, and what a test needs around it."""
+class Emulator:
+    """A running emulator with its client, its gate and its log."""
 
     running: Running
     client: httpx.AsyncClient
@@ -91,7 +91,7 @@ class Emulated:
     task_root: Path
 
     async def pid(self) -> int:
-        """The process that serves a request."""
+        """Return the id of the process that serves a request."""
         pid: int = (await self.client.get("/pid")).json()
         return pid
 
@@ -115,7 +115,7 @@ class Emulated:
         await until(met)
 
 
-Emulate: TypeAlias = Callable[..., AbstractAsyncContextManager[Emulated]]
+Emulate: TypeAlias = Callable[..., AbstractAsyncContextManager[Emulator]]
 
 
 @pytest.fixture(scope="session")
@@ -135,14 +135,14 @@ def task_root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def emulate(dynamodb_url: str, task_root: Path, monkeypatch: pytest.MonkeyPatch) -> Emulate:
-    """A way to run emulators, each for the length of an `async with`.
+    """Return a function that runs an emulator inside an `async with`.
 
-    On a busy machine a runtime takes its time to ask for more work, and is waited for.
+    A longer TURNAROUND waits for a runtime that polls late because the machine is busy.
     """
     monkeypatch.setattr("local.pool.TURNAROUND", PATIENCE)
 
     @asynccontextmanager
-    async def emulated(**changes: Any) -> AsyncIterator[Emulated]:
+    async def run_emulator(**changes: Any) -> AsyncIterator[Emulator]:
         gate, lines = Gate(), Lines()
         async with gate.open():
             env = {"GATE": gate.address, **changes.pop("env", {})}
@@ -159,6 +159,6 @@ def emulate(dynamodb_url: str, task_root: Path, monkeypatch: pytest.MonkeyPatch)
                     base_url=running.url, timeout=PATIENCE, trust_env=False, verify=TLS
                 ) as client,
             ):
-                yield Emulated(running, client, gate, lines, task_root)
+                yield Emulator(running, client, gate, lines, task_root)
 
-    return emulated
+    return run_emulator

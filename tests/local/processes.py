@@ -1,4 +1,4 @@
-"""What ps says of processes, and waiting for it to say something else."""
+"""The state of processes, by `ps`, and waiting for a change of it."""
 
 import asyncio
 import subprocess
@@ -8,14 +8,14 @@ PATIENCE = 20.0
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Wait for something that no event tells of."""
+    """Poll until a condition holds that raises no event."""
     async with asyncio.timeout(PATIENCE):
         while not await condition():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
 def state(pid: int) -> str:
-    """R(unning), S(leeping), T (stopped); empty for one that is gone or waits to be reaped."""
+    """Return R (running), S (sleeping) or T (stopped); empty for a process that has ended."""
     return next((status for each, _, status in _listed() if each == pid), "")
 
 

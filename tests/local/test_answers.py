@@ -26,20 +26,20 @@ def test_a_prelude_ends_at_eight_nul_bytes_and_the_body_may_begin_with_more() ->
     assert split_prelude(data) == (head, b"\x00body")
 
 
-def test_a_prelude_that_has_not_ended_is_waited_for() -> None:
+def test_a_prelude_without_its_end_needs_more_data() -> None:
     assert split_prelude(json.dumps(PRELUDE).encode() + bytes(7)) is None
 
 
-def test_a_prelude_is_refused_where_api_gateway_would_give_up() -> None:
+def test_a_prelude_longer_than_api_gateways_limit_is_refused() -> None:
     with pytest.raises(MalformedAnswer, match="16 KiB"):
         split_prelude(b" " * (16 * 1024 + 1))
 
 
-def test_headers_that_a_function_url_frames_itself_are_renamed_or_dropped() -> None:
+def test_headers_that_a_function_url_sets_itself_are_renamed_or_dropped() -> None:
     headers = {"Content-Length": 5, "Connection": "close", "Transfer-Encoding": "chunked"}
-    parted = split_prelude(json.dumps({"statusCode": 200, "headers": headers}).encode() + bytes(8))
-    assert parted is not None
-    assert parted[0].headers == (
+    split = split_prelude(json.dumps({"statusCode": 200, "headers": headers}).encode() + bytes(8))
+    assert split is not None
+    assert split[0].headers == (
         ("x-amzn-remapped-content-length", "5"),
         ("x-amzn-remapped-connection", "close"),
         ("content-type", "application/octet-stream"),
@@ -55,7 +55,7 @@ def test_headers_that_a_function_url_frames_itself_are_renamed_or_dropped() -> N
         ({"statusCode": 404, "headers": None, "cookies": None, "body": None}, b""),
     ],
 )
-def test_a_proxy_result_is_taken_apart(result: object, body: bytes) -> None:
+def test_a_proxy_result_becomes_head_and_body(result: object, body: bytes) -> None:
     head = Head(404, (("content-type", "application/json"),))
     assert buffered_answer(json.dumps(result).encode()) == (head, body)
 
@@ -77,7 +77,7 @@ def test_any_other_result_is_the_body_itself(payload: bytes) -> None:
         {"statusCode": 200, "body": "no base64", "isBase64Encoded": True},
     ],
 )
-def test_a_result_that_is_no_response_is_refused(result: object) -> None:
+def test_a_malformed_proxy_result_is_refused(result: object) -> None:
     with pytest.raises(MalformedAnswer):
         buffered_answer(json.dumps(result).encode())
 

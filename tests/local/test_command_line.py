@@ -22,15 +22,15 @@ COMMAND = [sys.executable, "-m", "local", "--port", "0", "--provider", "demo"]
 
 @asynccontextmanager
 async def running(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, str, str]]:
-    """The emulator as a process, the URL it printed, and all it printed up to its last line."""
+    """Start the emulator; yield its process, its URL and its output up to the summary's end."""
     process = await asyncio.create_subprocess_exec(
         *COMMAND, *arguments, cwd=PROJECT, stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
     try:
         async with asyncio.timeout(PATIENCE):
-            said = (await process.stdout.readuntil(b"Ctrl-C stops everything.\n")).decode()
-        yield process, said.split("page")[1].split()[0], said
+            output = (await process.stdout.readuntil(b"Ctrl-C stops everything.\n")).decode()
+        yield process, output.split("page")[1].split()[0], output
     finally:
         if process.returncode is None:
             process.kill()
@@ -38,7 +38,7 @@ async def running(*arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Pro
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-async def test_however_it_ends_it_leaves_no_process(
+async def test_the_emulator_leaves_no_process_after_any_signal(
     task_root: Path, number: signal.Signals
 ) -> None:
     async with running("--task-root", str(task_root)) as (process, url, _):
@@ -53,10 +53,12 @@ async def test_however_it_ends_it_leaves_no_process(
     assert status == (-signal.SIGKILL if number == signal.SIGKILL else 0)
 
 
-async def test_it_says_plainly_what_runs_where(task_root: Path, dynamodb_url: str) -> None:
+async def test_the_summary_names_every_setting_and_address(
+    task_root: Path, dynamodb_url: str
+) -> None:
     arguments = ["--task-root", str(task_root), "--dynamodb-url", dynamodb_url, "--timeout", "7"]
-    async with running(*arguments) as (_, url, said):
-        names = [line.split()[0] for line in said.splitlines()]
+    async with running(*arguments) as (_, url, output):
+        names = [line.split()[0] for line in output.splitlines()]
         assert names == [
             "page",
             "control",
@@ -66,12 +68,12 @@ async def test_it_says_plainly_what_runs_where(task_root: Path, dynamodb_url: st
             "limits",
             "Ctrl-C",
         ]
-        assert f"{url}_local" in said
-        assert f"{dynamodb_url} (given), table StreamTable" in said
-        assert "7.0 s" in said
+        assert f"{url}_local" in output
+        assert f"{dynamodb_url} (given), table StreamTable" in output
+        assert "7.0 s" in output
 
 
-def complaint(*arguments: str) -> str:
+def error_of(*arguments: str) -> str:
     result = subprocess.run(
         [sys.executable, "-m", "local", *arguments],
         cwd=PROJECT,
@@ -87,36 +89,36 @@ def complaint(*arguments: str) -> str:
 def test_a_busy_port_is_one_line_that_says_what_to_do(task_root: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        said = complaint("--port", str(port), "--task-root", str(task_root))
-    assert said == (
-        f"python -m local: port {port} is in use; stop what listens there, "
-        "or choose another with --port (0 picks any free one)\n"
+        error = error_of("--port", str(port), "--task-root", str(task_root))
+    assert error == (
+        f"python -m local: port {port} is in use: stop the process that listens there, "
+        "or choose another port with --port (0 picks any free one)\n"
     )
 
 
-def test_a_port_that_cannot_be_is_named(task_root: Path) -> None:
-    assert "cannot listen on 127.0.0.1:70000" in complaint(
+def test_an_invalid_port_is_named_in_the_error(task_root: Path) -> None:
+    assert "cannot listen on 127.0.0.1:70000" in error_of(
         "--port", "70000", "--task-root", str(task_root)
     )
 
 
-def test_a_task_root_without_a_bootstrap_is_named(tmp_path: Path) -> None:
-    assert f"{tmp_path}/bootstrap is not an executable file" in complaint(
+def test_a_task_root_without_a_bootstrap_is_named_in_the_error(tmp_path: Path) -> None:
+    assert f"{tmp_path}/bootstrap is not an executable file" in error_of(
         "--port", "0", "--task-root", str(tmp_path)
     )
 
 
-def test_a_dynamodb_that_is_not_there_is_named(task_root: Path) -> None:
+def test_an_unreachable_dynamodb_is_named_in_the_error(task_root: Path) -> None:
     with refusing_port() as port:
         url = f"http://127.0.0.1:{port}"
-        said = complaint("--port", "0", "--task-root", str(task_root), "--dynamodb-url", url)
-    assert f"the table StreamTable cannot be made at {url}" in said
+        error = error_of("--port", "0", "--task-root", str(task_root), "--dynamodb-url", url)
+    assert f"the table StreamTable cannot be made at {url}" in error
 
 
-def test_a_setting_that_the_function_refuses_is_one_line_at_the_start() -> None:
-    """Not an Internal Server Error of the page, whose reason is lines above in the terminal."""
+def test_a_setting_that_the_function_refuses_is_an_error_of_one_line_at_the_start() -> None:
+    """Otherwise the page shows an Internal Server Error, far from its reason in the terminal."""
     short = 'API_TOKENS={"default":"too-short"}'
-    assert complaint("--port", "0", "--provider", "demo", "--env", short) == (
+    assert error_of("--port", "0", "--provider", "demo", "--env", short) == (
         "python -m local: the function does not start: a token of default in API_TOKENS is too "
         "short: make one of at least 32 characters with `openssl rand -hex 32`\n"
     )
@@ -125,7 +127,7 @@ def test_a_setting_that_the_function_refuses_is_one_line_at_the_start() -> None:
 @pytest.mark.parametrize(
     ("init", "reason"), [("error", "no module"), ("exit", "Runtime exited: exit status 4")]
 )
-async def test_a_function_that_cannot_start_is_told_with_all_it_said(
+async def test_a_function_that_cannot_start_is_an_error_with_its_output(
     task_root: Path, dynamodb_url: str, init: str, reason: str
 ) -> None:
     gate = Gate()
@@ -141,15 +143,13 @@ async def test_a_function_that_cannot_start_is_told_with_all_it_said(
             stderr=asyncio.subprocess.PIPE,
         )
         async with asyncio.timeout(PATIENCE):
-            said, complaint = await process.communicate()
+            output, error = await process.communicate()
     assert process.returncode == 1
-    assert complaint.decode() == f"python -m local: the function does not start: {reason}\n"
-    assert b"sandbox-1 | INIT_REPORT" in said
+    assert error.decode() == f"python -m local: the function does not start: {reason}\n"
+    assert b"sandbox-1 | INIT_REPORT" in output
 
 
-async def test_the_first_request_meets_a_sandbox_that_has_started(
-    task_root: Path, dynamodb_url: str
-) -> None:
+async def test_the_first_request_finds_a_warm_sandbox(task_root: Path, dynamodb_url: str) -> None:
     arguments = ["--task-root", str(task_root), "--dynamodb-url", dynamodb_url]
     async with (
         running(*arguments) as (_, url, _),
@@ -165,6 +165,6 @@ def test_variables_may_be_given_more_than_once() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--env", "A"], ["--env", "=1"], ["--sandboxes", "0"]])
-def test_arguments_that_make_no_sense_are_refused(arguments: list[str]) -> None:
+def test_invalid_arguments_are_refused(arguments: list[str]) -> None:
     with pytest.raises(SystemExit):
         parse(arguments)

@@ -1,4 +1,4 @@
-"""What is found out about a Docker engine, of which the command line is all that is asked."""
+"""The description of a Docker engine, from the output of its command line."""
 
 import socket
 from pathlib import Path
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only command on the PATH besides a shell; it does not exist yet."""
+    """The path of the only command on the PATH; it does not exist yet."""
     monkeypatch.setenv("PATH", str(tmp_path))
     return tmp_path / "docker"
 
@@ -27,27 +27,27 @@ def answers(docker: Path, processor: str, subnets: str) -> None:
     runs(docker, f'[ $1 = version ] && echo {processor} || echo "{subnets}"')
 
 
-async def test_an_engine_on_this_machine_is_met_on_its_bridge(docker: Path) -> None:
-    """Only containers and this machine can reach an address there."""
+async def test_the_address_for_an_engine_on_this_machine_is_its_bridge(docker: Path) -> None:
+    """Only containers and this machine can reach it."""
     answers(docker, "amd64", "fd00::/64 127.0.0.0/8 ")
 
     assert await engine() == Engine("x86_64", address="127.0.0.1", name="127.0.0.1")
 
 
-async def test_an_engine_in_a_virtual_machine_knows_a_name_for_this_one(docker: Path) -> None:
-    """As Docker Desktop's does, whose bridge is an address of that machine and not of this one."""
+async def test_an_engine_in_a_virtual_machine_has_a_name_for_this_machine(docker: Path) -> None:
+    """Docker Desktop's bridge is an address of the virtual machine, not of this one."""
     answers(docker, "arm64", "203.0.113.0/24 ")
 
     assert await engine() == Engine("arm64", address="127.0.0.1", name="host.docker.internal")
 
 
 @pytest.mark.usefixtures("docker")
-async def test_without_docker_it_is_told_what_to_install() -> None:
+async def test_without_docker_the_error_says_what_to_install() -> None:
     with pytest.raises(CannotStart, match="install Docker"):
         await engine()
 
 
-async def test_what_docker_complains_of_is_passed_on(docker: Path) -> None:
+async def test_an_error_of_docker_is_part_of_the_message(docker: Path) -> None:
     runs(docker, "echo Is the daemon running? >&2; exit 1")
 
     with pytest.raises(CannotStart, match=r"Is the daemon running\?"):
@@ -55,7 +55,7 @@ async def test_what_docker_complains_of_is_passed_on(docker: Path) -> None:
 
 
 @pytest.mark.docker
-async def test_the_engine_of_this_machine_is_found() -> None:
+async def test_the_address_of_this_machines_engine_can_be_listened_on() -> None:
     found = await engine()
 
     with socket.create_server((found.address, 0)):

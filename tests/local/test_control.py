@@ -9,12 +9,12 @@ from tests.local.processes import until_stopped
 pytestmark = pytest.mark.anyio
 
 
-async def test_the_list_says_who_is_busy_with_what(emulate: Emulate) -> None:
-    async with emulate() as emulated:
-        assert await emulated.sandboxes() == []
-        async with emulated.client.stream("GET", "/stream?a=1") as response:
-            let_on = await emulated.gate.expect("one")
-            sandbox = await emulated.sandbox()
+async def test_the_list_has_every_sandbox_and_its_invocations(emulate: Emulate) -> None:
+    async with emulate() as emulator:
+        assert await emulator.sandboxes() == []
+        async with emulator.client.stream("GET", "/stream?a=1") as response:
+            proceed = await emulator.gate.expect("one")
+            sandbox = await emulator.sandbox()
             (invocation,) = sandbox.pop("invocations")
             assert sandbox.pop("pid") > 1
             assert sandbox == {"name": "sandbox-1", "state": "busy"}
@@ -26,101 +26,101 @@ async def test_the_list_says_who_is_busy_with_what(emulate: Emulate) -> None:
                 "query": "a=1",
                 "client_connected": True,
             }
-            let_on()
-            (await emulated.gate.expect("two"))()
+            proceed()
+            (await emulator.gate.expect("two"))()
 
 
 async def test_a_killed_sandbox_cuts_its_clients_and_another_takes_the_next_request(
     emulate: Emulate,
 ) -> None:
-    async with emulate() as emulated:
-        async with emulated.client.stream("GET", "/stream") as response:
+    async with emulate() as emulator:
+        async with emulator.client.stream("GET", "/stream") as response:
             chunks = response.aiter_raw()
             assert await anext(chunks) == b"one "
-            killed = await emulated.act("kill")
+            killed = await emulator.act("kill")
             assert (killed.status_code, killed.json()["state"]) == (200, "dead")
             with pytest.raises(httpx.TransportError):
                 await anext(chunks)
-        assert (await emulated.client.get("/pid")).status_code == 200
-        assert [each["name"] for each in await emulated.sandboxes()] == ["sandbox-1", "sandbox-2"]
+        assert (await emulator.client.get("/pid")).status_code == 200
+        assert [each["name"] for each in await emulator.sandboxes()] == ["sandbox-1", "sandbox-2"]
 
 
-async def test_a_killed_sandbox_that_has_not_answered_is_a_502(emulate: Emulate) -> None:
-    async with emulate() as emulated, httpx.AsyncClient(base_url=emulated.running.url) as other:
-        request = emulated.client.build_request("GET", "/hang")
+async def test_a_sandbox_killed_before_its_answer_gives_a_502(emulate: Emulate) -> None:
+    async with emulate() as emulator, httpx.AsyncClient(base_url=emulator.running.url) as other:
+        request = emulator.client.build_request("GET", "/hang")
         async with asyncio.TaskGroup() as tasks:
-            response = tasks.create_task(emulated.client.send(request))
-            await emulated.gate.expect("hanging")
+            response = tasks.create_task(emulator.client.send(request))
+            await emulator.gate.expect("hanging")
             await other.post("/_local/sandboxes/sandbox-1/kill")
         assert response.result().status_code == 502
 
 
-async def test_a_frozen_sandbox_holds_still_until_it_is_thawed(emulate: Emulate) -> None:
-    async with emulate() as emulated, emulated.client.stream("GET", "/stream") as response:
+async def test_a_frozen_sandbox_stops_until_it_is_thawed(emulate: Emulate) -> None:
+    async with emulate() as emulator, emulator.client.stream("GET", "/stream") as response:
         chunks = response.aiter_raw()
-        let_on = await emulated.gate.expect("one")
+        proceed = await emulator.gate.expect("one")
         assert await anext(chunks) == b"one "
-        frozen = (await emulated.act("freeze")).json()
+        frozen = (await emulator.act("freeze")).json()
         assert frozen["state"] == "frozen"
         await until_stopped(frozen["pid"])
-        let_on()
-        assert await emulated.pid() != frozen["pid"]
-        assert (await emulated.act("thaw")).json()["state"] == "busy"
-        (await emulated.gate.expect("two"))()
+        proceed()
+        assert await emulator.pid() != frozen["pid"]
+        assert (await emulator.act("thaw")).json()["state"] == "busy"
+        (await emulator.gate.expect("two"))()
         assert [chunk async for chunk in chunks] == [b"two "]
 
 
 async def test_an_idle_sandbox_that_is_thawed_stays_stopped_until_it_has_work(
     emulate: Emulate,
 ) -> None:
-    async with emulate() as emulated:
-        pid = await emulated.pid()
-        await emulated.until(lambda all_: all_[0]["state"] == "idle")
-        await emulated.act("freeze")
-        assert (await emulated.act("thaw")).json()["state"] == "idle"
+    async with emulate() as emulator:
+        pid = await emulator.pid()
+        await emulator.until(lambda all_: all_[0]["state"] == "idle")
+        await emulator.act("freeze")
+        assert (await emulator.act("thaw")).json()["state"] == "idle"
         await until_stopped(pid)
-        assert await emulated.pid() == pid
+        assert await emulator.pid() == pid
 
 
 async def test_the_deadline_of_a_frozen_sandbox_still_counts(emulate: Emulate) -> None:
-    async with emulate(timeout=3.0) as emulated:
-        async with emulated.client.stream("GET", "/stream") as response:
+    async with emulate(timeout=3.0) as emulator:
+        async with emulator.client.stream("GET", "/stream") as response:
             chunks = response.aiter_raw()
             assert await anext(chunks) == b"one "
-            await emulated.act("freeze")
+            await emulator.act("freeze")
             with pytest.raises(httpx.TransportError):
                 await anext(chunks)
-        await emulated.log.seen("REPORT", "Status: timeout")
+        await emulator.log.seen("REPORT", "Status: timeout")
 
 
 async def test_a_dropped_connection_does_not_end_the_invocation(emulate: Emulate) -> None:
-    async with emulate() as emulated:
-        async with emulated.client.stream("GET", "/stream") as response:
+    async with emulate() as emulator:
+        async with emulator.client.stream("GET", "/stream") as response:
             chunks = response.aiter_raw()
             assert await anext(chunks) == b"one "
             path = f"/_local/invocations/{response.headers['x-amzn-requestid']}/drop"
-            assert (await emulated.client.post(path)).json()["client_connected"] is False
+            assert (await emulator.client.post(path)).json()["client_connected"] is False
             with pytest.raises(httpx.TransportError):
                 await anext(chunks)
-            assert (await emulated.client.post(path)).status_code == 409
-        (await emulated.gate.expect("one"))()
-        (await emulated.gate.expect("two"))()
-        assert "Status" not in await emulated.log.seen("REPORT")
-        assert (await emulated.client.post(path)).status_code == 404
+            assert (await emulator.client.post(path)).status_code == 409
+        (await emulator.gate.expect("one"))()
+        (await emulator.gate.expect("two"))()
+        assert "Status" not in await emulator.log.seen("REPORT")
+        assert (await emulator.client.post(path)).status_code == 404
 
 
-async def test_what_cannot_be_done_is_a_json_error_that_says_why(emulate: Emulate) -> None:
-    async with emulate() as emulated:
-        await emulated.pid()
-        await emulated.act("kill")
+async def test_an_impossible_command_gets_a_json_error_that_says_why(emulate: Emulate) -> None:
+    async with emulate() as emulator:
+        await emulator.pid()
+        await emulator.act("kill")
         refusals = {
-            "kill of a dead one": await emulated.act("kill"),
-            "freeze of a dead one": await emulated.act("freeze"),
-            "thaw of one that is not frozen": await emulated.act("thaw"),
-            "an unknown sandbox": await emulated.act("kill", "sandbox-9"),
-            "an unknown verb": await emulated.act("explode"),
+            "kill of a dead one": await emulator.act("kill"),
+            "freeze of a dead one": await emulator.act("freeze"),
+            "thaw of one that is not frozen": await emulator.act("thaw"),
+            "an unknown sandbox": await emulator.act("kill", "sandbox-9"),
+            "an unknown verb": await emulator.act("explode"),
         }
-    assert {what: refusal.status_code for what, refusal in refusals.items()} == {
+    assert {command: refusal.status_code for command, refusal in refusals.items()} == {
         "kill of a dead one": 409,
         "freeze of a dead one": 409,
         "thaw of one that is not frozen": 409,
@@ -133,24 +133,24 @@ async def test_what_cannot_be_done_is_a_json_error_that_says_why(emulate: Emulat
 
 
 async def test_the_page_is_served_and_the_function_never_sees_its_paths(emulate: Emulate) -> None:
-    async with emulate() as emulated:
-        page = await emulated.client.get("/_local")
+    async with emulate() as emulator:
+        page = await emulator.client.get("/_local")
         assert page.headers["content-type"] == "text/html; charset=utf-8"
         assert "https://" not in page.text
-        assert await emulated.sandboxes() == []
-        assert (await emulated.client.get("/_localhost")).status_code == 502
+        assert await emulator.sandboxes() == []
+        assert (await emulator.client.get("/_localhost")).status_code == 502
 
 
-async def test_a_name_that_was_made_to_mean_this_machine_is_not_served(emulate: Emulate) -> None:
-    async with emulate() as emulated:
+async def test_a_rebound_host_name_is_not_served(emulate: Emulate) -> None:
+    async with emulate() as emulator:
         for path in ("/_local", "/_local/sandboxes", "/pid"):
-            refused = await emulated.client.get(path, headers={"host": "attacker.example:3000"})
+            refused = await emulator.client.get(path, headers={"host": "attacker.example:3000"})
             assert refused.status_code == 421
             assert refused.json()["error"]["code"] == "foreign_host"
-            assert emulated.running.url in refused.json()["error"]["message"]
-        assert await emulated.sandboxes() == []
+            assert emulator.running.url in refused.json()["error"]["message"]
+        assert await emulator.sandboxes() == []
         for host in ("localhost:3000", "127.0.0.1", "[::1]:3000"):
-            assert (await emulated.client.get("/pid", headers={"host": host})).status_code == 200
+            assert (await emulator.client.get("/pid", headers={"host": host})).status_code == 200
 
 
 FOREIGN = [
@@ -164,42 +164,42 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("headers", FOREIGN)
-async def test_a_page_of_another_origin_controls_and_sees_nothing(
+async def test_a_page_of_another_origin_can_neither_control_nor_read(
     emulate: Emulate, headers: dict[str, str]
 ) -> None:
-    async with emulate() as emulated:
-        pid = await emulated.pid()
-        kill = await emulated.client.post("/_local/sandboxes/sandbox-1/kill", headers=headers)
-        look = await emulated.client.get("/_local/sandboxes", headers=headers)
+    async with emulate() as emulator:
+        pid = await emulator.pid()
+        kill = await emulator.client.post("/_local/sandboxes/sandbox-1/kill", headers=headers)
+        look = await emulator.client.get("/_local/sandboxes", headers=headers)
         assert (kill.status_code, look.status_code) == (403, 403)
         assert kill.json()["error"]["code"] == "foreign_origin"
         assert "access-control-allow-origin" not in kill.headers
-        assert await emulated.pid() == pid
+        assert await emulator.pid() == pid
 
 
 async def test_the_pages_own_requests_are_served(emulate: Emulate) -> None:
-    async with emulate() as emulated:
-        await emulated.pid()
-        url = emulated.running.url
+    async with emulate() as emulator:
+        await emulator.pid()
+        url = emulator.running.url
         for headers in (
             {"origin": url},
             {"origin": url, "sec-fetch-site": "same-origin"},
             {"sec-fetch-site": "none"},
         ):
-            seen = await emulated.client.get("/_local/sandboxes", headers=headers)
+            seen = await emulator.client.get("/_local/sandboxes", headers=headers)
             assert seen.status_code == 200
-            frozen = await emulated.client.post(
+            frozen = await emulator.client.post(
                 "/_local/sandboxes/sandbox-1/freeze", headers=headers
             )
             assert frozen.status_code == 200
-            assert (await emulated.act("thaw")).status_code == 200
+            assert (await emulator.act("thaw")).status_code == 200
 
 
-async def test_a_link_of_another_site_opens_the_control_page_but_no_frame_does(
+async def test_a_link_of_another_site_opens_the_control_page_but_a_frame_does_not(
     emulate: Emulate,
 ) -> None:
-    async with emulate() as emulated:
-        page = await emulated.client.get("/_local", headers={"sec-fetch-site": "cross-site"})
+    async with emulate() as emulator:
+        page = await emulator.client.get("/_local", headers={"sec-fetch-site": "cross-site"})
     assert page.status_code == 200
     assert page.headers["content-security-policy"] == "frame-ancestors 'none'"
     assert page.headers["x-frame-options"] == "DENY"

@@ -1,4 +1,4 @@
-"""The emulator's page in Chromium: which sandboxes it shows, and how well they can be read."""
+"""The control page in Chromium: the sandboxes it shows, and their contrast."""
 
 from collections.abc import AsyncIterator
 
@@ -10,7 +10,7 @@ from tests.local.conftest import Emulate
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 
-# WCAG 2.2, 1.4.3: of every text that is shown, but for buttons that cannot be pressed.
+# WCAG 2.2, 1.4.3, for every visible text except that of disabled buttons.
 TOO_FAINT = """() => {
   const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
   const luminance = (rgb) => {
@@ -47,15 +47,15 @@ async def page() -> AsyncIterator[Page]:
         yield await browser.new_page()
 
 
-async def test_the_dead_are_folded_away_and_all_that_is_shown_can_be_read(
+async def test_dead_sandboxes_are_collapsed_and_all_text_has_enough_contrast(
     emulate: Emulate, page: Page
 ) -> None:
-    async with emulate() as emulated:
+    async with emulate() as emulator:
         for name in ("sandbox-1", "sandbox-2"):
-            assert (await emulated.client.get("/pid")).is_success
-            await emulated.act("kill", name)
-        assert (await emulated.client.get("/pid")).is_success
-        await page.goto(f"{emulated.running.url}/_local")
+            assert (await emulator.client.get("/pid")).is_success
+            await emulator.act("kill", name)
+        assert (await emulator.client.get("/pid")).is_success
+        await page.goto(f"{emulator.running.url}/_local")
         await expect(page.locator("#sandboxes .name")).to_have_text(["sandbox-3"])
         folded = page.get_by_text("2 dead")
         await expect(page.get_by_text("sandbox-1")).to_be_hidden()
@@ -66,12 +66,12 @@ async def test_the_dead_are_folded_away_and_all_that_is_shown_can_be_read(
             assert await page.evaluate(TOO_FAINT) == []
 
 
-async def test_who_kills_from_the_keyboard_is_not_left_nowhere(
+async def test_the_keyboards_focus_stays_on_the_page_after_a_kill(
     emulate: Emulate, page: Page
 ) -> None:
-    async with emulate() as emulated:
-        assert (await emulated.client.get("/pid")).is_success
-        await page.goto(f"{emulated.running.url}/_local")
+    async with emulate() as emulator:
+        assert (await emulator.client.get("/pid")).is_success
+        await page.goto(f"{emulator.running.url}/_local")
         await page.get_by_role("button", name="Kill sandbox-1").press("Enter")
         await expect(page.get_by_text("1 dead")).to_be_focused()
-        await expect(page.get_by_text("None runs: the next request starts one.")).to_be_visible()
+        await expect(page.get_by_text("No sandbox is running. The next request")).to_be_visible()

@@ -74,7 +74,7 @@ def test_the_path_stays_percent_encoded() -> None:
     assert event["rawPath"] == event["requestContext"]["http"]["path"] == "/a%2Fb%20c"
 
 
-def test_repeated_headers_are_joined_and_hop_by_hop_ones_left_out() -> None:
+def test_repeated_headers_are_joined_and_hop_by_hop_ones_are_dropped() -> None:
     event = event_of(headers=(("x-a", "1"), ("connection", "close"), ("x-a", "2")))
     assert event["headers"]["x-a"] == "1,2"
     assert "connection" not in event["headers"]

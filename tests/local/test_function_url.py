@@ -15,9 +15,9 @@ pytestmark = pytest.mark.anyio
 LIMIT = 6 * 1024 * 1024
 
 
-async def test_a_request_becomes_the_event_that_the_function_gets(emulate: Emulate) -> None:
-    async with emulate() as emulated:
-        response = await emulated.client.post(
+async def test_the_function_gets_a_request_as_an_event(emulate: Emulate) -> None:
+    async with emulate() as emulator:
+        response = await emulator.client.post(
             "/echo?a=1&a=2", content='{"é": 1}', headers={"content-type": "application/json"}
         )
     event = response.json()
@@ -34,29 +34,29 @@ async def test_a_chunked_upload_that_waits_for_100_continue_arrives_whole(
         yield b"a" * 100_000
         yield b"b"
 
-    async with emulate() as emulated:
+    async with emulate() as emulator:
         headers = {"expect": "100-continue"}
-        response = await emulated.client.post("/echo", content=upload(), headers=headers)
+        response = await emulator.client.post("/echo", content=upload(), headers=headers)
     assert base64.b64decode(response.json()["body"]) == b"a" * 100_000 + b"b"
 
 
 async def test_chunks_reach_the_client_before_the_function_writes_the_next(
     emulate: Emulate,
 ) -> None:
-    async with emulate() as emulated, emulated.client.stream("GET", "/stream") as response:
+    async with emulate() as emulator, emulator.client.stream("GET", "/stream") as response:
         chunks = response.aiter_raw()
-        let_on = await emulated.gate.expect("one")
+        proceed = await emulator.gate.expect("one")
         assert await anext(chunks) == b"one "
-        let_on()
-        let_on = await emulated.gate.expect("two")
+        proceed()
+        proceed = await emulator.gate.expect("two")
         assert await anext(chunks) == b"two "
-        let_on()
+        proceed()
         assert [chunk async for chunk in chunks] == []
 
 
 async def test_buffered_results_are_served(emulate: Emulate) -> None:
-    async with emulate() as emulated:
-        proxy = await emulated.client.post(
+    async with emulate() as emulator:
+        proxy = await emulator.client.post(
             "/json",
             headers={"content-type": "application/json"},
             json={
@@ -67,7 +67,7 @@ async def test_buffered_results_are_served(emulate: Emulate) -> None:
                 "isBase64Encoded": True,
             },
         )
-        bare = await emulated.client.post("/json", json=["a", {"b": 1}])
+        bare = await emulator.client.post("/json", json=["a", {"b": 1}])
     assert (proxy.status_code, proxy.content) == (418, b"\x89PNG")
     assert proxy.headers.get_list("set-cookie") == ["a=1", "b=2"]
     assert proxy.headers["content-type"] == "image/png"
@@ -75,10 +75,10 @@ async def test_buffered_results_are_served(emulate: Emulate) -> None:
 
 
 async def test_head_and_204_have_no_body_and_leave_the_connection_usable(emulate: Emulate) -> None:
-    async with emulate() as emulated:
-        head = await emulated.client.head("/split")
-        empty = await emulated.client.get("/empty")
-        after = await emulated.client.get("/split")
+    async with emulate() as emulator:
+        head = await emulator.client.head("/split")
+        empty = await emulator.client.get("/empty")
+        after = await emulator.client.get("/split")
     assert (head.status_code, head.content) == (200, b"")
     assert (empty.status_code, empty.content) == (204, b"")
     assert after.text == "body"
@@ -91,44 +91,44 @@ async def test_head_and_204_have_no_body_and_leave_the_connection_usable(emulate
 async def test_an_event_over_6_mb_is_refused_and_invokes_nothing(
     emulate: Emulate, size: int, content_type: str
 ) -> None:
-    async with emulate() as emulated:
-        response = await emulated.client.post(
+    async with emulate() as emulator:
+        response = await emulator.client.post(
             "/echo", content=bytes(size), headers={"content-type": content_type}
         )
         assert response.status_code == 413
         assert str(LIMIT) in response.json()["message"]
-        assert await emulated.sandboxes() == []
+        assert await emulator.sandboxes() == []
 
 
 async def test_beyond_the_concurrency_limit_requests_are_throttled(emulate: Emulate) -> None:
-    async with emulate(sandboxes=2) as emulated:
-        held = [asyncio.create_task(emulated.client.get("/stream")) for _ in range(2)]
-        let_on = [await emulated.gate.expect("one") for _ in held]
-        throttled = await emulated.client.get("/pid")
+    async with emulate(sandboxes=2) as emulator:
+        pending = [asyncio.create_task(emulator.client.get("/stream")) for _ in range(2)]
+        proceed = [await emulator.gate.expect("one") for _ in pending]
+        throttled = await emulator.client.get("/pid")
         assert throttled.status_code == 429
         assert throttled.json()["Reason"] == "ConcurrentInvocationLimitExceeded"
-        for each in let_on:
+        for each in proceed:
             each()
-            (await emulated.gate.expect("two"))()
-        assert [(await response).text for response in held] == ["one two "] * 2
-        assert (await emulated.client.get("/pid")).status_code == 200
+            (await emulator.gate.expect("two"))()
+        assert [(await response).text for response in pending] == ["one two "] * 2
+        assert (await emulator.client.get("/pid")).status_code == 200
 
 
-async def test_a_client_that_leaves_does_not_end_the_invocation(emulate: Emulate) -> None:
-    async with emulate() as emulated:
-        async with emulated.client.stream("GET", "/stream"):
-            let_on = await emulated.gate.expect("one")
-        await emulated.until(lambda all_: not all_[0]["invocations"][0]["client_connected"])
-        let_on()
-        (await emulated.gate.expect("two"))()
-        report = await emulated.log.seen("REPORT")
+async def test_a_client_that_disconnects_does_not_end_the_invocation(emulate: Emulate) -> None:
+    async with emulate() as emulator:
+        async with emulator.client.stream("GET", "/stream"):
+            proceed = await emulator.gate.expect("one")
+        await emulator.until(lambda all_: not all_[0]["invocations"][0]["client_connected"])
+        proceed()
+        (await emulator.gate.expect("two"))()
+        report = await emulator.log.seen("REPORT")
         assert "Status" not in report
-        assert (await emulated.sandbox())["state"] == "idle"
+        assert (await emulator.sandbox())["state"] == "idle"
 
 
 async def test_a_malformed_request_is_answered_400(emulate: Emulate) -> None:
-    async with emulate() as emulated:
-        url = httpx.URL(emulated.running.url)
+    async with emulate() as emulator:
+        url = httpx.URL(emulator.running.url)
         reader, writer = await asyncio.open_connection(url.host, url.port)
         writer.write(b"GET / HTTP/1.1\r\nno colon\r\n\r\n")
         assert (await reader.read()).startswith(b"HTTP/1.1 400 ")
@@ -137,8 +137,8 @@ async def test_a_malformed_request_is_answered_400(emulate: Emulate) -> None:
 
 
 async def test_a_malformed_request_after_a_head_is_answered_in_full(emulate: Emulate) -> None:
-    async with emulate() as emulated:
-        url = httpx.URL(emulated.running.url)
+    async with emulate() as emulator:
+        url = httpx.URL(emulator.running.url)
         reader, writer = await asyncio.open_connection(url.host, url.port)
         host = f"Host: {url.netloc.decode()}".encode()
         writer.write(
@@ -155,7 +155,7 @@ async def test_a_malformed_request_after_a_head_is_answered_in_full(emulate: Emu
         await writer.wait_closed()
 
 
-async def test_the_projects_own_function_runs_in_it(emulate: Emulate) -> None:
-    async with emulate(task_root=PROJECT / "src") as emulated:
-        response = await emulated.client.get("/healthz")
+async def test_the_projects_own_function_runs_in_the_emulator(emulate: Emulate) -> None:
+    async with emulate(task_root=PROJECT / "src") as emulator:
+        response = await emulator.client.get("/healthz")
     assert (response.status_code, response.json()["status"]) == (200, "ok")

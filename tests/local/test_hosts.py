@@ -39,7 +39,7 @@ def test_a_given_name_or_address_is_ours(host: str) -> None:
 
 
 @pytest.mark.parametrize("address", [IPv4Address(0), IPv6Address(0)])
-def test_where_every_address_is_given_a_name_is_still_not_ours(address: IPv4Address) -> None:
+def test_0_0_0_0_accepts_every_address_and_no_further_name(address: IPv4Address) -> None:
     assert is_ours("192.0.2.7:3000", str(address))
     assert not is_ours("attacker.example", str(address))
 
@@ -48,5 +48,5 @@ def test_where_every_address_is_given_a_name_is_still_not_ours(address: IPv4Addr
     ("host", "parts"),
     [("a:1", ("a", "1")), ("A", ("a", "")), ("[::1]:80", ("::1", "80")), ("a:b", ("", ""))],
 )
-def test_a_host_is_a_name_and_a_port(host: str, parts: tuple[str, str]) -> None:
+def test_a_host_is_split_into_name_and_port(host: str, parts: tuple[str, str]) -> None:
     assert split_host(host) == parts

@@ -2,10 +2,10 @@ import re
 
 import pytest
 
-from local.log import HeldBack, named, terminal
+from local.log import BufferedLog, named, terminal
 
 
-def test_every_line_of_a_record_bears_the_name() -> None:
+def test_every_line_of_a_record_has_the_name() -> None:
     lines: list[str] = []
     named(lines.append, "sandbox-1")("[ERROR] first\r  second\nthird")
     named(lines.append, "sandbox-1")("")
@@ -27,9 +27,9 @@ def test_colours_are_for_terminals_only(
     assert re.fullmatch("\x1b\\[\\d+msandbox-1 \\|\x1b\\[0m a \\| b\n", capsys.readouterr().out)
 
 
-def test_a_log_that_is_held_back_keeps_its_lines_in_order() -> None:
+def test_a_buffered_log_keeps_its_lines_in_order() -> None:
     lines: list[str] = []
-    log = HeldBack(lines.append)
+    log = BufferedLog(lines.append)
     log("first")
     log("second")
     assert lines == []

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 WRITERS = 6
 ROUNDS = 25
-# Threads that switch all the time make moto's own two-step put fail in one round of ten.
-RESTLESS = "import sys; sys.setswitchinterval(1e-5); from local import moto_server as m; m.main()"
+# Frequent thread switches make moto's own two-step put fail in one round of ten.
+SWITCH_THREADS = (
+    "import sys; sys.setswitchinterval(1e-5); from local import moto_server as m; m.main()"
+)
 
 
 def client_of(url: str) -> "DynamoDBClient":
@@ -37,8 +39,8 @@ def client_of(url: str) -> "DynamoDBClient":
 
 
 @contextmanager
-def restless_server() -> Iterator[str]:
-    command = [sys.executable, "-c", RESTLESS]
+def thread_switching_server() -> Iterator[str]:
+    command = [sys.executable, "-c", SWITCH_THREADS]
     with subprocess.Popen(command, cwd=PROJECT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         yield process.stdout.readline().strip()
@@ -46,7 +48,7 @@ def restless_server() -> Iterator[str]:
 
 
 def put(client: "DynamoDBClient", stream_id: str, seq: int) -> bool:
-    """Put an item if there is none; whether there was none."""
+    """Put an item unless it exists; return True if it was put."""
     try:
         client.put_item(
             TableName="StreamTable",
@@ -61,7 +63,7 @@ def put(client: "DynamoDBClient", stream_id: str, seq: int) -> bool:
 def seqs(
     client: "DynamoDBClient", stream_id: str, *, after: int, forward: bool = True
 ) -> list[int]:
-    """The sort keys of a partition behind one, by pages of two."""
+    """Query the sort keys of a partition after one, in pages of two."""
     pages = client.get_paginator("query").paginate(
         TableName="StreamTable",
         KeyConditionExpression="stream_id = :id AND seq > :after",
@@ -72,8 +74,8 @@ def seqs(
     return [int(item["seq"]["N"]) for page in pages for item in page["Items"]]
 
 
-def test_of_writers_that_put_one_key_at_once_exactly_one_wins() -> None:
-    with restless_server() as url:
+def test_exactly_one_of_several_concurrent_puts_of_one_key_succeeds() -> None:
+    with thread_switching_server() as url:
         create_table(url, read_table(Options().template))
         clients = [client_of(url) for _ in range(WRITERS)]
         with ThreadPoolExecutor(WRITERS) as writers:
@@ -82,7 +84,7 @@ def test_of_writers_that_put_one_key_at_once_exactly_one_wins() -> None:
                 assert sum(won) == 1
 
 
-def test_a_query_gives_its_partition_in_order_page_by_page(dynamodb_url: str) -> None:
+def test_a_query_returns_its_partition_in_order_page_by_page(dynamodb_url: str) -> None:
     create_table(dynamodb_url, read_table(Options().template))
     client = client_of(dynamodb_url)
     for seq in (10, 9, 2, 3, 1):
@@ -94,16 +96,16 @@ def test_a_query_gives_its_partition_in_order_page_by_page(dynamodb_url: str) ->
     assert seqs(client, "unknown", after=0) == []
 
 
-def test_a_page_of_another_site_cannot_call_it(dynamodb_url: str) -> None:
-    """A browser asks first if a page may send DynamoDB's headers, and is not told that it may."""
-    asked = {
+def test_a_page_of_another_site_cannot_call_the_server(dynamodb_url: str) -> None:
+    """A browser's preflight for DynamoDB's headers gets no permission."""
+    request = {
         "origin": "http://attacker.example",
         "access-control-request-method": "POST",
         "access-control-request-headers": "x-amz-target",
     }
-    preflight = httpx.options(dynamodb_url, headers=asked)
+    preflight = httpx.options(dynamodb_url, headers=request)
     call = httpx.post(
-        dynamodb_url, headers={**asked, "x-amz-target": "DynamoDB_20120810.ListTables"}
+        dynamodb_url, headers={**request, "x-amz-target": "DynamoDB_20120810.ListTables"}
     )
     for answer in (preflight, call):
         assert not [name for name in answer.headers if name.startswith("access-control-")]
@@ -121,7 +123,7 @@ SCOPE = "a/20000101/us-east-1/dynamodb/aws4_request"
         ("host.docker.internal:3000", 200),
     ],
 )
-def test_it_answers_only_under_the_names_of_its_machine(
+def test_the_server_accepts_only_hosts_that_name_its_machine(
     dynamodb_url: str, host: str, status: int
 ) -> None:
     headers = {
@@ -133,7 +135,9 @@ def test_it_answers_only_under_the_names_of_its_machine(
     assert httpx.post(dynamodb_url, headers=headers, json={}).status_code == status
 
 
-def test_the_table_is_made_with_its_ttl_and_making_it_again_is_no_error(dynamodb_url: str) -> None:
+def test_the_table_is_created_with_its_ttl_and_creating_it_again_succeeds(
+    dynamodb_url: str,
+) -> None:
     table = read_table(Options().template)
     create_table(dynamodb_url, table)
     create_table(dynamodb_url, table)
@@ -141,14 +145,14 @@ def test_the_table_is_made_with_its_ttl_and_making_it_again_is_no_error(dynamodb
     assert described["TimeToLiveDescription"]["AttributeName"] == "expires_at"
 
 
-def test_a_table_that_dynamodb_does_not_like_is_named(dynamodb_url: str) -> None:
+def test_a_table_that_dynamodb_refuses_is_named_in_the_error(dynamodb_url: str) -> None:
     keys = [{"AttributeName": "id", "KeyType": "HASH"}]
     table = Table("Odd", keys, attributes=[], ttl_attribute=None)
     with pytest.raises(CannotStart, match="the table Odd cannot be made"):
         create_table(dynamodb_url, table)
 
 
-def test_a_client_that_stops_halfway_through_a_request_holds_up_nobody(dynamodb_url: str) -> None:
+def test_a_client_that_stops_within_a_request_does_not_block_others(dynamodb_url: str) -> None:
     create_table(dynamodb_url, read_table(Options().template))
     host, port = dynamodb_url.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as halfway:
@@ -157,9 +161,9 @@ def test_a_client_that_stops_halfway_through_a_request_holds_up_nobody(dynamodb_
 
 
 @pytest.mark.alone
-def test_a_page_of_five_hundred_items_comes_whole_and_within_a_reads_patience() -> None:
-    """The log gives a read a second and a half; moto as it is takes about as long."""
-    with restless_server() as url:
+def test_a_page_of_500_items_is_complete_and_within_the_time_limit_of_a_read() -> None:
+    """The event log's limit is a second and a half; unchanged, moto takes about as long."""
+    with thread_switching_server() as url:
         create_table(url, read_table(Options().template))
         client = client_of(url)
         items = [
@@ -176,7 +180,7 @@ def test_a_page_of_five_hundred_items_comes_whole_and_within_a_reads_patience() 
                 {"PutRequest": {"Item": item}} for item in items[first : first + 25]
             ]
             client.batch_write_item(RequestItems={"StreamTable": puts})
-        begun = time.monotonic()
+        started = time.monotonic()
 
         answer = client.query(
             TableName="StreamTable",
@@ -185,4 +189,4 @@ def test_a_page_of_five_hundred_items_comes_whole_and_within_a_reads_patience() 
         )
 
         assert answer["Items"] == items
-        assert time.monotonic() - begun < 1
+        assert time.monotonic() - started < 1

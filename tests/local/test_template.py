@@ -29,7 +29,7 @@ def test_the_table_is_read_past_cloudformations_intrinsics(tmp_path: Path) -> No
     )
 
 
-def test_the_projects_own_table_is_understood() -> None:
+def test_the_projects_own_table_is_read() -> None:
     table = read_table(Options().template)
     assert [key["AttributeName"] for key in table.key_schema] == ["stream_id", "seq"]
     assert table.ttl_attribute == "expires_at"

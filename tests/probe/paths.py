@@ -1,4 +1,4 @@
-"""Proxies that do to a response what has been seen between Lambda and a reader."""
+"""Proxies that hold responses back as parts between Lambda and a reader have been seen to do."""
 
 import asyncio
 import contextlib
@@ -13,10 +13,11 @@ _HEAD_END = b"\r\n\r\n"
 
 @dataclass(frozen=True)
 class Path:
-    """What a proxy does with a response, of which it has so many bytes, head included.
+    """The behaviour of a proxy.
 
-    `lets_through` tells whether bytes may pass before the response is over; `ends` whether a
-    response that is over, given whole, ever reaches the client.
+    `lets_through` is given the number of bytes held, head included, and says if they may pass
+    before the end of the response. `ends` is given the complete response, and says if the client
+    ever receives its end.
     """
 
     lets_through: Callable[[int], bool] = lambda _: True
@@ -24,7 +25,7 @@ class Path:
 
 
 def holding(size: int) -> Path:
-    """Bytes pass when so many have come together."""
+    """Pass bytes once so many have accumulated."""
     return Path(lets_through=lambda held: held >= size)
 
 
@@ -35,7 +36,7 @@ HANGING = Path(lets_through=lambda _: False, ends=lambda response: bool(_body(re
 
 @asynccontextmanager
 async def proxy(url: str, path: Path) -> AsyncIterator[str]:
-    """The URL of a proxy before this one."""
+    """Run a proxy before this URL, and yield its own."""
     upstream = urlsplit(url)
     clients: set[asyncio.Task[None]] = set()
 
@@ -61,7 +62,7 @@ async def proxy(url: str, path: Path) -> AsyncIterator[str]:
 
 
 async def _request(reader: asyncio.StreamReader) -> bytes:
-    """A whole request, made the only one of its connection: so the response's end is known."""
+    """Read a request and add `Connection: close`, so that the connection ends with its response."""
     head = await reader.readuntil(_HEAD_END)
     lines = head.removesuffix(_HEAD_END).split(b"\r\n")
     fields = dict(line.lower().split(b": ", 1) for line in lines[1:])
@@ -86,7 +87,7 @@ async def _pass_on(
         writer.write(held)
         await writer.drain()
     else:
-        await client.read()  # until it gives up
+        await client.read()  # until the client disconnects
 
 
 def _body(response: bytes) -> bytes:

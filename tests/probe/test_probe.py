@@ -1,4 +1,4 @@
-"""The probe, before paths that do what has been seen between Lambda and a reader."""
+"""The probe, through proxies that behave as parts between Lambda and a reader have been seen to."""
 
 import asyncio
 import json
@@ -15,10 +15,10 @@ import local
 from tests.conftest import ROOT
 from tests.probe.paths import BUFFERING, HANGING, holding, proxy
 
-# A few answers of several seconds each.
+# Each test takes a few answers of several seconds.
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(120)]
 
-TOKEN = "a-token-that-nobody-may-see-anywhere"
+TOKEN = "a-token-that-must-never-be-printed"
 PROBE_SECONDS = 50
 
 Serve = Callable[..., AbstractAsyncContextManager[str]]
@@ -32,7 +32,7 @@ class Report:
 
 @pytest.fixture
 def serve() -> Serve:
-    """A way to run the application; it says so many tokens, so many a second."""
+    """Run the application with a demo answer of so many tokens, at so many a second."""
 
     @asynccontextmanager
     async def serving(*, tokens: int = 400, pace: int = 100, **env: str) -> AsyncIterator[str]:
@@ -58,28 +58,26 @@ async def probe(url: str, *arguments: str, **environ: str) -> Report:
     return Report(process.returncode, output.decode())
 
 
-def padding_named(report: Report) -> int:
-    named = re.search(r"EventPaddingBytes=(\d+)", report.text)
-    assert named is not None, report.text
-    return int(named[1])
+def padding_in(report: Report) -> int:
+    found = re.search(r"EventPaddingBytes=(\d+)", report.text)
+    assert found is not None, report.text
+    return int(found[1])
 
 
-async def test_a_path_that_streams_is_found_to_stream(serve: Serve) -> None:
+async def test_a_path_that_streams_is_recognised(serve: Serve) -> None:
     async with serve() as url:
         report = await probe(url)
 
     assert "This path streams" in report.text
-    assert "204, over after" in report.text
+    assert "204, ended after" in report.text
     assert "exact: 5 events, then" in report.text
     assert report.status == 0
 
 
-async def test_what_is_held_back_is_measured_and_the_padding_it_names_makes_the_path_stream(
-    serve: Serve,
-) -> None:
+async def test_the_padding_that_the_probe_recommends_makes_a_path_stream(serve: Serve) -> None:
     async with serve(tokens=2_000, pace=250) as url, proxy(url, holding(16_384)) as held:
         before = await probe(held)
-    padding = padding_named(before)
+    padding = padding_in(before)
     async with (
         serve(EVENT_PADDING_BYTES=str(padding)) as url,
         proxy(url, holding(16_384)) as held,
@@ -93,22 +91,20 @@ async def test_what_is_held_back_is_measured_and_the_padding_it_names_makes_the_
     assert after.status == 0
 
 
-async def test_a_hundred_thousand_bytes_held_back_are_told_from_a_buffer(serve: Serve) -> None:
+async def test_a_path_that_holds_100_kb_back_is_not_taken_for_a_buffer(serve: Serve) -> None:
     async with serve(tokens=16_000, pace=1_600) as url, proxy(url, holding(100_000)) as held:
         report = await probe(held)
 
     assert "This path holds small chunks back" in report.text
-    assert 100_000 <= padding_named(report) <= 125_000
+    assert 100_000 <= padding_in(report) <= 125_000
     assert report.status == 1
 
 
-async def test_a_path_that_buffers_is_told_from_one_that_holds_small_chunks_back(
-    serve: Serve,
-) -> None:
+async def test_a_path_that_buffers_is_recognised(serve: Serve) -> None:
     async with serve() as url, proxy(url, BUFFERING) as buffered:
         report = await probe(buffered)
 
-    assert "This path holds everything back" in report.text
+    assert "This path buffers" in report.text
     assert "exact: " in report.text
     assert report.status == 1
 
@@ -117,7 +113,7 @@ async def test_an_application_that_knows_it_is_buffered_is_recognised(serve: Ser
     async with serve(LAMBDA_STREAM_BUFFERED="1") as url:
         report = await probe(url)
 
-    assert "What serves this path cannot stream" in report.text
+    assert "This path cannot stream" in report.text
     assert report.status == 1
 
 
@@ -142,15 +138,17 @@ async def test_the_token_is_sent_and_never_printed(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "told"),
+    ("url", "message"),
     [
         ("example", "is not the URL of a page"),
         ("http://127.0.0.1:1", "cannot be reached"),
     ],
 )
-async def test_what_is_no_deployment_is_said_in_one_line(url: str, told: str) -> None:
+async def test_a_url_without_a_deployment_gives_an_error_of_one_line(
+    url: str, message: str
+) -> None:
     report = await probe(url)
 
-    assert told in report.text
+    assert message in report.text
     assert report.text.count("\n") == 1
     assert report.status == 1

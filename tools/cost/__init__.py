@@ -1,1 +1,1 @@
-"""What an answer costs on AWS, line by line: `python -m cost`."""
+"""Computes the cost of an answer on AWS, line by line: `python -m cost`."""

@@ -1,7 +1,7 @@
-"""`python -m cost`: what one answer costs, what a month does, and what a day can at most.
+"""`python -m cost`: the cost of one answer and of a month, and the highest cost of a day.
 
-Every number that goes in is an option: the answer, the stack, its limits, the prices. What counts
-most is said first by the column `share`.
+Every input is an option: the answer, the stack, its limits, the prices. The column `share` shows
+which lines matter most.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from cost.workload import Answer, Stack, check
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Compute, print, and give the process's exit status."""
+    """Compute and print the costs, and return the exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
     try:
@@ -51,14 +51,16 @@ def _report(options: argparse.Namespace) -> Report:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cost", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="print all of it as JSON")
+    parser.add_argument("--json", action="store_true", help="print everything as JSON")
     parser.add_argument(
         "--prices", type=Path, metavar="FILE", help="a JSON object of prices, named as below"
     )
-    parser.add_argument("--streams-per-month", type=int, metavar="N", help="a month of one's own")
-    add_options(parser, Answer, "the answer, on average")
+    parser.add_argument(
+        "--streams-per-month", type=int, metavar="N", help="add a month with so many answers"
+    )
+    add_options(parser, Answer, "the average answer")
     add_options(parser, Stack, "the stack")
-    add_options(parser, Limits, "its limits")
+    add_options(parser, Limits, "the limits of the stack")
     add_options(parser, Prices, "prices in US dollars")
     return parser
 

@@ -1,4 +1,4 @@
-"""The bill: what is used up, times what it costs, one line for each thing that is paid for."""
+"""The bill: usage times price, one line for everything that is billed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +11,16 @@ from cost.workload import Answer, Stack
 _MILLION = 1e6
 _DAYS_IN_MONTH = 30.4
 
-# template.yaml, app.metrics; each error code that has been seen is a metric more.
+# Counted in template.yaml and app.metrics. Every error code that occurs adds a metric.
 METRICS = 14
 ALARM_METRICS = 7
 DASHBOARDS = 1
-_CODES_SEEN = 3
+_ERROR_CODES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One thing that is paid for: `how` is its formula with the numbers put in."""
+    """One line of a bill; `how` is its formula with its numbers."""
 
     what: str
     how: str
@@ -29,24 +29,24 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """What an answer costs, and what a month costs besides."""
+    """The lines of one answer, and the fixed lines of a month."""
 
     answer: Sequence[Line]
     month: Sequence[Line]
 
     @property
     def dollars(self) -> float:
-        """What an answer costs."""
+        """The cost of an answer."""
         return total(self.answer)
 
 
 def total(lines: Sequence[Line]) -> float:
-    """The sum of lines, in dollars."""
+    """Return the sum of the lines in dollars."""
     return sum(line.dollars for line in lines)
 
 
 def bill(answer: Answer, stack: Stack, used: Usage, prices: Prices) -> Bill:
-    """The bill of an answer that has used this up."""
+    """Make the bill of an answer with this usage."""
     lines = [
         *_lambda(answer, stack, used, prices),
         *_dynamodb(stack, used, prices),
@@ -72,7 +72,7 @@ def _lambda(answer: Answer, stack: Stack, used: Usage, prices: Prices) -> Sequen
         _line(
             "Lambda requests",
             f"{opening:g} to create and read + {answer.readers - 1} other readers + "
-            f"{answer.reconnects:g} come back + {answer.snapshots:g} snapshots = "
+            f"{answer.reconnects:g} reconnects + {answer.snapshots:g} snapshots = "
             f"{used.requests:.2f}",
             used.requests,
             prices.lambda_million_requests,
@@ -87,7 +87,7 @@ def _lambda(answer: Answer, stack: Stack, used: Usage, prices: Prices) -> Sequen
         ),
         _line(
             "Lambda streaming",
-            f"{used.response_bytes:,.0f} bytes a response, the first 6 MB free = "
+            f"{used.response_bytes:,.0f} bytes per response, the first 6 MB are free = "
             f"{used.streamed_beyond_free_bytes / GB:.3g} GB",
             used.streamed_beyond_free_bytes / GB,
             prices.lambda_streamed_gb,
@@ -96,15 +96,15 @@ def _lambda(answer: Answer, stack: Stack, used: Usage, prices: Prices) -> Sequen
 
 
 def _dynamodb(stack: Stack, used: Usage, prices: Prices) -> Sequence[Line]:
-    around = used.records - used.text_records - used.heartbeats
+    others = used.records - used.text_records - used.heartbeats
     gb_months = used.stored_bytes / GB * stack.kept_days / _DAYS_IN_MONTH
     stored = f"{used.stored_bytes:,.0f} bytes x {stack.kept_days:g} of {_DAYS_IN_MONTH:g} days"
     backed_up = prices.dynamodb_backup_gb_month if stack.recoverable else 0.0
     return [
         _line(
             "DynamoDB writes",
-            f"{used.text_records} text + {used.heartbeats} heartbeats + {around} around, in KB "
-            f"begun: {used.record_units}; + {used.counter_units:g} of the limits = "
+            f"{used.text_records} text + {used.heartbeats} heartbeats + {others} others, in started"
+            f" KB: {used.record_units}; + {used.counter_units:g} for limits = "
             f"{used.write_units} units",
             used.write_units,
             prices.dynamodb_million_writes,
@@ -127,7 +127,7 @@ def _dynamodb(stack: Stack, used: Usage, prices: Prices) -> Sequence[Line]:
 def _network(stack: Stack, used: Usage, prices: Prices) -> Sequence[Line]:
     gateway = "the function URL costs nothing"
     if stack.door == "rest":
-        gateway = f"{used.api_requests:.2f} requests, one more for each 10 MB begun"
+        gateway = f"{used.api_requests:.2f} requests, one more for each started 10 MB"
     return [
         _line(
             "API Gateway",
@@ -183,10 +183,10 @@ def _model(answer: Answer, prices: Prices) -> Sequence[Line]:
 
 
 def _month(prices: Prices) -> Sequence[Line]:
-    metrics = METRICS + _CODES_SEEN
-    seen = f"{METRICS} metrics + {_CODES_SEEN} error codes seen"
+    metrics = METRICS + _ERROR_CODES
+    counted = f"{METRICS} metrics + {_ERROR_CODES} error codes"
     return [
-        _line("Custom metrics", seen, metrics, prices.metric_month),
+        _line("Custom metrics", counted, metrics, prices.metric_month),
         _line("Alarms", f"{ALARM_METRICS} metrics watched", ALARM_METRICS, prices.alarm_month),
         _line("Dashboard", f"{DASHBOARDS}", DASHBOARDS, prices.dashboard_month),
         _line("Secrets", "API tokens + the model's key = 2", 2, prices.secret_month),

@@ -1,4 +1,4 @@
-"""What a day can cost at most, whatever anybody asks for."""
+"""Computes the highest cost of a day, for any number of requests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,45 +12,45 @@ from cost.workload import Stack
 _DAY = 24 * 3600
 _MILLION = 1e6
 
-# AWS Lambda developer guide, "Function URLs": ten requests a second for each that may run.
+# AWS Lambda developer guide, "Function URLs": ten requests a second per unit of concurrency.
 _REQUESTS_PER_SECOND = 10
 # ThrottlingRateLimit in template.yaml.
 _API_REQUESTS_PER_SECOND = 50
-# What Lambda streams of a long response (developer guide, "Response streaming").
+# The rate at which Lambda streams a long response (developer guide, "Response streaming").
 _BYTES_PER_SECOND = 2_000_000
 _REQUEST_LOG_BYTES = 440
 # X-Ray's default rule.
 _TRACES_PER_SECOND, _TRACED_BEYOND = 1, 0.05
-# How often wrong tokens make a sandbox look whether the secret has changed.
+# Wrong tokens make a sandbox read the secret again at most this often.
 _SECRET_READ_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """The limits that a stack is deployed with."""
+    """The limits of a deployed stack."""
 
     total_tokens_per_day: int = option(5_000_000, "TotalTokensPerDay; 0 is no limit")
     concurrency: int = option(
-        10, "ReservedConcurrency; where it is empty, the account's quota, often 1000"
+        10, "ReservedConcurrency; if that is empty, the account's quota, often 1000"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Ceiling:
-    """The most a day costs: `bounded` by a limit, or `estimated` from what a sandbox can do."""
+    """The highest cost of a day: `bounded` by limits, or `estimated` from a sandbox's capacity."""
 
     bounded: Sequence[Line]
     estimated: Sequence[Line]
 
 
 def ceiling(limits: Limits, stack: Stack, prices: Prices) -> Ceiling:
-    """The most that a day costs within these limits."""
+    """Compute the highest cost of a day within these limits."""
     return Ceiling(_bounded(limits, stack, prices), _estimated(limits, stack, prices))
 
 
 def _bounded(limits: Limits, stack: Stack, prices: Prices) -> Sequence[Line]:
     tokens = limits.total_tokens_per_day
-    dearer = max(prices.model_million_input_tokens, prices.model_million_output_tokens)
+    higher = max(prices.model_million_input_tokens, prices.model_million_output_tokens)
     spent = f"{tokens:,} tokens" if tokens else "no limit: TotalTokensPerDay is not set"
     gigabytes = stack.memory_mb / 1024
     gb_seconds = limits.concurrency * gigabytes * _DAY
@@ -60,8 +60,8 @@ def _bounded(limits: Limits, stack: Stack, prices: Prices) -> Sequence[Line]:
     return [
         Line(
             "Model",
-            f"{spent} x ${dearer:g} a million, the dearer of reading and writing",
-            tokens * dearer / _MILLION if tokens else float("inf"),
+            f"{spent} x ${higher:g} a million, the higher price of input and output",
+            tokens * higher / _MILLION if tokens else float("inf"),
         ),
         Line(
             "Lambda time",
@@ -100,7 +100,7 @@ def _estimated(limits: Limits, stack: Stack, prices: Prices) -> Sequence[Line]:
         ),
         Line(
             "Data to the internet",
-            f"{limits.concurrency} readers of what is written already x 2 MB/s x {_DAY} s = "
+            f"{limits.concurrency} readers of stored answers x 2 MB/s x {_DAY} s = "
             f"{sent:,.0f} GB x ${leaving:g}",
             sent * leaving,
         ),
@@ -117,7 +117,7 @@ def _estimated(limits: Limits, stack: Stack, prices: Prices) -> Sequence[Line]:
         ),
         Line(
             "Secret reads",
-            f"{limits.concurrency} sandboxes x one a minute that wrong tokens cause x {_DAY} s x "
+            f"{limits.concurrency} sandboxes x one a minute, caused by wrong tokens, x {_DAY} s x "
             f"${prices.secret_ten_thousand_reads:g} for 10,000",
             read * prices.secret_ten_thousand_reads / 10_000,
         ),

@@ -1,4 +1,4 @@
-"""Fields of dataclasses that are options of a command line as well."""
+"""Makes fields of dataclasses options of a command line."""
 
 import argparse
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ _METAVARS = {str: "TEXT", int: "N", float: "X"}
 
 
 def option(default: T, text: str, *choices: T) -> T:
-    """A field with a default, and what `--help` says of it."""
-    told = {"help": text.replace("%", "%%"), "choices": choices or None}
-    value: T = field(default=default, metadata=told)
+    """Return a dataclass field with a default and a help text."""
+    metadata = {"help": text.replace("%", "%%"), "choices": choices or None}
+    value: T = field(default=default, metadata=metadata)
     return value
 
 
 def add_options(parser: argparse.ArgumentParser, of: type[Any], title: str) -> None:
-    """An option for every field, in a group of their own; none of them is set unless given."""
+    """Add an option for every field, in a group of their own; an option not given is None."""
     group = parser.add_argument_group(title)
     for each in fields(of):
         flag = "--" + each.name.replace("_", "-")
@@ -34,6 +34,6 @@ def add_options(parser: argparse.ArgumentParser, of: type[Any], title: str) -> N
 
 
 def given(arguments: argparse.Namespace, of: type[Any]) -> Mapping[str, Any]:
-    """What has been set of a dataclass's fields."""
+    """Return the fields of a dataclass that the command line sets."""
     values = {each.name: getattr(arguments, each.name) for each in fields(of)}
     return {name: value for name, value in values.items() if value is not None}

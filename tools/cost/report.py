@@ -1,4 +1,4 @@
-"""The bill on paper: for people, or as JSON."""
+"""Renders the costs as text or as JSON."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ _SCALES = (1_000, 10_000, 100_000, 1_000_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """All that is told. `streams_per_month` adds one column of one's own to the usual ones."""
+    """The inputs and the results. `streams_per_month` adds a month to the usual ones."""
 
     answer: Answer
     stack: Stack
@@ -29,14 +29,14 @@ class Report:
 
     @property
     def months(self) -> Mapping[int, float]:
-        """What a month costs with so many answers."""
+        """The cost of a month, by its number of answers."""
         own = {self.streams_per_month} if self.streams_per_month is not None else set()
         fixed = total(self.bill.month)
         return {each: each * self.bill.dollars + fixed for each in sorted({*_SCALES, *own})}
 
 
 def text(report: Report) -> str:
-    """For people."""
+    """Return the report as text."""
     return "\n".join(
         [
             *_price_list(report.prices),
@@ -51,10 +51,10 @@ def text(report: Report) -> str:
 
 
 def as_json(report: Report) -> str:
-    """For programs."""
+    """Return the report as JSON."""
     used = report.used
     units = {"write_units": used.write_units, "read_units": used.read_units}
-    told: dict[str, Any] = {
+    values: dict[str, Any] = {
         "answer": asdict(report.answer),
         "stack": asdict(report.stack),
         "limits": asdict(report.limits),
@@ -65,40 +65,40 @@ def as_json(report: Report) -> str:
         "dollars_per_month": {str(each): cost for each, cost in report.months.items()},
         "most_per_day": asdict(report.ceiling),
     }
-    return json.dumps(told, indent=2, ensure_ascii=False)
+    return json.dumps(values, indent=2, ensure_ascii=False)
 
 
 def _price_list(prices: Prices) -> Iterator[str]:
-    yield f"Price list of {prices.region}, {prices.as_of}, as far as known, without free tiers;"
-    yield "pass your own with --prices prices.json, or one by one (--help)."
+    yield f"Prices of {prices.region}, {prices.as_of}, as far as known, without free tiers."
+    yield "Pass your own with --prices prices.json, or one by one (see --help)."
     if not prices.model_million_input_tokens and not prices.model_million_output_tokens:
-        yield "The model's price is none of AWS's: pass --model-million-input-tokens and -output-."
+        yield "Pass the model's price with --model-million-input-tokens and -output-tokens."
 
 
 def _answer(bill: Bill) -> Iterator[str]:
-    yield f"{'One answer':<22}{'$ a thousand':>13}{'share':>7}"
+    yield f"{'One answer':<22}{'$ per 1,000':>13}{'share':>7}"
     for line in bill.answer:
         share = line.dollars / bill.dollars if bill.dollars else 0.0
         yield f"  {line.what:<20}{line.dollars * 1000:>13.6f}{share:>7.1%}  {line.how}"
-    yield f"  {'in all':<20}{bill.dollars * 1000:>13.6f}         ${bill.dollars:.8f} an answer"
+    yield f"  {'total':<20}{bill.dollars * 1000:>13.6f}         ${bill.dollars:.8f} per answer"
 
 
 def _months(report: Report) -> Iterator[str]:
-    yield "A month, whatever is asked"
+    yield "Fixed costs of a month"
     yield from _dollars(report.bill.month)
     yield ""
-    yield "A month, in all"
+    yield "Total of a month"
     for streams, dollars in report.months.items():
         yield f"  {f'{streams:,} answers':<20}{dollars:>13,.2f}"
 
 
 def _ceiling(report: Report) -> Iterator[str]:
     bounded, estimated = report.ceiling.bounded, report.ceiling.estimated
-    yield "A day at most, by the limits of the stack"
+    yield "Highest cost of a day, bounded by the stack's limits"
     yield from _dollars(bounded)
-    yield "And by what its sandboxes can do at their busiest, estimated"
+    yield "Further costs of that day, estimated from the capacity of its sandboxes"
     yield from _dollars(estimated)
-    yield f"  {'in all':<20}{total([*bounded, *estimated]):>13,.2f}"
+    yield f"  {'total':<20}{total([*bounded, *estimated]):>13,.2f}"
 
 
 def _dollars(lines: Sequence[Line]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Bytes, and the units that they are paid in."""
+"""Units of bytes, and their rounding."""
 
 import math
 
@@ -8,5 +8,5 @@ GB = 1024 * MB
 
 
 def begun(size: float, unit: int) -> int:
-    """How many units a size has begun."""
+    """Return the number of units that a size needs, rounded up."""
     return math.ceil(size / unit)

@@ -1,8 +1,8 @@
-"""What one answer uses up: pure functions of the answer and the stack."""
+"""Computes the usage of one answer, in the units that AWS bills."""
 
 from dataclasses import dataclass
 
-from cost.event_log import (
+from cost.records import (
     EVENTUALLY_CONSISTENT,
     INDEXED_BYTES,
     READ_UNIT_BYTES,
@@ -16,20 +16,20 @@ from cost.event_log import (
 from cost.sizes import KB, MB, begun
 from cost.workload import Answer, Stack
 
-# An `answer` event without its text, and those before and behind all answers.
+# The size of an `answer` event without its text, and of all other events of a response.
 _EVENT_BYTES = 74
 _EVENTS_AROUND_BYTES = 330
 _FREE_RESPONSE_BYTES = 6 * MB
 _API_REQUEST_BYTES = 10 * MB
 
-# Lines of the log with the 26 bytes that CloudWatch adds to each: Lambda's START, END and REPORT,
-# and what tracing adds to the last; the metric of a cold start; the application's lines for a
-# generation and for a claim; the metrics of a generation, for itself and for each append that is
-# told of; and those of a reader that came back.
+# Sizes of lines in the function's log, each with the 26 bytes that CloudWatch adds: Lambda's START,
+# END and REPORT, and the addition of tracing to REPORT; the metric of a cold start; the
+# application's lines for an answer and for a claim; the metrics of an answer, in total and for each
+# reported append; and the metrics of a reconnect.
 _INVOCATION_LOG_BYTES = 345
 _TRACE_LOG_BYTES = 95
 _COLD_START_LOG_BYTES = 250
-_GENERATION_LOG_BYTES = 336
+_ANSWER_LOG_BYTES = 336
 _CLAIM_LOG_BYTES = 308
 _METRICS_LOG_BYTES = 530
 _LATENCY_LOG_BYTES = 6
@@ -39,7 +39,7 @@ _RESUMPTION_LOG_BYTES = 225
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What an answer uses up, in the units it is paid in, and what that is made of."""
+    """The usage of one answer, in the units that AWS bills, and the counts behind them."""
 
     requests: float
     seconds: float
@@ -66,18 +66,18 @@ class Usage:
 
     @property
     def write_units(self) -> float:
-        """All that DynamoDB counts as written."""
+        """All write units that DynamoDB bills."""
         return self.record_units + self.counter_units
 
     @property
     def read_units(self) -> float:
-        """All that DynamoDB counts as read."""
+        """All read units that DynamoDB bills."""
         polled = self.polls * EVENTUALLY_CONSISTENT
         return self.consistent_units + polled + self.snapshot_units
 
 
 def usage(answer: Answer, stack: Stack) -> Usage:
-    """What an answer uses up."""
+    """Compute the usage of an answer."""
     sizes = record_bytes(answer, stack)
     texts = text_records(answer, stack)
     beats = heartbeats(answer, stack)
@@ -111,9 +111,10 @@ def usage(answer: Answer, stack: Stack) -> Usage:
 
 
 def _counter_units(answer: Answer, stack: Stack) -> float:
-    """Requests are counted once, tokens when reserved and when settled, connects each time.
+    """Count the updates of limits: one for a request, two for tokens, one for each connect.
 
-    The reader that creates with GET /sse is counted as a request only.
+    Tokens are updated when reserved and when settled. A reader that creates with GET /sse counts
+    as a request only.
     """
     connects = _opening_requests(stack) - 1 + answer.readers - 1 + answer.reconnects
     creating = stack.request_counters + 2 * stack.token_counters
@@ -128,10 +129,10 @@ def _opening_requests(stack: Stack) -> int:
 
 
 def _invoked_seconds(answer: Answer, stack: Stack) -> float:
-    """All invocations together.
+    """Sum the seconds of all invocations.
 
-    The writer's goes on to the end of the answer even if its reader has gone, and counters are
-    settled behind that; readers' last as long as they follow.
+    The writer's invocation runs to the end of the answer, even without its reader, and then
+    settles the counters. Another reader's invocation runs while it follows.
     """
     call = stack.call_seconds
     reserving = call if stack.request_counters + stack.token_counters else 0.0
@@ -152,7 +153,7 @@ def _response_bytes(answer: Answer, stack: Stack) -> float:
 
 
 def _api_requests(requests: float, answer: Answer, response: float) -> float:
-    """API Gateway counts a streamed response once for every 10 MB that it has begun."""
+    """Count the billed requests: API Gateway bills a streamed response again for every 10 MB."""
     streams = answer.readers + answer.reconnects
     return requests + streams * (begun(response, _API_REQUEST_BYTES) - 1)
 
@@ -162,12 +163,12 @@ def _log_bytes(answer: Answer, stack: Stack, requests: float) -> float:
     invoked = requests * (_INVOCATION_LOG_BYTES + stack.traced * _TRACE_LOG_BYTES + cold)
     claim = _CLAIM_LOG_BYTES if stack.creation == "post" else 0
     appends = text_records(answer, stack) + heartbeats(answer, stack) + 1
-    generation = _GENERATION_LOG_BYTES + _METRICS_LOG_BYTES + _latencies(appends)
-    return invoked + claim + generation + answer.reconnects * _RESUMPTION_LOG_BYTES
+    writing = _ANSWER_LOG_BYTES + _METRICS_LOG_BYTES + _latencies(appends)
+    return invoked + claim + writing + answer.reconnects * _RESUMPTION_LOG_BYTES
 
 
 def _latencies(appends: float) -> float:
-    """Every append is told of, or every second or fourth one, so that they are not too many."""
+    """Return the size of the reported latencies: halved until they are few enough."""
     while appends > _MOST_LATENCIES:
         appends /= 2
     return appends * _LATENCY_LOG_BYTES

@@ -6,13 +6,13 @@ import sys
 
 from local.emulator import Running, serve
 from local.exceptions import CannotStart, SettingRefused
-from local.log import HeldBack, terminal
+from local.log import BufferedLog, terminal
 from local.options import Options, parse
 
 
 def main() -> int:
-    """Run, and give the process's exit status."""
-    options, log = parse(), HeldBack(terminal)
+    """Run, and return the exit status."""
+    options, log = parse(), BufferedLog(terminal)
     try:
         asyncio.run(run(options, log))
     except CannotStart as error:
@@ -23,8 +23,8 @@ def main() -> int:
     return 0
 
 
-async def run(options: Options, log: HeldBack) -> None:
-    """Run until a signal asks for the end; what is logged comes behind the summary."""
+async def run(options: Options, log: BufferedLog) -> None:
+    """Run until a signal; log lines are printed after the summary."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -36,7 +36,7 @@ async def run(options: Options, log: HeldBack) -> None:
 
 
 def summary(options: Options, running: Running) -> str:
-    """What runs and where, one fact a line, its name in front."""
+    """Return the settings and addresses, one a line, its name in front."""
     dynamodb = "given" if options.dynamodb_url else "moto, in memory"
     return "\n".join(
         (

@@ -1,4 +1,4 @@
-"""What a function returns, made the head and body of an HTTP response; bytes in, values out.
+"""Decodes a function's result into the head and body of an HTTP response; no I/O.
 
 Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html#runtimes-custom-response-streaming
 """
@@ -12,9 +12,9 @@ from local.exceptions import MalformedAnswer
 
 INTEGRATION_RESPONSE = "application/vnd.awslambda.http-integration-response"
 DELIMITER = bytes(8)
-# API Gateway wants the delimiter within the first 16 KB; function URLs document no limit.
+# API Gateway requires the delimiter within the first 16 KB; function URLs document no limit.
 MAX_PRELUDE_SIZE = 16 * 1024
-# A function URL frames and dates responses itself, and keeps the function's word under this prefix.
+# A function URL sets these headers itself, and returns the function's values under this prefix.
 REMAPPED = frozenset({"connection", "content-length", "date"})
 REMAPPED_PREFIX = "x-amzn-remapped-"
 STATUSES = range(200, 600)
@@ -23,17 +23,17 @@ DROPPED = frozenset({"keep-alive", "transfer-encoding", "upgrade"})
 
 @dataclass(frozen=True)
 class Head:
-    """Status and headers of a response; a cookie is a header of its own."""
+    """Status and headers of a response; each cookie is a `set-cookie` header."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
 
 
 def split_prelude(data: bytes) -> tuple[Head, bytes] | None:
-    """Part a streamed answer's JSON prelude from the body; None while the prelude is not complete.
+    """Split a streamed answer into head and body; None while the JSON prelude is incomplete.
 
     Raises:
-        MalformedAnswer: the prelude is not a response's head, or does not end.
+        MalformedAnswer: the prelude is not a response's head, or has no end.
     """
     prelude, delimiter, body = data.partition(DELIMITER)
     if delimiter:
@@ -44,7 +44,7 @@ def split_prelude(data: bytes) -> tuple[Head, bytes] | None:
 
 
 def buffered_answer(payload: bytes) -> tuple[Head, bytes]:
-    """Read what a handler returned in one piece: a proxy result, or any JSON value.
+    """Decode a buffered result: a proxy result, or any other JSON value.
 
     Raises:
         MalformedAnswer: it is not JSON, or not a proxy result that can be sent.
@@ -80,12 +80,12 @@ def _head(value: object, default_type: str) -> Head:
     headers, cookies = rest.get("headers") or {}, rest.get("cookies") or []
     if not isinstance(headers, dict) or not isinstance(cookies, list):
         raise MalformedAnswer("headers is not an object, or cookies is not a list")
-    pairs = [(_outward(str(name).lower()), str(text)) for name, text in headers.items()]
+    pairs = [(_outgoing_name(str(name).lower()), str(text)) for name, text in headers.items()]
     if not any(name == "content-type" for name, _ in pairs):
         pairs.append(("content-type", default_type))
     pairs += [("set-cookie", str(cookie)) for cookie in cookies]
     return Head(status, tuple(pair for pair in pairs if pair[0] not in DROPPED))
 
 
-def _outward(name: str) -> str:
+def _outgoing_name(name: str) -> str:
     return REMAPPED_PREFIX + name if name in REMAPPED else name

@@ -1,4 +1,4 @@
-"""This machine's Docker engine: its processor, and how its containers reach the machine."""
+"""This machine's Docker engine: its architecture, and how its containers reach the machine."""
 
 import asyncio
 import socket
@@ -11,16 +11,16 @@ from local.exceptions import CannotStart
 
 CALL_LIMIT = 30.0
 LOOPBACK = "127.0.0.1"
-# What an engine in a virtual machine calls the machine around it; that one is reached at loopback.
-AROUND = "host.docker.internal"
+# An engine in a virtual machine gives its host this name, and forwards it to the host's loopback.
+HOST_NAME = "host.docker.internal"
 
 
 @dataclass(frozen=True)
 class Engine:
-    """What runs the containers.
+    """A Docker engine.
 
-    `architecture` is in Lambda's words. A server that listens at `address` is found by containers
-    under `name`, and from outside this machine not at all.
+    `architecture` is Lambda's name for it. A server that listens at `address` is reachable from
+    containers as `name`, and is not reachable from other machines.
     """
 
     architecture: str
@@ -29,10 +29,10 @@ class Engine:
 
 
 async def engine() -> Engine:
-    """Ask the engine.
+    """Describe the engine.
 
     Raises:
-        CannotStart: there is none that answers.
+        CannotStart: no engine answers.
     """
     processor = await _docker("version", "--format", "{{.Server.Arch}}")
     subnets = await _docker(
@@ -40,14 +40,13 @@ async def engine() -> Engine:
     )
     architecture = "arm64" if processor.strip() == "arm64" else "x86_64"
     for network in map(ip_network, subnets.split()):
-        # Not the network's `Gateway`, which older engines leave out (20.10 does); it is the first
-        # address, unless somebody chose another.
-        if isinstance(network, IPv4Network) and _is_ours(bridge := str(network[1])):
+        # The gateway is the first address by default. Docker 20.10 does not report it.
+        if isinstance(network, IPv4Network) and _can_listen(bridge := str(network[1])):
             return Engine(architecture, address=bridge, name=bridge)
-    return Engine(architecture, address=LOOPBACK, name=AROUND)
+    return Engine(architecture, address=LOOPBACK, name=HOST_NAME)
 
 
-def _is_ours(address: str) -> bool:
+def _can_listen(address: str) -> bool:
     try:
         with closing(socket.create_server((address, 0))):
             return True
@@ -61,7 +60,7 @@ async def _docker(*arguments: str) -> str:
             process = await asyncio.create_subprocess_exec(
                 "docker", *arguments, stdout=PIPE, stderr=PIPE
             )
-            said, complaint = await process.communicate()
+            output, errors = await process.communicate()
     except FileNotFoundError:
         raise CannotStart(
             "there is no `docker` on the PATH: install Docker, and start it"
@@ -69,5 +68,5 @@ async def _docker(*arguments: str) -> str:
     except TimeoutError:
         raise CannotStart(f"Docker has not answered for {CALL_LIMIT:.0f} s: restart it") from None
     if process.returncode:
-        raise CannotStart(f"Docker does not answer: {complaint.decode(errors='replace').strip()}")
-    return said.decode()
+        raise CannotStart(f"Docker does not answer: {errors.decode(errors='replace').strip()}")
+    return output.decode()

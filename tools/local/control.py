@@ -1,7 +1,7 @@
-"""What a person may do to sandboxes and connections: a page and its API under `/_local`.
+"""The control page and its API under `/_local`: kill, freeze and thaw sandboxes, drop connections.
 
-It is for its own page and for programs. A page of another site must not press its buttons, so the
-API refuses requests of other origins, and no page may show this one in a frame.
+The API serves its own page and programs. It refuses requests from other origins, and the page
+cannot be shown in a frame, so that a page of another site cannot use its buttons.
 """
 
 import time
@@ -22,12 +22,12 @@ PAGE_HEADERS = (
     ("content-security-policy", "frame-ancestors 'none'"),
     ("x-frame-options", "DENY"),
 )
-# What browsers say of a request of the same page, and of an address that a person has typed.
+# `Sec-Fetch-Site` of a request from the same origin, and of an address that a user typed.
 OWN_SITES = frozenset({"same-origin", "none"})
 
 
 def is_control(path: str) -> bool:
-    """Whether a path is the emulator's own, and none of the function's."""
+    """Return True if a path belongs to the emulator, not to the function."""
     return path == PREFIX or path.startswith(f"{PREFIX}/")
 
 
@@ -69,7 +69,8 @@ class Control:
                 invocation.client.cut()
                 return _invocation(invocation)
             case _:
-                raise Refused(HTTPStatus.NOT_FOUND, "unknown_route", f"see {PREFIX} for what is")
+                message = f"there is no such route: see {PREFIX}"
+                raise Refused(HTTPStatus.NOT_FOUND, "unknown_route", message)
         return _sandbox(sandbox)
 
     def _find_sandbox(self, name: str, unless: set[State]) -> Sandbox:
@@ -87,22 +88,23 @@ class Control:
                     continue
                 if invocation.client.connected:
                     return invocation
-                raise Refused(HTTPStatus.CONFLICT, "client_gone", "its client has left already")
-        message = f"no invocation {request_id} is under way"
+                message = "its client has already disconnected"
+                raise Refused(HTTPStatus.CONFLICT, "client_gone", message)
+        message = f"no invocation {request_id} is running"
         raise Refused(HTTPStatus.NOT_FOUND, "unknown_invocation", message)
 
 
 def _refuse_foreign(request: Request) -> None:
-    """Refuse what a page of another origin has sent."""
+    """Refuse a request from a page of another origin."""
     if _is_foreign(request):
-        message = f"pages of another origin may not use this: open {PREFIX} itself"
+        message = f"pages of another origin may not use this API: open {PREFIX} itself"
         raise Refused(HTTPStatus.FORBIDDEN, "foreign_origin", message)
 
 
 def _is_foreign(request: Request) -> bool:
-    """Tell if a page of another origin has sent this.
+    """Return True if a page of another origin sent this request.
 
-    Browsers say so in `Sec-Fetch-Site`, but only to loopback and over TLS; else `Origin` names the
+    Browsers send `Sec-Fetch-Site` to loopback addresses and over TLS. Elsewhere `Origin` names the
     page. A program sends neither.
     """
     if site := request.header("sec-fetch-site"):

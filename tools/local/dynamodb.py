@@ -1,4 +1,4 @@
-"""The function's DynamoDB: moto in a process of its own, or one that is there already."""
+"""The function's DynamoDB: moto in a process of its own, or one that already runs."""
 
 import asyncio
 import json
@@ -20,15 +20,15 @@ from local.watchdog import Watchdog
 START_LIMIT = 30.0
 CALL_LIMIT = 10.0
 LOOPBACK = "127.0.0.1"
-NOBODY: Mapping[str, str] = {}
+NO_VARIABLES: Mapping[str, str] = {}
 
 
 @asynccontextmanager
 async def moto(watchdog: Watchdog, log: Log, address: str = LOOPBACK) -> AsyncIterator[str]:
-    """Run moto's DynamoDB at an address of this machine, and give its URL.
+    """Run moto's DynamoDB at an address of this machine, and yield its URL.
 
     Raises:
-        CannotStart: it did not come up.
+        CannotStart: it did not start.
     """
     command = [sys.executable, "-m", "local.moto_server", address]
     process = await Process.start(command, cwd=PROJECT, env=None, watchdog=watchdog)
@@ -47,14 +47,14 @@ async def moto(watchdog: Watchdog, log: Log, address: str = LOOPBACK) -> AsyncIt
 
 
 async def _announced_url(lines: AsyncIterator[str]) -> str:
-    said = []
+    output = []
     with suppress(TimeoutError):
         async with asyncio.timeout(START_LIMIT):
             async for line in lines:
                 if line.startswith("http://"):
                     return line
-                said.append(line)
-    raise CannotStart("\n".join(["moto's DynamoDB did not start; it said:", *said]))
+                output.append(line)
+    raise CannotStart("\n".join(["moto's DynamoDB did not start. Its output:", *output]))
 
 
 async def _copy(lines: AsyncIterator[str], log: Log) -> None:
@@ -62,11 +62,11 @@ async def _copy(lines: AsyncIterator[str], log: Log) -> None:
         log(line)
 
 
-def create_table(url: str, table: Table, environ: Mapping[str, str] = NOBODY) -> None:
-    """Create the table unless it is there, for a function with this environment. Blocks.
+def create_table(url: str, table: Table, environ: Mapping[str, str] = NO_VARIABLES) -> None:
+    """Create the table unless it exists, with the credentials of this environment. Blocks.
 
     Raises:
-        CannotStart: there is no DynamoDB at the URL, or it does not like the table.
+        CannotStart: there is no DynamoDB at the URL, or it refuses the table.
     """
     description = {
         "TableName": table.name,
@@ -88,15 +88,15 @@ def create_table(url: str, table: Table, environ: Mapping[str, str] = NOBODY) ->
 
 
 def _signature(environ: Mapping[str, str]) -> str:
-    """Local DynamoDBs tell regions and accounts apart by what it names; none checks it."""
+    """Return a signature that names account and region; local DynamoDBs do not check it."""
     scope = f"{environ['AWS_ACCESS_KEY_ID']}/20000101/{environ['AWS_REGION']}/dynamodb/aws4_request"
     return f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0"
 
 
 def _call(url: str, signature: str, operation: str, parameters: object) -> str:
-    """Call DynamoDB and give what it says if it refuses.
+    """Call DynamoDB, and return its error or an empty string.
 
-    Not through boto3, which would follow the developer's profile and proxies, and take its time.
+    boto3 would use the developer's profile and proxies, and is slow to import.
     """
     headers = {
         "Authorization": signature,
@@ -106,5 +106,5 @@ def _call(url: str, signature: str, operation: str, parameters: object) -> str:
     with closing(HTTPConnection(urlsplit(url).netloc, timeout=CALL_LIMIT)) as connection:
         connection.request("POST", "/", json.dumps(parameters), headers)
         response = connection.getresponse()
-        said = response.read().decode(errors="replace")
-    return "" if response.status == HTTPStatus.OK else said
+        body = response.read().decode(errors="replace")
+    return "" if response.status == HTTPStatus.OK else body

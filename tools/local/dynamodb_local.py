@@ -1,6 +1,6 @@
-"""DynamoDB Local: Amazon's own DynamoDB for one machine, which judges races as the real one does.
+"""DynamoDB Local: Amazon's DynamoDB for one machine, with the same conditional writes.
 
-It listens on every address of the machine; it has no option for less.
+It listens on every address of the machine, and has no option to listen on fewer.
 """
 
 import http.client
@@ -22,15 +22,15 @@ _START_SECONDS = 90
 
 @contextmanager
 def dynamodb_local() -> Iterator[str]:
-    """Run one in memory while the block lives, and give its URL; blocks until it answers.
+    """Run one in memory inside the block, and yield its URL; blocks until it answers.
 
-    It has one set of tables, whatever credentials and region it is asked with.
+    It has one set of tables for all credentials and regions.
 
     Raises:
-        CannotStart: there is no Java, `make dynamodb` has not been run, or it did not come up.
+        CannotStart: there is no Java, `make dynamodb` has not been run, or it did not start.
     """
     command = _command(port := free_port())
-    # The watchdog ends it also where this process is killed.
+    # The watchdog also ends it if this process is killed.
     with (
         Watchdog() as watchdog,
         subprocess.Popen(
@@ -56,8 +56,8 @@ def _command(port: int) -> list[str]:
     if java is None:
         raise CannotStart("DynamoDB Local needs Java 17 (Debian: openjdk-17-jre-headless)")
     if not (_FOLDER / _JAR).exists():
-        raise CannotStart(f"there is no {_JAR} in {_FOLDER}; `make dynamodb` brings it")
-    # Soon there, and no hungrier than it must be: others need the processors.
+        raise CannotStart(f"there is no {_JAR} in {_FOLDER}: install it with `make dynamodb`")
+    # A small heap and one collector thread: the tests beside it need the processors.
     machine = [java, "-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
     options = ["-inMemory", "-sharedDb", "-disableTelemetry", "-port", str(port)]
     return [*machine, "-jar", _JAR, *options]
@@ -76,4 +76,4 @@ def _wait_for_answers(port: int, process: subprocess.Popen[bytes]) -> None:
             return
         finally:
             connection.close()
-    raise CannotStart(f"DynamoDB Local did not come up; exit status {process.poll()}")
+    raise CannotStart(f"DynamoDB Local did not start; exit status {process.poll()}")

@@ -1,4 +1,4 @@
-"""The whole emulator, from options to a URL."""
+"""The emulator, from options to a URL."""
 
 import asyncio
 import errno
@@ -26,9 +26,9 @@ from local.watchdog import Watchdog
 
 @dataclass(frozen=True)
 class Running:
-    """Where a running emulator can be reached.
+    """The addresses of a running emulator.
 
-    `warm_up` starts a sandbox before the first request, and raises CannotStart if it does not.
+    `warm_up` starts a sandbox before the first request; raises CannotStart if that fails.
     """
 
     url: str
@@ -41,10 +41,10 @@ class Running:
 
 @asynccontextmanager
 async def serve(options: Options, log: Log = terminal) -> AsyncIterator[Running]:
-    """Run the emulator; on leaving, nothing it started is left.
+    """Run the emulator; on leaving, end all that it started.
 
     Raises:
-        CannotStart: something it needs is missing or taken; the message says what to do.
+        CannotStart: a requirement is missing or a port is taken; the message says what to do.
     """
     _check_bootstrap(options)
     table = read_table(options.template)
@@ -62,7 +62,7 @@ async def serve(options: Options, log: Log = terminal) -> AsyncIterator[Running]
             try:
                 url = _url(listener)
                 names = (options.host, listener.getsockname()[0])
-                async with listen(listener, _refusing_others(_routes(pool), url, names)):
+                async with listen(listener, _checking_host(_routes(pool), url, names)):
                     yield Running(
                         url,
                         f"{url}{PREFIX}",
@@ -85,9 +85,9 @@ def _routes(pool: Pool) -> Handler:
     return route
 
 
-def _refusing_others(handle: Handler, url: str, names: tuple[str, ...]) -> Handler:
-    """Answer only requests under a name of this machine; the rest learn its URL."""
-    message = f"this answers only under the names of this machine: open {url}/"
+def _checking_host(handle: Handler, url: str, names: tuple[str, ...]) -> Handler:
+    """Answer only requests whose Host names this machine; tell others the URL."""
+    message = f"the Host header does not name this machine: open {url}/"
     refusal = {"error": {"code": "foreign_host", "message": message}}
 
     async def refuse_or_handle(connection: Connection, request: Request) -> None:
@@ -103,7 +103,7 @@ def _check_bootstrap(options: Options) -> None:
     bootstrap = options.task_root / "bootstrap"
     if not os.access(bootstrap, os.X_OK):
         raise CannotStart(
-            f"{bootstrap} is not an executable file; --task-root names the folder that has it"
+            f"{bootstrap} is not an executable file: name the folder that has it with --task-root"
         )
 
 
@@ -113,8 +113,8 @@ def _bind(options: Options) -> socket.socket:
     except (OSError, OverflowError) as error:
         if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise CannotStart(
-                f"port {options.port} is in use; stop what listens there, or choose another "
-                "with --port (0 picks any free one)"
+                f"port {options.port} is in use: stop the process that listens there, or choose "
+                "another port with --port (0 picks any free one)"
             ) from error
         raise CannotStart(f"cannot listen on {options.host}:{options.port}: {error}") from error
 

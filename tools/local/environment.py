@@ -1,4 +1,4 @@
-"""A sandbox's environment: what Lambda sets, and nothing of the developer's shell."""
+"""The environment variables of a sandbox: those that Lambda sets, and none of the shell's."""
 
 import sys
 from collections.abc import Mapping
@@ -20,9 +20,10 @@ CREDENTIALS = {
 def sandbox_environment(
     options: Options, runtime_api: str, backend: Mapping[str, str], *, clock_offset: float = 0.0
 ) -> dict[str, str]:
-    """The variables of a sandbox whose Runtime API listens at `runtime_api` (host:port).
+    """Return the variables of a sandbox whose Runtime API listens at `runtime_api` (host:port).
 
-    `backend` tells the table and the provider; credentials there take the place of made-up ones.
+    `backend` has the variables of the table and the provider; its credentials, if any, replace the
+    made-up ones.
     """
     concurrent = options.concurrency > 1
     return {
@@ -40,7 +41,7 @@ def sandbox_environment(
         "_HANDLER": options.handler,
         **backend,
         **options.env,
-        # What was chosen, and shown: `--env PROVIDER=…` has been heard by then.
+        # The provider in the summary; its choice has already considered `--env PROVIDER=`.
         "PROVIDER": backend["PROVIDER"],
     }
 
@@ -49,7 +50,7 @@ def _fixed() -> dict[str, str]:
     major, minor = sys.version_info[:2]
     return {
         "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
-        # Not the developer's: boto3 would find their profile there.
+        # In the developer's home boto3 would find their profile.
         "HOME": "/nonexistent",
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
@@ -59,6 +60,6 @@ def _fixed() -> dict[str, str]:
         "AWS_LAMBDA_FUNCTION_NAME": FUNCTION_NAME,
         "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
         "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{FUNCTION_NAME}",
-        # Nobody counts here; between the lines of a log that somebody reads they would be noise.
+        # Metrics are printed as log lines, which nothing collects here.
         "POWERTOOLS_METRICS_DISABLED": "true",
     }

@@ -1,8 +1,8 @@
-"""HTTP request to function URL event, in payload format 2.0.
+"""Makes the event of a function URL from an HTTP request, in payload format 2.0.
 
-Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html. Events seen in the wild
-add: the path stays percent-encoded (unlike an HTTP API's), cookies stand in `cookies` and in the
-headers, and empty fields are left out.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/urls-invocation.html. Recorded events show
+three more rules: the path stays percent-encoded (unlike an HTTP API's), cookies are both in
+`cookies` and in the headers, and empty fields are omitted.
 """
 
 import base64
@@ -17,15 +17,15 @@ from local.http1 import Request
 
 ACCOUNT = "anonymous"
 URL_ID = "local"
-# Not this machine's name: it is how a function can tell a function URL from an HTTP API.
+# AWS's name and not this machine's: a function recognises a function URL by it.
 DOMAIN = f"{URL_ID}.lambda-url.us-east-1.on.aws"
-# Every other type, a form's and a missing one too, arrives base64-encoded.
+# A body of any other content type, or of none, is base64-encoded.
 TEXT = re.compile(r"(text/.+|application/(json|xml|javascript))\s*(;.*)?", re.IGNORECASE)
 HOP_BY_HOP = frozenset({"connection", "expect", "keep-alive", "te", "transfer-encoding", "upgrade"})
 
 
 def function_url_event(request: Request, body: bytes, request_id: str, trace_id: str) -> bytes:
-    """The JSON event that a function URL makes of a request."""
+    """Return the JSON event that a function URL makes from a request."""
     now = datetime.now(UTC)
     headers = _headers(request, trace_id)
     event = {

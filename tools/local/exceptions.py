@@ -1,28 +1,28 @@
-"""What can go wrong in the emulator, and whose fault it is."""
+"""The errors of the emulator."""
 
 
 class CannotStart(Exception):
-    """Raised when the emulator cannot run; the message says what to do about it."""
+    """Raised when the emulator cannot run; the message says what to do."""
 
 
 class SettingRefused(CannotStart):
-    """Raised when the function refuses a setting; the message, its own, needs no traceback."""
+    """Raised when the function refuses a setting; the function's own message is enough."""
 
 
 class Throttled(Exception):
-    """Raised when as many invocations are under way as the concurrency limit allows."""
+    """Raised when the concurrency limit is reached."""
 
 
 class Truncated(Exception):
-    """Raised when a peer closes its connection before the body it announced has ended."""
+    """Raised when a peer closes its connection before the end of the body."""
 
 
 class MalformedAnswer(Exception):
-    """Raised when what a function returned cannot be made an HTTP response."""
+    """Raised when a function's result cannot become an HTTP response."""
 
 
 class FunctionError(Exception):
-    """Raised when a function says that its answer has failed."""
+    """Raised when a function reports an error."""
 
     def __init__(self, error_type: str, message: str) -> None:
         super().__init__(message)
@@ -30,7 +30,7 @@ class FunctionError(Exception):
 
 
 class Refused(Exception):
-    """Raised when a Runtime API call is one that Lambda answers with an error."""
+    """Raised when a call is answered with an error, of the Runtime API or of the control API."""
 
     def __init__(self, status: int, error_type: str, message: str) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""An invocation while a sandbox has it in hand."""
+"""An invocation while a sandbox has it."""
 
 import asyncio
 import time
@@ -12,10 +12,10 @@ from local.invocation import Invocation
 
 @dataclass(eq=False)
 class Flight:
-    """What a sandbox knows of an invocation.
+    """The state of an invocation in a sandbox.
 
-    `claimed` once the runtime has begun to answer, `completed` once it has answered; `failure` is
-    the error type that its report will name.
+    `claimed` is True once the runtime has begun to answer, `completed` once it has answered.
+    `failure` is the error type for the REPORT line.
     """
 
     invocation: Invocation
@@ -31,7 +31,7 @@ class Flight:
         return self.invocation.request_id
 
     def limit(self, seconds: float, expire: Callable[["Flight"], None]) -> None:
-        """Give it this long from now, instead of what it had."""
+        """Replace its time limit; `expire` is called after so many seconds."""
         self.unlimit()
         self.timer = asyncio.get_running_loop().call_later(seconds, expire, self)
 
@@ -40,15 +40,15 @@ class Flight:
             self.timer.cancel()
 
     def deliver(self, timeout: float, clock_offset: float) -> None:
-        """Note that the runtime has it now; the deadline is told by the sandbox's clock."""
+        """Record that the runtime has it now; the deadline is in the sandbox's clock."""
         self.delivered_at = time.monotonic()
         self.deadline_ms = int((time.time() + clock_offset + timeout) * 1000)
 
     def claim(self, invocation_id: str) -> None:
-        """Note that the runtime begins to answer, which it may do once.
+        """Record that the runtime begins to answer, which it may do once.
 
         Raises:
-            Refused: it has, or the answer is not to this.
+            Refused: the runtime has already answered, or the answer is to another attempt.
         """
         if self.delivered_at is None:
             raise Refused(HTTPStatus.BAD_REQUEST, "InvalidRequestID", "no such invocation")

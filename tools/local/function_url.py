@@ -1,4 +1,4 @@
-"""The function URL: a request in, an invocation through the pool, its answer out as it comes."""
+"""The function URL: submits each request to the pool as an invocation, and streams its answer."""
 
 from http import HTTPStatus
 
@@ -7,7 +7,7 @@ from local.http1 import Connection, Request
 from local.invocation import Invocation
 from local.pool import Pool
 
-# Of the whole event: of a body that needs base64, three quarters.
+# The limit applies to the whole event, so a body in base64 may have three quarters of it.
 MAX_EVENT_SIZE = 6 * 1024 * 1024
 TOO_LARGE = {"message": f"The request must be smaller than {MAX_EVENT_SIZE} bytes as an event."}
 THROTTLED = {
@@ -39,6 +39,6 @@ class FunctionUrl:
             await connection.respond_json(HTTPStatus.TOO_MANY_REQUESTS, THROTTLED)
             return
         await invocation.answered.wait()
-        if invocation.unbegun:
+        if invocation.ended_unsent:
             error = b"Internal Server Error"
             await connection.respond(HTTPStatus.BAD_GATEWAY, "application/json", error)

@@ -1,8 +1,8 @@
-"""The names in `Host` under which a server of this machine answers.
+"""Checks the `Host` header, against DNS rebinding.
 
-A page of another site cannot read what a server here says. It can once the name of its site has
-been made to mean 127.0.0.1 (DNS rebinding): the browser then takes both for one site. `Host` still
-has the name of that site.
+A page of another site cannot read the responses of a server on this machine, unless its own domain
+resolves to 127.0.0.1 (DNS rebinding): then the browser treats both as one site. `Host` still has
+the name of that site, so it is refused.
 """
 
 import re
@@ -15,7 +15,7 @@ _HOST = re.compile(
 
 
 def split_host(host: str) -> tuple[str, str]:
-    """The name, in lower case, and the port of a `Host` header; what is not there is empty."""
+    """Split a `Host` header into a lower-case name and a port; a missing part is empty."""
     found = _HOST.fullmatch(host)
     if found is None:
         return "", ""
@@ -23,10 +23,10 @@ def split_host(host: str) -> tuple[str, str]:
 
 
 def is_ours(host: str, *given: str) -> bool:
-    """Tell if a `Host` header has a name of loopback, or one of the given names and addresses.
+    """Return True if a `Host` header names loopback, or one of the given names and addresses.
 
-    Where every address of the machine is given (0.0.0.0), any address will do: there is no other
-    way to say which they are, and an address cannot be made to mean another.
+    If 0.0.0.0 is given, any IP address is accepted: the machine's addresses are not known, and an
+    IP address cannot be rebound.
     """
     name, _ = split_host(host)
     if name == LOCALHOST or name in {each.lower() for each in given}:

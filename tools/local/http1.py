@@ -1,8 +1,8 @@
-"""HTTP/1.1 on asyncio streams, parsed by h11.
+"""An HTTP/1.1 server on asyncio streams, parsed by h11.
 
-Both faces of the emulator speak through it: the function URL to clients, the Runtime API to
-sandboxes. h11 shows what ready-made servers hide and this job needs: trailers, a body cut short,
-the moment at which a byte leaves. A peer that has gone is no error: what it is sent is discarded.
+It serves the function URL to clients and the Runtime API to sandboxes. Both need what complete
+servers hide and h11 shows: trailers, a truncated body, the moment at which a byte is sent. A
+disconnected peer is not an error: data for it is discarded.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class Connection:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
-        # asyncio does so only for sockets that name their protocol, which an accepted one may not.
+        # asyncio sets it only on sockets that name their protocol; accepted ones may not.
         peer: socket.socket = writer.get_extra_info("socket")
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=MAX_HEAD_SIZE)
@@ -66,14 +66,14 @@ class Connection:
 
     @property
     def connected(self) -> bool:
-        """Whether the peer is still there."""
+        """True until the peer disconnects."""
         return not self._writer.is_closing() and not self._reader.at_eof()
 
     # Receiving the request
 
     async def next_request(self) -> Request | None:
-        """Wait for the next request; None when the peer has closed."""
-        # The answer to a request that cannot be read is none to the request before it.
+        """Wait for the next request; None if the peer closes the connection."""
+        # An error response to a malformed request must not depend on the previous method.
         self._method = ""
         while (event := self._http.next_event()) is h11.NEED_DATA:
             await self._read()
@@ -90,10 +90,12 @@ class Connection:
         )
 
     async def receive(self) -> bytes:
-        """Wait for body bytes and give all that have come; at the end, trailers known, give none.
+        """Wait for body bytes and return all received ones; none at the end of the body.
+
+        At the end `trailers` is set.
 
         Raises:
-            Truncated: the peer closed before the end of the body.
+            Truncated: the peer closed the connection before the end of the body.
         """
         pieces: list[bytes] = []
         while not self._body_ended:
@@ -115,7 +117,7 @@ class Connection:
         return b"".join(pieces)
 
     async def receive_all(self, limit: int = sys.maxsize) -> bytes:
-        """Wait for the whole body; of one beyond the limit, until more than the limit has come."""
+        """Wait for the whole body; stop early if it exceeds the limit."""
         body = bytearray()
         while len(body) <= limit and (data := await self.receive()):
             body += data
@@ -136,7 +138,7 @@ class Connection:
         """Send a response's head.
 
         Raises:
-            ValueError: the status or a header cannot be sent; nothing was.
+            ValueError: the status or a header is invalid; nothing has been sent.
         """
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
         try:
@@ -147,7 +149,7 @@ class Connection:
         await self._send(head)
 
     async def send(self, data: bytes) -> None:
-        """Send a piece of the body at once, as a chunk of its own; none where there is no body."""
+        """Send body bytes at once, as one chunk; discard them if the response has no body."""
         if data and not self._bodyless:
             await self._send(h11.Data(data=data))
 
@@ -167,7 +169,7 @@ class Connection:
         await self.respond(status, "application/json", json.dumps(value).encode())
 
     def cut(self) -> None:
-        """Drop the connection as it stands, without the end of a response."""
+        """Abort the connection, without the end of a response."""
         self._writer.transport.abort()
 
     async def _send(self, event: h11.Event) -> None:
@@ -180,7 +182,7 @@ class Connection:
     # Once the response has been sent
 
     async def start_next_cycle(self) -> bool:
-        """Say if another request may follow; what is left of this one is read to its end."""
+        """Read the rest of this request; return True if another may follow."""
         while self._http.their_state is h11.SEND_BODY and self.connected:
             await self.receive()
         try:
@@ -190,7 +192,7 @@ class Connection:
         return True
 
     async def close(self) -> None:
-        """Close once everything sent has left."""
+        """Close the connection after the buffer has been sent."""
         self._writer.close()
         with suppress(ConnectionError):
             await self._writer.wait_closed()
@@ -203,7 +205,7 @@ def _decoded(headers: Iterable[tuple[bytes, bytes]]) -> tuple[tuple[str, str], .
     return tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in headers)
 
 
-async def _converse(connection: Connection, handle: Handler) -> None:
+async def _serve(connection: Connection, handle: Handler) -> None:
     try:
         with suppress(Truncated):
             while request := await connection.next_request():
@@ -220,20 +222,20 @@ async def _converse(connection: Connection, handle: Handler) -> None:
 
 @asynccontextmanager
 async def listen(listener: socket.socket, handle: Handler) -> AsyncIterator[None]:
-    """Serve HTTP on a bound socket; on leaving, every connection is closed."""
-    conversations: set[asyncio.Task[None]] = set()
+    """Serve HTTP on a bound socket; on leaving, close every connection."""
+    connections: set[asyncio.Task[None]] = set()
 
     def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        conversation = asyncio.create_task(_converse(Connection(reader, writer), handle))
-        conversations.add(conversation)
-        conversation.add_done_callback(conversations.discard)
+        serving = asyncio.create_task(_serve(Connection(reader, writer), handle))
+        connections.add(serving)
+        serving.add_done_callback(connections.discard)
 
     server = await asyncio.start_server(accept, sock=listener)
     try:
         yield
     finally:
         server.close()
-        for conversation in conversations:
-            conversation.cancel()
-        await asyncio.gather(*conversations, return_exceptions=True)
+        for serving in connections:
+            serving.cancel()
+        await asyncio.gather(*connections, return_exceptions=True)
         await server.wait_closed()

@@ -1,4 +1,4 @@
-"""One event on its way through a sandbox, and the client that waits for the answer."""
+"""An invocation: one event, and the client that waits for its answer."""
 
 import asyncio
 import time
@@ -11,17 +11,17 @@ from local.http1 import Connection, Request
 
 
 class Invocation:
-    """An event, and where its answer goes.
+    """An event, and the connection for its answer.
 
-    The client may leave at any time. As on AWS the function is not told: the invocation goes on,
-    and its answer is discarded.
+    The client may disconnect at any time. As on AWS the function does not learn of it: the
+    invocation continues, and its answer is discarded.
     """
 
     def __init__(self, request: Request, body: bytes, client: Connection) -> None:
         self.request = request
         self.client = client
         self.request_id = str(uuid.uuid4())
-        # Tells an answer to this attempt from a late one to an earlier.
+        # Distinguishes an answer to this attempt from a late one to an earlier attempt.
         self.invocation_id = str(uuid.uuid4())
         self.trace_id = f"Root=1-{int(time.time()):08x}-{uuid.uuid4().hex[:24]}"
         self.event = function_url_event(request, body, self.request_id, self.trace_id)
@@ -31,15 +31,15 @@ class Invocation:
         self._over = False
 
     @property
-    def unbegun(self) -> bool:
-        """Whether it is over without a byte for the client."""
+    def ended_unsent(self) -> bool:
+        """True if it ended before any byte was sent to the client."""
         return self._over and not self._begun
 
     async def begin(self, head: Head) -> None:
         """Send the answer's head.
 
         Raises:
-            MalformedAnswer: it cannot be sent.
+            MalformedAnswer: the status or a header is invalid.
         """
         if self._over:
             return
@@ -62,7 +62,7 @@ class Invocation:
             self.answered.set()
 
     def fail(self) -> None:
-        """Break the answer off; a client that has had a part of it learns so by the cut."""
+        """Abort the answer; a client that has received a part sees a broken connection."""
         if not self._over:
             self._over = True
             if self._begun:

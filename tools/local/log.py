@@ -1,4 +1,4 @@
-"""Where the emulator's lines go: any callable that takes one."""
+"""The emulator's log: a callable that takes one line."""
 
 import sys
 from collections.abc import Callable
@@ -6,12 +6,12 @@ from typing import TypeAlias
 
 Log: TypeAlias = Callable[[str], None]
 
-# ANSI colours that can be read on a light and on a dark ground.
+# ANSI colours that are legible on a light and on a dark background.
 COLOURS = (36, 35, 34, 32, 33)
 
 
 def named(log: Log, name: str) -> Log:
-    """Put a name in front of every line, also of those that one record brings along."""
+    """Return a log that puts a name in front of every line, also within a record."""
 
     def put(record: str) -> None:
         for line in record.splitlines() or [""]:
@@ -20,28 +20,28 @@ def named(log: Log, name: str) -> Log:
     return put
 
 
-class HeldBack:
-    """A log that keeps its lines until it is released, and then passes them on."""
+class BufferedLog:
+    """A log that buffers its lines until `release`, and afterwards passes each on at once."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._kept: list[str] | None = []
+        self._buffer: list[str] | None = []
 
     def __call__(self, line: str) -> None:
-        if self._kept is None:
+        if self._buffer is None:
             self._log(line)
         else:
-            self._kept.append(line)
+            self._buffer.append(line)
 
     def release(self) -> None:
-        """Pass on what was kept, and from now on every line as it comes."""
-        kept, self._kept = self._kept or [], None
-        for line in kept:
+        """Pass on the buffered lines, and stop buffering."""
+        lines, self._buffer = self._buffer or [], None
+        for line in lines:
             self._log(line)
 
 
 def terminal(line: str) -> None:
-    """Print a line at once; on a terminal its name is coloured, each sandbox's in its own way."""
+    """Print a line at once; on a terminal, colour its name by the sandbox."""
     name, bar, text = line.partition(" | ")
     if bar and sys.stdout.isatty():
         colour = COLOURS[sum(name.encode()) % len(COLOURS)]

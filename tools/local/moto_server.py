@@ -1,15 +1,16 @@
 """moto's DynamoDB as a process of its own: `python -m local.moto_server [ADDRESS]` prints its URL.
 
-It differs from `moto_server` in what an event log needs.
+It differs from `moto_server` as an event log needs:
 
-1. One request at a time. moto checks a condition and stores the item in two steps, and under its
-   threads two puts of one key can both succeed (seen). The log rests on that never happening.
-2. A query looks at its partition only. moto sorts every item of the table for every query, so
-   that each stream would slow down all that follow.
-3. DynamoDB alone. Not asking which service a request means takes a third off every call.
-4. Items are answered as they are stored. moto finds out anew what each of their attributes is,
-   which takes most of a second for a page of 500 and makes the log's reads time out.
-5. Not for web pages. moto lets pages of every site call it, and answers under every name.
+1. It serves one request at a time. moto checks a condition and stores the item in two steps, so
+   under threads two puts of one key can both succeed (observed). The event log relies on a
+   conditional put being atomic.
+2. A query reads only its partition. moto sorts every item of the table for every query, so each
+   stream would slow down all later ones.
+3. It serves DynamoDB alone. Finding the service of a request costs moto a third of every call.
+4. It returns items as they are stored. moto inspects every attribute again, which takes most of a
+   second for a page of 500 items, and reads of the event log time out.
+5. It refuses web pages. moto allows cross-origin calls from every site, and accepts every Host.
 """
 
 import copy
@@ -28,7 +29,7 @@ from moto.dynamodb.models.table import Table
 from moto.moto_server import werkzeug_app
 from werkzeug.serving import make_server
 
-from local.containers import AROUND
+from local.containers import HOST_NAME
 from local.hosts import is_ours
 
 LOOPBACK = "127.0.0.1"
@@ -44,7 +45,7 @@ def query_partition(
     *args: Any,
     **kwargs: Any,
 ) -> Any:
-    """`Table.query`, on a view of the table that holds only what the key condition admits."""
+    """Call `Table.query` on a view of the table with only the items that match the key."""
     view = copy.copy(table)
     if hash_key is not None and not table.all_indexes():
         items = table.items.get(hash_key, {})
@@ -59,7 +60,7 @@ def query_partition(
 
 
 class OneAtATime:
-    """A WSGI application that finishes a request before it takes the next."""
+    """A WSGI application that serves one request at a time."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
         self._application = application
@@ -67,15 +68,15 @@ class OneAtATime:
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> list[bytes]:
         """Answer one request."""
-        # Read before it is its turn: a client that is frozen halfway must not stop all others.
+        # Read before taking the lock: a client that is frozen halfway must not block the others.
         length = int(environ.get("CONTENT_LENGTH") or 0)
         environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(length))
         with self._lock:
             return list(self._application(environ, start_response))
 
 
-class UnderItsNames:
-    """A WSGI application that answers only under this machine's names, and under these."""
+class HostCheck:
+    """A WSGI application that refuses a Host that is neither this machine nor a given name."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]], *names: str) -> None:
         self._application = application
@@ -96,7 +97,7 @@ serialize_structure = BaseJSONSerializer._serialize_type_structure  # noqa: SLF0
 def serialize_as_stored(
     serializer: BaseJSONSerializer, serialized: Any, value: Any, shape: Any, key: str
 ) -> None:
-    """`_serialize_type_structure`, but for an attribute's value, which is JSON already."""
+    """Replace `_serialize_type_structure`, since an attribute's value is JSON already."""
     if shape.name == "AttributeValue":
         serialized[key] = value
     else:
@@ -104,14 +105,14 @@ def serialize_as_stored(
 
 
 def main(address: str = LOOPBACK) -> None:
-    """Serve at an address of this machine, on any free port, until killed."""
+    """Serve at an address of this machine, on any free port, until the process is killed."""
     BaseJSONSerializer._serialize_type_structure = serialize_as_stored  # type: ignore[assignment,method-assign]  # noqa: SLF001
     Table.query = query_partition  # type: ignore[assignment,method-assign]
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     werkzeug_app.DISABLE_GLOBAL_CORS = True  # type: ignore[attr-defined]
     backend = OneAtATime(werkzeug_app.create_backend_app("dynamodb"))
-    application = UnderItsNames(backend, address, AROUND)
-    # Threads, because clients keep their connections open between requests.
+    application = HostCheck(backend, address, HOST_NAME)
+    # Clients keep connections open between requests, so each needs a thread.
     server = make_server(address, 0, application, threaded=True)
     print(f"http://{address}:{server.server_port}", flush=True)
     server.serve_forever()

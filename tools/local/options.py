@@ -1,4 +1,4 @@
-"""What a person may choose about the emulator."""
+"""The emulator's settings and its command line."""
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
@@ -10,7 +10,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """The emulator's settings, in the words of its command line."""
+    """The emulator's settings; each is a flag of the command line, but for `clock_offsets`."""
 
     host: str = "127.0.0.1"
     port: int = 3000
@@ -24,14 +24,14 @@ class Options:
     task_root: Path = PROJECT / "src"
     template: Path = PROJECT / "template.yaml"
     dynamodb_url: str | None = None
-    # How wrong the sandboxes' clocks are, in seconds, in turn. The emulator tells each by
-    # LOCAL_CLOCK_OFFSET, and its deadlines by that clock; the function has to do the rest.
+    # The clock errors of the sandboxes in seconds, assigned in turn. The emulator sets
+    # LOCAL_CLOCK_OFFSET and shifts deadlines; the function must apply the offset to its own clock.
     clock_offsets: Sequence[float] = (0.0,)
     env: Mapping[str, str] = field(default_factory=dict)
 
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
-    """Read the command line; an error there ends the process with a usage message."""
+    """Parse the command line; an error ends the process with a usage message."""
     values = vars(_parser().parse_args(arguments))
     return Options(**{**values, "env": dict(values["env"])})
 
@@ -39,7 +39,7 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m local",
-        description="A Lambda function URL on this machine that streams.",
+        description="Run the function behind a streaming function URL on this machine.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     for name, kind, metavar, explanation in SETTINGS:
@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a variable for the function, besides its provider's; may be repeated",
+        help="an environment variable for the function; may be repeated",
     )
     return parser
 
@@ -65,7 +65,7 @@ def _positive(text: str) -> int:
 
 
 def assignment(text: str) -> tuple[str, str]:
-    """A NAME=VALUE of the command line."""
+    """Parse NAME=VALUE."""
     name, equals, value = text.partition("=")
     if not (name and equals):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
@@ -73,16 +73,16 @@ def assignment(text: str) -> tuple[str, str]:
 
 
 SETTINGS: tuple[tuple[str, Callable[[str], object], str, str], ...] = (
-    ("port", int, "PORT", "where to listen; 0 picks any free port"),
+    ("port", int, "PORT", "port to listen on; 0 picks any free one"),
     ("host", str, "ADDRESS", "address to listen on"),
-    ("sandboxes", _positive, "N", "sandboxes at work at once; beyond them requests get a 429"),
-    ("concurrency", _positive, "N", "invocations at once in one (AWS_LAMBDA_MAX_CONCURRENCY)"),
-    ("timeout", float, "SECONDS", "after which an invocation's sandbox is killed"),
-    ("memory", _positive, "MB", "the function's memory; only reported"),
-    ("keep_warm", float, "SECONDS", "how long a sandbox may idle before it is shut down"),
+    ("sandboxes", _positive, "N", "limit of busy sandboxes; beyond it requests get a 429"),
+    ("concurrency", _positive, "N", "invocations per sandbox (AWS_LAMBDA_MAX_CONCURRENCY)"),
+    ("timeout", float, "SECONDS", "time limit of an invocation"),
+    ("memory", _positive, "MB", "the function's memory; reported, not enforced"),
+    ("keep_warm", float, "SECONDS", "idle time after which a sandbox is shut down"),
     ("provider", str, "NAME", "auto, demo, bedrock, openai or anthropic: where tokens come from"),
-    ("handler", str, "MODULE.NAME", "what the function runs"),
-    ("task_root", Path, "FOLDER", "what would be deployed"),
-    ("template", Path, "FILE", "where the table StreamTable is described"),
-    ("dynamodb_url", str, "URL", "use this DynamoDB instead of starting moto's"),
+    ("handler", str, "MODULE.NAME", "the function's handler"),
+    ("task_root", Path, "FOLDER", "the folder of the function's code"),
+    ("template", Path, "FILE", "the template that describes the table StreamTable"),
+    ("dynamodb_url", str, "URL", "a DynamoDB to use instead of moto's"),
 )

@@ -21,17 +21,17 @@ from local.source import fingerprint
 from local.watchdog import Watchdog
 
 LOOPBACK = "127.0.0.1"
-# Enough for a person to see what became of the sandbox they have just killed.
-REMEMBERED_DEAD = 3
+# Dead sandboxes that the control page still lists, so that a user sees the effect of a kill.
+DEAD_LISTED = 3
 START_LIMIT = 30.0
-# What the function's own checks of its settings raise.
-SETTING = "Function.ValueError"
-# A client's way to AWS and back takes about as long.
+# The error type with which the function refuses a setting.
+SETTING_ERROR = "Function.ValueError"
+# About one network round trip to AWS.
 TURNAROUND = 0.1
 
 
 class Pool:
-    """All sandboxes: the living, and those that died lately."""
+    """The sandboxes of the function: the living, and the last few dead ones."""
 
     def __init__(
         self, options: Options, backend: Mapping[str, str], watchdog: Watchdog, log: Log
@@ -43,14 +43,14 @@ class Pool:
         self._numbers = count(1)
         self._became_idle = asyncio.Event()
         self._living: dict[Sandbox, asyncio.Task[None]] = {}
-        self._dead: deque[Sandbox] = deque(maxlen=REMEMBERED_DEAD)
+        self._dead: deque[Sandbox] = deque(maxlen=DEAD_LISTED)
 
     @property
     def sandboxes(self) -> list[Sandbox]:
         return sorted([*self._dead, *self._living], key=lambda sandbox: sandbox.created_at)
 
     async def submit(self, invocation: Invocation) -> None:
-        """Give an invocation to the sandbox that was used last, or to a new one.
+        """Assign an invocation to the most recently used idle sandbox, or to a new one.
 
         Raises:
             Throttled: the concurrency limit is reached.
@@ -63,24 +63,24 @@ class Pool:
         chosen.assign(invocation)
 
     async def warm_up(self) -> None:
-        """Start a sandbox before it is needed, to see that the function starts.
+        """Start a sandbox before it is needed, to check that the function starts.
 
         Raises:
-            CannotStart: it does not; the message says why.
+            CannotStart: the function does not start; the message says why.
         """
         sandbox = self._cold_start(fingerprint(self._options.task_root))
         try:
             async with asyncio.timeout(START_LIMIT):
                 await sandbox.init_over.wait()
         except TimeoutError:
-            message = f"the function has not asked for work within {START_LIMIT:.0f} s"
+            message = f"the function did not finish its start within {START_LIMIT:.0f} s"
             raise CannotStart(message) from None
         if failure := sandbox.init_failure:
-            refusal = SettingRefused if failure.error_type == SETTING else CannotStart
+            refusal = SettingRefused if failure.error_type == SETTING_ERROR else CannotStart
             raise refusal(f"the function does not start: {failure}")
 
     async def close(self) -> None:
-        """Kill every sandbox, and wait until all are gone."""
+        """Kill every sandbox, and wait until all have ended."""
         for sandbox in self._living:
             sandbox.kill()
         await asyncio.gather(*self._living.values())
@@ -90,7 +90,7 @@ class Pool:
         return max(warm, key=lambda sandbox: sandbox.used_at, default=None)
 
     async def _soon_warm(self) -> Sandbox | None:
-        """Wait for a sandbox that has answered; over a network no request would find it busy."""
+        """Wait for a sandbox that has answered; after a network round trip it would be idle."""
         with suppress(TimeoutError):
             async with asyncio.timeout(TURNAROUND):
                 while any(sandbox.finishing for sandbox in self._living):
@@ -129,7 +129,7 @@ class Pool:
         self._dead.append(sandbox)
 
     async def _start_process(self, listener: socket.socket, sandbox: Sandbox) -> Process:
-        """Start what Lambda starts: AWS_LAMBDA_EXEC_WRAPPER, given the interpreter it wraps."""
+        """Start the bootstrap with the interpreter as its argument, as an exec wrapper."""
         root = self._options.task_root.resolve()
         runtime_api = f"{LOOPBACK}:{listener.getsockname()[1]}"
         return await Process.start(

@@ -3,13 +3,12 @@
 import secrets
 import socket
 
-# Below those that systems hand out by themselves: a port that was free a moment ago is not some
-# connection's end by the time at which the server takes it.
+# Below the ephemeral ports, so that no outgoing connection takes the port before the server does.
 _FIRST, _COUNT = 20_000, 12_000
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A port of this address that nobody has."""
+    """Return a port of this address that is not in use."""
     while True:
         port = _FIRST + secrets.randbelow(_COUNT)
         with socket.socket() as probe:

@@ -16,7 +16,7 @@ PEAK_MEMORY = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
 class Process:
-    """A command in a session of its own, so that a signal reaches all it has started."""
+    """A command in a session of its own, so that a signal reaches all its child processes."""
 
     def __init__(self, process: asyncio.subprocess.Process, watchdog: Watchdog) -> None:
         self._process = process
@@ -45,7 +45,7 @@ class Process:
 
     @property
     def peak_memory_mb(self) -> int | None:
-        """The most memory it has held; None where the system does not tell (it needs /proc)."""
+        """Its peak memory; None on a system without /proc."""
         try:
             status = Path(f"/proc/{self.pid}/status").read_text()
         except OSError:
@@ -54,7 +54,7 @@ class Process:
         return int(found[1]) // 1024 if found else None
 
     async def lines(self) -> AsyncIterator[str]:
-        """What it prints, until its last writer is gone."""
+        """Yield its output, until it and its child processes have closed the pipe."""
         assert self._process.stdout is not None
         rest = b""
         while data := await self._process.stdout.read(READ_SIZE):
@@ -65,14 +65,14 @@ class Process:
             yield rest.decode(errors="replace")
 
     async def wait(self) -> int:
-        """Wait for its end, see that nothing it started goes on, and give the exit status."""
+        """Wait for its end, kill its remaining child processes, and return the exit status."""
         status = await self._process.wait()
         self._signal(signal.SIGKILL)
         self._watchdog.forget(self.pid)
         return status
 
     def terminate(self) -> None:
-        """Ask it, and what it has started, to end."""
+        """Send SIGTERM to it and its child processes."""
         if self._process.returncode is None:
             self._signal(signal.SIGTERM)
 
@@ -81,7 +81,7 @@ class Process:
             self._signal(signal.SIGKILL)
 
     def stop(self) -> None:
-        """Take its processor time away, as Lambda freezes a sandbox."""
+        """Suspend it, as Lambda freezes a sandbox."""
         if not self._stopped and self._process.returncode is None:
             self._stopped = True
             self._signal(signal.SIGSTOP)
@@ -92,6 +92,6 @@ class Process:
             self._signal(signal.SIGCONT)
 
     def _signal(self, number: signal.Signals) -> None:
-        # The group may have ended by itself, and macOS answers for a group of zombies with EPERM.
+        # The group may have ended already, and macOS returns EPERM for a group of zombies.
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, number)

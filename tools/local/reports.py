@@ -1,4 +1,4 @@
-"""The lines that Lambda itself writes into a function's log."""
+"""The lines that Lambda itself writes to the function's log."""
 
 import math
 import signal
@@ -13,7 +13,7 @@ def report(
     peak_memory: int | None,
     init_seconds: float | None,
 ) -> str:
-    """What an invocation took; `init_seconds` for a sandbox's first."""
+    """Return an invocation's REPORT line; the sandbox's first has `init_seconds`."""
     fields = [
         f"REPORT RequestId: {request_id}",
         f"Duration: {_ms(seconds)}",
@@ -28,19 +28,19 @@ def report(
 
 
 def init_report(seconds: float, failure: str) -> str:
-    """What a failed initialisation took."""
+    """Return the INIT_REPORT line of a failed initialisation."""
     return f"INIT_REPORT Init Duration: {_ms(seconds)}\tPhase: init{status(failure)}"
 
 
 def status(failure: str | None) -> str:
-    """How a report ends: with nothing, if nothing failed."""
+    """Return the end of a report: empty, unless there was a failure."""
     if failure is None:
         return ""
     return "\tStatus: timeout" if failure == TIMEOUT else f"\tStatus: error\tError Type: {failure}"
 
 
 def exit_reason(returncode: int) -> str:
-    """How a process ended, in the words of Lambda's log."""
+    """Return the reason for a process's end, as Lambda words it."""
     if returncode < 0:
         return f"signal: {signal.strsignal(-returncode)}".lower()
     return f"exit status {returncode}"

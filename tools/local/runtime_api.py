@@ -1,7 +1,7 @@
 """The Runtime API of one sandbox, over HTTP.
 
-Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html; what it leaves open follows
-https://github.com/aws/aws-lambda-runtime-interface-emulator.
+Source: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. Where that leaves details
+open, this follows https://github.com/aws/aws-lambda-runtime-interface-emulator.
 """
 
 import base64
@@ -23,7 +23,7 @@ ERROR_BODY = "lambda-runtime-function-error-body"
 
 
 class RuntimeApi:
-    """Serves one sandbox's runtime: hands it events, takes its answers."""
+    """Serves one sandbox's runtime: delivers events and receives answers."""
 
     def __init__(self, sandbox: Sandbox, function_arn: str, log: Log) -> None:
         self._sandbox = sandbox
@@ -131,13 +131,13 @@ async def _prelude(connection: Connection) -> tuple[Head, bytes]:
         more = await connection.receive()
         if not more:
             _raise_trailers(connection)
-            raise MalformedAnswer("it ended within its prelude")
+            raise MalformedAnswer("the answer ended within its prelude")
         data += more
     return parted
 
 
 def _raise_trailers(connection: Connection) -> None:
-    """A failure after the first byte is told in trailers; their absence is success."""
+    """Raise the error that the trailers report, if any; without trailers the answer succeeded."""
     error_type = connection.trailers.get(ERROR_TYPE)
     if error_type is not None:
         try:

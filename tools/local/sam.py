@@ -12,11 +12,11 @@ from local.start_api import Running, serve
 
 
 def parse(arguments: Sequence[str] | None = None) -> tuple[Options, list[str]]:
-    """Read the command line: our options, and the flags that are SAM CLI's."""
+    """Parse the command line: our options, and the flags for SAM CLI."""
     parser = argparse.ArgumentParser(
         prog="python -m local.sam",
-        description="The function under `sam local start-api`, with its table on this machine.",
-        epilog="Every other flag is start-api's, such as --port 3001 or --skip-pull-image.",
+        description="Run the function under `sam local start-api`, with a table on this machine.",
+        epilog="Other flags are passed to start-api, such as --port 3001 or --skip-pull-image.",
         allow_abbrev=False,
     )
     parser.add_argument("--provider", default="demo", help="where the tokens come from")
@@ -26,14 +26,14 @@ def parse(arguments: Sequence[str] | None = None) -> tuple[Options, list[str]]:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="a variable for the function, besides its provider's; may be repeated",
+        help="an environment variable for the function; may be repeated",
     )
     values, flags = parser.parse_known_args(arguments)
     return Options(provider=values.provider, env=dict(values.env)), flags
 
 
 async def run(options: Options, flags: Sequence[str]) -> None:
-    """Run until a signal asks for the end."""
+    """Run until a signal."""
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -41,11 +41,11 @@ async def run(options: Options, flags: Sequence[str]) -> None:
     async with serve(options, flags) as running:
         print(summary(running), flush=True)
         await running.ended
-    raise CannotStart("`sam local start-api` has ended; what it said is above")
+    raise CannotStart("`sam local start-api` has ended: see its output above")
 
 
 def summary(running: Running) -> str:
-    """What runs and where, one fact a line, its name in front."""
+    """Return the settings and addresses, one a line, its name in front."""
     return "\n".join(
         (
             f"page       {running.url}/",
@@ -57,7 +57,7 @@ def summary(running: Running) -> str:
 
 
 def main() -> int:
-    """Run, and give the process's exit status."""
+    """Run, and return the exit status."""
     options, flags = parse()
     try:
         asyncio.run(run(options, flags))
@@ -65,7 +65,7 @@ def main() -> int:
         print(f"python -m local.sam: {error}", file=sys.stderr)
         return 1
     except asyncio.CancelledError:
-        pass  # A signal asked for the end.
+        pass  # The signal handler cancelled `run`.
     return 0
 
 

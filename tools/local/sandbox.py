@@ -1,9 +1,9 @@
-"""One execution environment: a process, and the invocations it has in hand.
+"""A sandbox: one process, and its current invocations.
 
-Lambda's rules, as far as a function can tell: one invocation at a time, from its delivery to the
-runtime's next ask for work; frozen in between; killed at the deadline. With a concurrency above one
-(Lambda Managed Instances) an invocation ends with its answer, the process is never frozen, and a
-deadline ends the invocation only.
+It follows Lambda's rules as far as a function can observe them: one invocation at a time, from its
+delivery to the runtime's next poll; frozen in between; killed at the deadline. With a concurrency
+above one (Lambda Managed Instances) an invocation ends with its answer, the process is never
+frozen, and a deadline ends only the invocation.
 """
 
 import asyncio
@@ -20,21 +20,21 @@ from local.log import Log, named
 from local.options import Options
 from local.process import Process
 
-# What Lambda allows for imports; beyond it they count against the function's timeout.
+# The time that Lambda allows for init, in addition to the function's timeout.
 INIT_LIMIT = 10.0
-# How long bytes that a process wrote before its end may take to reach the client.
+# The time for bytes that a process wrote before its end to reach the client.
 LAST_BYTES = 2.0
 TRUNCATED = "Runtime.TruncatedResponse"
 
 
 class State(StrEnum):
-    """What a sandbox is doing.
+    """The state of a sandbox.
 
-    * **starting** - It has not asked for work yet.
-    * **idle** - It waits for an invocation.
-    * **busy** - It has invocations in hand.
-    * **frozen** - A person stopped it; it gets no invocations until it is thawed.
-    * **dead** - Its process has ended, or is being killed.
+    * **starting** - its runtime has not polled for an invocation yet.
+    * **idle** - it waits for an invocation.
+    * **busy** - it has invocations.
+    * **frozen** - a user stopped it; it gets no invocations until it is thawed.
+    * **dead** - its process has ended, or is being killed.
     """
 
     STARTING = "starting"
@@ -74,13 +74,13 @@ class Sandbox:
         self._undelivered: asyncio.Queue[Flight] = asyncio.Queue()
         self._expired: set[str] = set()
         self._reaper: asyncio.TimerHandle | None = None
-        self._held = self._retiring = self._dead = False
+        self._frozen = self._retiring = self._dead = False
 
     @property
     def state(self) -> State:
         if self._dead:
             return State.DEAD
-        if self._held:
+        if self._frozen:
             return State.FROZEN
         if self._init_seconds is None:
             return State.STARTING
@@ -96,14 +96,14 @@ class Sandbox:
 
     @property
     def room(self) -> int:
-        """How many more invocations it takes now."""
-        if self._dead or self._held or self._retiring:
+        """The number of further invocations that it accepts now."""
+        if self._dead or self._frozen or self._retiring:
             return 0
         return self._options.concurrency - len(self._flights)
 
     @property
     def finishing(self) -> bool:
-        """Whether it has answered, and has only to ask for more."""
+        """True if every invocation is answered and the runtime's next poll is due."""
         return self.state is State.BUSY and all(
             flight.completed for flight in self._flights.values()
         )
@@ -111,7 +111,7 @@ class Sandbox:
     # Its process, from cold start to end
 
     async def run(self, process: Process) -> None:
-        """Follow the process to its end."""
+        """Log the output of the process until it ends."""
         self._process = process
         self._settle()
         async with asyncio.TaskGroup() as tasks:
@@ -120,7 +120,7 @@ class Sandbox:
         await self.end(reports.exit_reason(status))
 
     async def end(self, reason: str) -> None:
-        """Tell everyone who waits that there is no process any more."""
+        """Fail every invocation, since the process has ended."""
         if not self._dead:
             self._dead = True
             self._log(f"Error: Runtime exited: {reason}\tRuntime.ExitError")
@@ -130,7 +130,7 @@ class Sandbox:
         for flight in self._flights.values():
             if not flight.claimed:
                 flight.invocation.fail()
-        await self._pass_on_last_bytes()
+        await self._wait_for_last_bytes()
         for flight in list(self._flights.values()):
             flight.invocation.fail()
             self._close(flight, "Runtime.ExitError")
@@ -139,18 +139,18 @@ class Sandbox:
         async for line in process.lines():
             self._log(line)
 
-    async def _pass_on_last_bytes(self) -> None:
+    async def _wait_for_last_bytes(self) -> None:
         try:
             async with asyncio.timeout(LAST_BYTES):
                 for invocation in self.invocations:
                     await invocation.answered.wait()
         except TimeoutError:
-            self._log("Error: a client was too slow for the end of its answer")
+            self._log("Error: a client was too slow to receive the end of its answer")
 
     # An invocation, from arrival to report
 
     def assign(self, invocation: Invocation) -> None:
-        """Take an invocation; it is delivered when the runtime asks for one."""
+        """Accept an invocation, to be delivered at the runtime's next poll."""
         flight = Flight(invocation)
         allowance = INIT_LIMIT if self._init_seconds is None else 0.0
         flight.limit(self._options.timeout + allowance, self._expire)
@@ -159,10 +159,10 @@ class Sandbox:
         self._settle()
 
     async def next_flight(self) -> Flight:
-        """End what the runtime has answered and wait, frozen if Lambda would freeze it, for more.
+        """Close the answered invocation, and wait for the next one, frozen meanwhile as on Lambda.
 
         Raises:
-            Refused: it has something in hand that it has not answered.
+            Refused: the runtime has not answered its invocation yet.
         """
         if self._init_seconds is None:
             self._init_seconds = time.monotonic() - self.created_at
@@ -178,10 +178,10 @@ class Sandbox:
         return flight
 
     def claim(self, request_id: str, invocation_id: str) -> Flight:
-        """Find the invocation that the runtime is about to answer, which it may do once.
+        """Return the invocation that the runtime begins to answer, which it may do once.
 
         Raises:
-            Refused: there is no such invocation, or it is too late to answer it.
+            Refused: there is no such invocation, or it has timed out.
         """
         if request_id in self._expired:
             raise Refused(HTTPStatus.GONE, "InvokeTimeout", "the invocation has timed out")
@@ -192,7 +192,7 @@ class Sandbox:
         return flight
 
     def complete(self, flight: Flight, failure: str | None = None) -> None:
-        """Note that the runtime has answered, if only with an error of this type."""
+        """Record that the runtime has answered; `failure` is the type of a reported error."""
         flight.completed = True
         flight.failure = flight.failure or failure
         if not self._one_at_a_time:
@@ -200,21 +200,21 @@ class Sandbox:
             self._settle()
 
     def break_off(self, flight: Flight) -> None:
-        """Note that an answer has no end; Lambda resets a sandbox that leaves one so."""
+        """Record that an answer was truncated; Lambda resets a sandbox that does this."""
         flight.invocation.fail()
         if self._dead:
             return
-        self._log(f"RequestId: {flight.request_id} Error: {TRUNCATED}: the answer broke off")
+        self._log(f"RequestId: {flight.request_id} Error: {TRUNCATED}: the answer has no end")
         if self._one_at_a_time and self._process:
             self._process.kill()
         else:
             self.complete(flight, TRUNCATED)
 
     def fail_init(self, error_type: str, message: str) -> None:
-        """Note that the runtime could not start.
+        """Record that the runtime could not start.
 
         Raises:
-            Refused: it has started.
+            Refused: the runtime has started.
         """
         if self._init_seconds is not None:
             raise Refused(HTTPStatus.FORBIDDEN, "InvalidStateTransition", "init is over")
@@ -264,27 +264,27 @@ class Sandbox:
         self.init_failure = FunctionError(error_type, message)
         self.init_over.set()
 
-    # What a person or the pool does to it
+    # Commands of the control page and the pool
 
     def kill(self) -> None:
         self._dead = True
         self._settle()
 
     def freeze(self) -> None:
-        self._held = True
+        self._frozen = True
         self._settle()
 
     def thaw(self) -> None:
-        self._held = False
+        self._frozen = False
         self._settle()
 
     def retire(self) -> None:
-        """Have it end as soon as it has nothing in hand."""
+        """End it as soon as it has no invocation."""
         self._retiring = True
         self._settle()
 
     def _settle(self) -> None:
-        """Bring process and idle timer in line with the state."""
+        """Make the process and the idle timer follow the state."""
         if self._reaper:
             self._reaper.cancel()
         idle = self.state is State.IDLE
@@ -294,7 +294,7 @@ class Sandbox:
             return
         if self._dead:
             self._process.kill()
-        elif self._held or (idle and self._one_at_a_time):
+        elif self._frozen or (idle and self._one_at_a_time):
             self._process.stop()
         else:
             self._process.resume()

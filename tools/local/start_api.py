@@ -1,11 +1,11 @@
-"""The built package under `sam local start-api`, its table in moto.
+"""Runs the built package under `sam local start-api`, with its table in moto.
 
-SAM CLI runs the package in containers of Lambda's own image, and serves the REST API whole: what a
-request is answered with is seen when it is complete. One container takes all requests, one after
+SAM CLI runs the package in containers of Lambda's own image, and serves the REST API without
+streaming: a response is sent when it is complete. One container serves all requests, one after
 another, and is not frozen in between.
 
-What differs from a deployment is written into the template that `sam build` has made: SAM CLI gives
-a function no variable that its template does not name. While this runs, `sam local invoke -t
+The settings of this machine are written into the template that `sam build` made, because SAM CLI
+passes only variables that the template names. While this runs, `sam local invoke -t
 .aws-sam/local/build/template.yaml` works, too.
 """
 
@@ -37,10 +37,10 @@ FUNCTION = "StreamFunction"
 # The first start downloads Lambda's image, which has some hundred megabytes.
 START_LIMIT = 900.0
 # SAM CLI removes its containers before it ends.
-FAREWELL = 30.0
+STOP_LIMIT = 30.0
 RUNNING = re.compile(r"Running on (http://\S+)")
-# It would ask AWS whose account it is, and give the container the credentials of this shell.
-NOT_OF_THIS_SHELL = {
+# Without these SAM CLI asks AWS for the account, and gives the container the shell's credentials.
+WITHOUT_AWS = {
     "AWS_CONFIG_FILE": os.devnull,
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "AWS_EC2_METADATA_DISABLED": "true",
@@ -50,7 +50,7 @@ NOT_OF_THIS_SHELL = {
 
 @dataclass(frozen=True)
 class Running:
-    """Where a running `sam local start-api` can be reached; `ended` returns once it has ended."""
+    """The addresses of a running `sam local start-api`; `ended` is done once it has ended."""
 
     url: str
     dynamodb_url: str
@@ -63,17 +63,17 @@ class Running:
 async def serve(
     options: Options, flags: Sequence[str] = (), log: Log = terminal
 ) -> AsyncIterator[Running]:
-    """Build, and run SAM CLI with these flags; on leaving, nothing it started is left.
+    """Build, and run SAM CLI with these flags; on leaving, end all that it started.
 
-    Of the options, the provider, the environment and the template count.
+    It uses three of the options: the provider, the environment and the template.
 
     Raises:
-        CannotStart: something it needs is missing or taken; the message says what to do.
+        CannotStart: a requirement is missing or a port is taken; the message says what to do.
     """
     table = read_table(options.template)
     provider = await choose(options)
     docker = await engine()
-    with _alone(), Watchdog() as watchdog:
+    with _locked(), Watchdog() as watchdog:
         template = await _build(options.template, watchdog, log)
         async with moto(watchdog, log, docker.address) as dynamodb_url:
             await asyncio.to_thread(create_table, dynamodb_url, table, provider.variables)
@@ -97,37 +97,40 @@ async def serve(
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Keep others from building where a container is running."""
+def _locked() -> Iterator[None]:
+    """Lock the build folder, since a running container uses its files."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     with (FOLDER / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise CannotStart(f"it is running already, from {FOLDER}: stop that first") from None
+            raise CannotStart(
+                f"`python -m local.sam` is running already in {FOLDER}: stop it first"
+            ) from None
         yield
 
 
 async def _build(source: Path, watchdog: Watchdog, log: Log) -> Path:
-    """Build in a folder of its own, so that what `sam deploy` would take stays as it is."""
+    """Build in a folder of its own, so that the package for `sam deploy` stays unchanged."""
     log("sam | building the package")
     command = ["sam", "build", "--template-file", str(source), "--build-dir", "build"]
     process = await _start(command, _environ((), {}), watchdog)
     try:
-        said = [line async for line in process.lines()]
+        output = [line async for line in process.lines()]
     finally:
         process.kill()
         status = await process.wait()
     if status:
-        raise CannotStart("\n".join(["`sam build` failed; it said:", *said]))
+        raise CannotStart("\n".join(["`sam build` failed. Its output:", *output]))
     return FOLDER / "build/template.yaml"
 
 
 def _localise(built: Path, architecture: str, settings: Mapping[str, str]) -> Sequence[str]:
-    """Adapt a built template to this machine, and give the names of its function's variables.
+    """Adapt a built template to this machine, and return the names of the function's variables.
 
-    Only the names of most, as SAM CLI finds their values in its environment: there may be a key
-    among them. Where the table is, is written down, for those who start SAM CLI themselves.
+    Most variables are written without a value, because one may be a secret: SAM CLI takes their
+    values from its environment. The table's name and address are written with their values, so
+    that `sam local invoke` works, too.
     """
     template = yaml.safe_load(built.read_text())
     template["Parameters"]["Architecture"]["Default"] = architecture
@@ -141,20 +144,22 @@ def _localise(built: Path, architecture: str, settings: Mapping[str, str]) -> Se
 
 
 def _environ(variables: Sequence[str], settings: Mapping[str, str]) -> dict[str, str]:
-    """SAM CLI's environment, from where the function gets those of its variables that are in it."""
+    """Return SAM CLI's environment, from which it takes the values of the function's variables."""
     shell = {
         name: value
         for name, value in os.environ.items()
         if name not in variables and not name.startswith("AWS_")
     }
-    return {**shell, **NOT_OF_THIS_SHELL, **settings}
+    return {**shell, **WITHOUT_AWS, **settings}
 
 
 async def _start(command: Sequence[str], environ: Mapping[str, str], watchdog: Watchdog) -> Process:
     try:
         return await Process.start(command, cwd=FOLDER, env=environ, watchdog=watchdog)
     except FileNotFoundError:
-        raise CannotStart("there is no `sam` on the PATH: `make sam-local` brings it") from None
+        raise CannotStart(
+            "there is no `sam` on the PATH: `make sam-local` installs and runs it"
+        ) from None
 
 
 async def _announced_url(lines: AsyncIterator[str], log: Log) -> str:
@@ -165,8 +170,8 @@ async def _announced_url(lines: AsyncIterator[str], log: Log) -> str:
                 if found := RUNNING.search(line):
                     return found[1]
     raise CannotStart(
-        "`sam local start-api` did not start; what it said is above. Where it cannot look for a "
-        "newer image, --skip-pull-image has it take the one that is there."
+        "`sam local start-api` did not start: see its output above. If it cannot check for a newer "
+        "image, use the present one with --skip-pull-image."
     )
 
 
@@ -178,7 +183,7 @@ async def _copy(lines: AsyncIterator[str], log: Log) -> None:
 async def _end(process: Process) -> None:
     process.terminate()
     try:
-        async with asyncio.timeout(FAREWELL):
+        async with asyncio.timeout(STOP_LIMIT):
             await process.wait()
     except TimeoutError:
         process.kill()

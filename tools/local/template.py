@@ -1,4 +1,4 @@
-"""What template.yaml says of the table."""
+"""Reads the description of the table from template.yaml."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ class Table:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads CloudFormation's short intrinsics (!Ref, !GetAtt …) as plain values."""
+    """Reads CloudFormation's short intrinsics, such as !Ref, as plain values."""
 
 
 def _intrinsic(loader: _Loader, _: str, node: yaml.Node) -> object:
@@ -41,10 +41,10 @@ _Loader.add_multi_constructor("!", _intrinsic)
 
 
 def read_table(template: Path) -> Table:
-    """Read the resource `StreamTable`; its logical id serves as the table's name.
+    """Read the resource `StreamTable`; its logical id becomes the table's name.
 
     Raises:
-        CannotStart: there is no such file, or no such table in it.
+        CannotStart: the file cannot be read, or does not describe the table.
     """
     try:
         with template.open() as file:

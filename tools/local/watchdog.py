@@ -1,7 +1,7 @@
-"""Kills what the emulator started once the emulator is gone, however it went.
+"""Kills the emulator's child processes once the emulator has ended, even if it was killed.
 
-A pipe tells it, on every Unix: the end comes even when the emulator was killed outright.
-(PR_SET_PDEATHSIG is Linux only, and a sandbox cannot watch for itself while it is frozen.)
+Its standard input is a pipe that closes with the emulator, on every Unix. PR_SET_PDEATHSIG exists
+on Linux only, and a frozen sandbox cannot watch the emulator itself.
 """
 
 import os
@@ -11,14 +11,14 @@ import sys
 from contextlib import suppress
 from typing import Self
 
-FAREWELL = 5.0
+STOP_LIMIT = 5.0
 
 
 class Watchdog:
-    """A small process that knows which process groups may not outlive this one."""
+    """A small process that kills the watched process groups when this process ends."""
 
     def __enter__(self) -> Self:
-        # A session of its own: Ctrl-C must not reach it before it has done its work.
+        # In a session of its own Ctrl-C does not end it before it has killed the others.
         self._process = subprocess.Popen(
             [sys.executable, "-IS", __file__],
             stdin=subprocess.PIPE,
@@ -28,7 +28,7 @@ class Watchdog:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate(timeout=FAREWELL)
+        self._process.communicate(timeout=STOP_LIMIT)
 
     def watch(self, group: int) -> None:
         self._toggle(group)
@@ -42,7 +42,7 @@ class Watchdog:
 
 
 def main() -> None:
-    """Read process groups, one a line, a second mention forgetting it; at the end kill the rest."""
+    """Read process groups, one a line, and kill them at the end; a second mention removes one."""
     groups: set[int] = set()
     for line in sys.stdin:
         groups ^= {int(line)}

@@ -1,1 +1,1 @@
-"""Tools for whoever operates a deployment: `python -m probe`."""
+"""Measures whether a deployment streams: `python -m probe URL`."""

@@ -1,8 +1,8 @@
-"""`python -m probe URL`: what arrives when from a deployment, and whether its path streams.
+"""`python -m probe URL`: measures whether the path from a deployment to here streams.
 
-It lets the model say one long and one short answer, and takes about as long as these do. Between
-the function and a reader there may be parts that hold small pieces of a response back; no
-document tells which, so it is measured. The exit status is 0 if nothing is to be done.
+It requests one long and one short answer of the model, and takes about as long as these. Parts of
+the path may hold small pieces of a response back. No document says which parts do, so the probe
+measures it. The exit status is 0 if nothing needs to be changed.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from probe.connection import Site, connect
 from probe.deployment import Deployment
 from probe.exceptions import ProbeFailed
 from probe.measurements import Measurements
-from probe.measuring import measure
+from probe.runner import measure
 from probe.table import render
 from probe.verdict import judge
 
@@ -23,7 +23,7 @@ _PROMPT = "Count from one to three hundred in words, separated by commas. Leave 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Probe, print, and give the process's exit status."""
+    """Probe, print the result, and return the exit status."""
     options = _parser().parse_args(arguments)
     try:
         deployment = Deployment(
@@ -55,16 +55,16 @@ def _parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("url", metavar="URL", help="the function URL, or the API's with its stage")
-    parser.add_argument("--token", help="an API token; better is API_TOKEN in the environment")
-    parser.add_argument("--max-tokens", type=int, default=1000, help="the long answer's")
-    parser.add_argument("--prompt", default=_PROMPT, help="what to ask for the long answer")
+    parser.add_argument("url", metavar="URL", help="the function URL, or an API's URL with stage")
+    parser.add_argument("--token", help="an API token; prefer API_TOKEN in the environment")
+    parser.add_argument("--max-tokens", type=int, default=1000, help="limit of the long answer")
+    parser.add_argument("--prompt", default=_PROMPT, help="prompt of the long answer")
     parser.add_argument(
         "--patience",
         type=float,
         default=15.0,
         metavar="SECONDS",
-        help="how long a short response may take",
+        help="time limit of a short response",
     )
     return parser
 

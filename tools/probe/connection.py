@@ -1,7 +1,7 @@
-"""One HTTP/1.1 connection that tells when each byte arrived.
+"""An HTTP/1.1 connection that reports the arrival time of every byte.
 
-A client library hides what is measured here: which read a byte came with, and whether a response
-that is over leaves a connection that can be used again.
+An HTTP client library hides two things that the probe measures: which read returned a byte, and
+whether the connection can be used again after a response.
 """
 
 import asyncio
@@ -20,13 +20,13 @@ _READ_BYTES = 256 * 1024
 _CONNECT_SECONDS = 10
 _USER_AGENT = "lambda-llm-stream-probe"
 
-# What a connection raises when it breaks.
+# The errors of a broken connection.
 BROKEN = (OSError, h11.RemoteProtocolError)
 
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Where the application is: behind a host's root, or below a path such as an API's stage."""
+    """The address of the application; `base` is a path before its own, such as an API's stage."""
 
     scheme: str
     host: str
@@ -35,34 +35,34 @@ class Site:
 
     @classmethod
     def parse(cls, url: str) -> "Site":
-        """The site of a URL; raises ProbeFailed."""
+        """Parse a URL; raises ProbeFailed."""
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ProbeFailed(
-                f"{url!r} is not the URL of a page: name one with http:// or https://"
+                f"{url!r} is not the URL of a page: give one with http:// or https://"
             )
         port = parts.port or (443 if parts.scheme == "https" else 80)
         return cls(parts.scheme, parts.hostname, port, parts.path.rstrip("/"))
 
     @property
     def authority(self) -> str:
-        """What a request names as its host."""
+        """The value of the Host header."""
         usual = {"http": 80, "https": 443}[self.scheme]
         return self.host if self.port == usual else f"{self.host}:{self.port}"
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Body bytes, and when the read that brought them returned, in monotonic seconds."""
+    """Body bytes, and the time at which they were read, in monotonic seconds."""
 
     data: bytes
     at: float
 
 
 class Connection:
-    """Requests one after another; raises what BROKEN names when the peer breaks off.
+    """Sends requests one after another; raises an error of BROKEN if the connection breaks.
 
-    Where the peer closes after a response, as it may, the next request opens another connection.
+    If the peer closes the connection after a response, the next request opens a new one.
     """
 
     def __init__(self, site: Site) -> None:
@@ -84,14 +84,14 @@ class Connection:
                     site.host, site.port, ssl=tls
                 )
         except TimeoutError:
-            raise ProbeFailed(f"{site.authority} did not take a connection in time") from None
+            raise ProbeFailed(f"{site.authority} did not accept a connection in time") from None
         except OSError as error:
             raise ProbeFailed(f"{site.authority} cannot be reached: {error}") from error
 
     async def request(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes = b""
     ) -> int:
-        """Send a request, and wait for its response's status; the body is to be read next."""
+        """Send a request and return the status of its response; the caller reads the body next."""
         if self.reusable:
             self._http.start_next_cycle()
         elif self._http.our_state is not h11.IDLE:
@@ -110,21 +110,21 @@ class Connection:
         return event.status_code
 
     async def pieces(self) -> AsyncIterator[Piece]:
-        """The body of the response, as it comes."""
+        """Yield the body of the response as it arrives."""
         while isinstance(event := await self._next(), h11.Data):
             yield Piece(bytes(event.data), self._arrived)
 
     async def body(self) -> bytes:
-        """The body of the response, when it is whole."""
+        """Return the whole body of the response."""
         return b"".join([piece.data async for piece in self.pieces()])
 
     @property
     def reusable(self) -> bool:
-        """Whether the response, read to its end, leaves a connection for another request."""
+        """True if the response has been read to its end and another request may follow."""
         return self._http.our_state is h11.DONE and self._http.their_state is h11.DONE
 
     def abort(self) -> None:
-        """Break off at once, whatever is under way."""
+        """Close the connection at once, even within a response."""
         if self._writer is not None:
             self._writer.transport.abort()
 
@@ -149,7 +149,7 @@ class Connection:
 
 @asynccontextmanager
 async def connect(site: Site) -> AsyncIterator[Connection]:
-    """A connection for as long as the block; raises ProbeFailed if there can be none."""
+    """Open a connection for a block; raises ProbeFailed."""
     connection = Connection(site)
     try:
         await connection.open()

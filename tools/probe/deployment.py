@@ -1,4 +1,4 @@
-"""The deployed application's wire, as far as the probe speaks it."""
+"""The routes of the deployed application that the probe uses."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What the application says of itself."""
+    """The response of /healthz."""
 
     provider: str
     access: str
@@ -32,9 +32,9 @@ class Health:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """A deployment to probe. Every answer but a stream of events has `patience` seconds.
+    """A deployment to probe; `patience` is the time limit of every response but a stream.
 
-    Methods raise ProbeFailed when the deployment does not answer as it should.
+    Methods raise ProbeFailed on an unexpected response.
     """
 
     site: Site
@@ -43,12 +43,12 @@ class Deployment:
     token: str | None = field(default=None, repr=False)
 
     async def health(self, connection: Connection) -> Health:
-        """Ask whether it is alive; nothing is looked up for that."""
+        """Request /healthz, which reads nothing from the store."""
         body = await self._json(connection, "GET", f"{self.site.base}/healthz", _OK)
         return Health(str(body.get("provider", "?")), str(body.get("access", "open")))
 
     async def create(self, max_tokens: int) -> Stream:
-        """A new stream that nobody has read yet: its first reader starts it."""
+        """Create a stream; its first reader starts the producer."""
         request = json.dumps({"prompt": self.prompt, "max_tokens": max_tokens}).encode()
         async with connect(self.site) as connection:
             target = f"{self.site.base}/streams"
@@ -56,20 +56,20 @@ class Deployment:
         return Stream(created["events_url"], created["url"])
 
     async def read(self, connection: Connection, stream: Stream, last_event_id: str = "") -> None:
-        """Begin to read a stream's events, or what follows the last one received.
+        """Request a stream's events, from the beginning or after the last one received.
 
-        Raises what BROKEN names, too. There is no deadline: a path that holds everything back gives
-        not even a head before the answer's end.
+        Also raises an error of BROKEN. There is no time limit: a path that buffers sends not even
+        a head before the end of the answer.
         """
         headers = {"Accept": "text/event-stream"}
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
         status = await connection.request("GET", stream.events, headers)
         if status != _OK:
-            raise ProbeFailed(f"the events were answered {status}, not {_OK}")
+            raise ProbeFailed(f"the request for events got status {status} instead of {_OK}")
 
     async def written(self, connection: Connection, stream: Stream) -> int:
-        """How far the log has come, as a sandbox that does not write it finds it."""
+        """Return the last position in the event log, read through another sandbox."""
         snapshot = await self._json(connection, "GET", stream.snapshot, _OK)
         return position(snapshot["last_event_id"])
 
@@ -81,21 +81,22 @@ class Deployment:
             headers["Content-Type"] = "application/json"
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
-        what = f"{method} {target.partition('?')[0]}"
+        request = f"{method} {target.partition('?')[0]}"
         try:
             async with asyncio.timeout(self.patience):
                 status = await connection.request(method, target, headers, body)
                 text = await connection.body()
         except TimeoutError:
-            raise ProbeFailed(f"{what}: no answer within {self.patience:g} s") from None
+            raise ProbeFailed(f"{request}: no response within {self.patience:g} s") from None
         except BROKEN as error:
-            raise ProbeFailed(f"{what}: the connection broke ({error})") from error
+            raise ProbeFailed(f"{request}: the connection broke ({error})") from error
         if status == _UNAUTHORIZED:
-            raise ProbeFailed("the deployment asks for an API token: set API_TOKEN or --token")
+            raise ProbeFailed("the deployment requires an API token: set API_TOKEN or --token")
         if status != expected:
-            raise ProbeFailed(f"{what}: answered {status}: {text[:300].decode(errors='replace')}")
+            excerpt = text[:300].decode(errors="replace")
+            raise ProbeFailed(f"{request}: got status {status}: {excerpt}")
         try:
             answer: dict[str, Any] = json.loads(text)
         except ValueError:
-            raise ProbeFailed(f"{what}: answered something else; is this the right URL?") from None
+            raise ProbeFailed(f"{request}: the response is not JSON: check the URL") from None
         return answer

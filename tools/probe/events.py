@@ -1,4 +1,4 @@
-"""Server-Sent Events with their sizes and the times at which they arrived."""
+"""Decodes Server-Sent Events, with their sizes and arrival times."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ _BLANK_LINE = b"\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event as the application writes it: its id is `<stream>:<position>`."""
+    """An event of the application; its id is `<stream>:<position>`."""
 
     id: str
     name: str
@@ -21,7 +21,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """An event that was whole at a time; `size` counts all its bytes, and comments before it."""
+    """An event and the time at which it was complete; `size` includes comments before it."""
 
     event: Event
     size: int
@@ -34,13 +34,13 @@ class Arrival:
 
 
 class Decoder:
-    """Bytes in, events out."""
+    """Splits pieces of a body into events."""
 
     def __init__(self) -> None:
         self._rest = b""
 
     def feed(self, piece: Piece) -> Iterator[Arrival]:
-        """The events that this piece completes."""
+        """Yield the events that this piece completes."""
         *blocks, self._rest = (self._rest + piece.data).split(_BLANK_LINE)
         for block in blocks:
             fields = dict(
@@ -52,5 +52,5 @@ class Decoder:
 
 
 def position(event_id: str) -> int:
-    """Where in its stream an event stands."""
+    """Return the position in its stream of an event with this id."""
     return int(event_id.rpartition(":")[2])

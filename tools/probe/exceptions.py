@@ -1,5 +1,5 @@
-"""What can keep a deployment from being probed."""
+"""The error of the probe."""
 
 
 class ProbeFailed(Exception):
-    """Raised when there is nothing to measure; the message says what to do about it."""
+    """Raised when the deployment cannot be measured; the message says what to do."""

@@ -1,9 +1,9 @@
-"""What is measured of a deployment, and what follows from it alone.
+"""The measurements of a deployment, and the figures computed from them.
 
-How a path that holds bytes back is told from a model that is slow: while one connection receives
-the events, another one asks again and again how far the log has come. An event that the log had,
-and that did not arrive for a while after, was held on the way. No clock but ours is used, and the
-model's pace does not matter.
+They distinguish a path that holds bytes back from a slow model: while one connection receives the
+events, another polls for the last position in the event log. An event that was in the event log
+and arrived much later was held back on the way. Only this machine's clock is used, and the pace of
+the model does not matter.
 """
 
 from collections.abc import Sequence
@@ -13,18 +13,17 @@ from statistics import median
 
 from probe.events import Arrival, Event
 
-# So long after it was seen in the log an event may arrive: more than a poll of the log takes, or a
-# hiccup of the network, and less than anybody who reads would notice.
+# An event may arrive this long after it was seen in the event log. This is longer than a poll or a
+# short network delay, and shorter than a delay that a user would notice.
 LATE_SECONDS = 0.75
 
-# Bytes that arrive so soon after each other were sent together: a writer leaves 40 ms between
-# two appends.
-_TOGETHER_SECONDS = 0.02
+# Reads within this time belong together, since a writer leaves 40 ms between two appends.
+_BURST_SECONDS = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A look at the log: at this time, it had come to this position at least."""
+    """A poll of the event log: its last position at this time."""
 
     at: float
     seq: int
@@ -32,7 +31,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """So many bytes of a body read at this time, of the response of this number."""
+    """One read: the number of the response, the bytes read, and the time."""
 
     response: int
     size: int
@@ -41,18 +40,18 @@ class Read:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Bytes that arrived together; `last` if their response ended with them."""
+    """Bytes that arrived together; `last` if the response ended with them."""
 
     size: int
     last: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """The most that was in the log, and had not arrived LATE_SECONDS later.
+class Backlog:
+    """The most events that were in the event log and had not arrived LATE_SECONDS later.
 
-    `samples` counts the looks at the log that found such events; `seconds` is how late the
-    latest of all events was.
+    `samples` is the number of samples that found such events; `seconds` is the largest delay of an
+    event.
     """
 
     samples: int
@@ -63,7 +62,7 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Streaming:
-    """One answer. `began` is when it was asked for; `ended` whether its response ended with it."""
+    """One answer, requested at `began`; `ended` is True if its last response ended in time."""
 
     began: float
     reads: Sequence[Read]
@@ -73,17 +72,17 @@ class Streaming:
 
     @property
     def responses(self) -> int:
-        """How many responses it took."""
+        """The number of responses."""
         return self.reads[-1].response
 
     @property
-    def looks(self) -> Sequence[Sample]:
-        """The looks at the log while there was something to come."""
+    def useful_samples(self) -> Sequence[Sample]:
+        """The samples that were taken before the last event arrived."""
         return [sample for sample in self.samples if sample.at <= self.arrivals[-1].at]
 
     @property
     def first_byte(self) -> float:
-        """Seconds until anything of an answer came."""
+        """Seconds until the first byte of the answer arrived."""
         return self.reads[0].at - self.began
 
     @property
@@ -98,7 +97,7 @@ class Streaming:
 
     @property
     def heartbeats(self) -> Sequence[float]:
-        """Seconds between each heartbeat and what came before it."""
+        """Seconds between each heartbeat and the event before it."""
         return [
             later.at - earlier.at
             for earlier, later in pairwise(self.arrivals)
@@ -107,53 +106,52 @@ class Streaming:
 
     @property
     def event_size(self) -> float:
-        """The bytes of the event in the middle, when they are ordered by size."""
+        """The median size of an event in bytes."""
         return median(arrival.size for arrival in self.arrivals)
 
-    def held(self) -> Held:
-        """What was held on the way."""
-        backlogs = [self._backlog(sample) for sample in self.looks]
-        late = [backlog for backlog in backlogs if backlog]
-        return Held(
+    def backlog(self) -> Backlog:
+        """Compute what was held back on the way."""
+        late = [events for sample in self.useful_samples if (events := self._late(sample))]
+        return Backlog(
             samples=len(late),
             events=max(map(len, late), default=0),
-            size=max((sum(arrival.size for arrival in backlog) for backlog in late), default=0),
-            seconds=max(map(self._lateness, self.arrivals), default=0.0),
+            size=max((sum(arrival.size for arrival in events) for events in late), default=0),
+            seconds=max(map(self._delay, self.arrivals), default=0.0),
         )
 
     def bursts(self) -> Sequence[Burst]:
-        """The reads, joined where they came together."""
+        """Join reads that belong together."""
         bursts: list[Burst] = []
         size = 0
         for read, following in zip(self.reads, [*self.reads[1:], None], strict=True):
             size += read.size
             ends = following is None or following.response != read.response
-            if following is None or ends or following.at - read.at > _TOGETHER_SECONDS:
+            if following is None or ends or following.at - read.at > _BURST_SECONDS:
                 bursts.append(Burst(size, last=ends))
                 size = 0
         return bursts
 
-    def _backlog(self, sample: Sample) -> Sequence[Arrival]:
+    def _late(self, sample: Sample) -> Sequence[Arrival]:
         return [
             arrival
             for arrival in self.arrivals
             if arrival.seq <= sample.seq and arrival.at > sample.at + LATE_SECONDS
         ]
 
-    def _lateness(self, arrival: Arrival) -> float:
+    def _delay(self, arrival: Arrival) -> float:
         known = (sample.at for sample in self.samples if sample.seq >= arrival.seq)
         return max(0.0, arrival.at - next(known, arrival.at))
 
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a short response ended: with its status, and so many seconds after its request.
+    """The end of a short response: its status, and the seconds from request to end.
 
-    None stands for what did not come in time. `reused` tells whether the connection took another
-    request, None that the server had said that it would close it.
+    Each is None if it did not arrive in time. `reused` is True if the connection served another
+    request, and None if the server had announced that it would close it.
     """
 
-    what: str
+    name: str
     status: int | None
     seconds: float | None
     reused: bool | None
@@ -161,7 +159,7 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Resumption:
-    """An answer whose connection was cut, read on from there, and read again from the start."""
+    """An answer that was read up to a cut, resumed after it, and read again from the start."""
 
     before: Sequence[Event]
     after: Sequence[Event]
@@ -169,13 +167,13 @@ class Resumption:
 
     @property
     def exact(self) -> bool:
-        """Whether nothing was lost, repeated or changed."""
+        """True if no event was lost, repeated or changed."""
         return [*self.before, *self.after] == list(self.again)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurements:
-    """All that a probe finds out. Round trips are in seconds; the first may be a cold start."""
+    """The result of a probe. Round trips are in seconds; the first may include a cold start."""
 
     round_trips: Sequence[float]
     streaming: Streaming

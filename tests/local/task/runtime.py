@@ -1,8 +1,8 @@
-"""A runtime client that behaves as the path of the request it is given says.
+"""A runtime client whose behaviour depends on the path of the request.
 
-It speaks to the Runtime API with http.client and bare sockets, so that what the emulator is tested
-with shares nothing with what it will run. Where a test must know that a point has been reached, or
-decides when it is left, the runtime calls at the test's gate.
+It uses http.client and sockets, so that the tests of the emulator share no code with the runtime
+that it will run. It calls the test's gate where a test must know that a point is reached, or must
+decide when to proceed.
 """
 
 import base64
@@ -21,7 +21,7 @@ PRELUDE = json.dumps({"statusCode": 200, "headers": {"content-type": "text/plain
 
 
 def gate(word: str) -> None:
-    """Tell the test where we are, and wait to be let on."""
+    """Report a point to the test, and wait until the test lets this process proceed."""
     host, port = os.environ["GATE"].split(":")
     with socket.create_connection((host, int(port))) as connection:
         connection.sendall(f"{word}\n".encode())
@@ -36,7 +36,7 @@ def post(path: str, body: object, **headers: str) -> int:
 
 
 class Stream:
-    """A streamed answer, chunk by chunk."""
+    """A streamed answer, written chunk by chunk."""
 
     def __init__(self, request_id: str, content_type: str = INTEGRATION) -> None:
         host, port = API.split(":")
@@ -59,7 +59,7 @@ class Stream:
         return self.socket.recv(65536).split(b" ")[1].decode()
 
 
-def begun(request_id: str) -> Stream:
+def begin(request_id: str) -> Stream:
     stream = Stream(request_id)
     stream.write(PRELUDE + bytes(8))
     stream.write(b"one ")
@@ -83,7 +83,7 @@ def answer(event: dict[str, Any], request_id: str, headers: dict[str, str]) -> N
             post(target, os.getpid())
             gate("lingering")
         case "stream":
-            stream = begun(request_id)
+            stream = begin(request_id)
             gate("one")
             stream.write(b"two ")
             gate("two")
@@ -112,23 +112,23 @@ def answer(event: dict[str, Any], request_id: str, headers: dict[str, str]) -> N
             post(f"{INVOCATION}/{request_id}/error", error, **named)
         case "fail-late":
             body = base64.b64encode(b'{"errorType": "ValueError", "errorMessage": "late"}').decode()
-            begun(request_id).end(
+            begin(request_id).end(
                 "Lambda-Runtime-Function-Error-Type: Function.ValueError\r\n"
                 f"Lambda-Runtime-Function-Error-Body: {body}\r\n"
             )
         case "truncate":
-            stream = begun(request_id)
+            stream = begin(request_id)
             gate("one")
             stream.socket.close()
             gate("truncated")
         case "exit":
             os._exit(3)
         case "exit-late":
-            stream = begun(request_id)
+            stream = begin(request_id)
             gate("one")
             os._exit(3)
         case "last-words":
-            stream = begun(request_id)
+            stream = begin(request_id)
             stream.socket.sendall(b"3\r\ntwo\r\n0\r\n\r\n")
             os._exit(0)
         case "hang":
@@ -136,8 +136,8 @@ def answer(event: dict[str, Any], request_id: str, headers: dict[str, str]) -> N
         case "misuse":
             statuses = [
                 post(f"{INVOCATION}/unknown/response", 1),
-                post(target, 1, Lambda_Runtime_Invocation_Id="of another attempt"),
-                post(target, 1, Lambda_Runtime_Function_Response_Mode="telepathy"),
+                post(target, 1, Lambda_Runtime_Invocation_Id="another-attempt"),
+                post(target, 1, Lambda_Runtime_Function_Response_Mode="unknown"),
                 next_invocation(http.client.HTTPConnection(API))[0],
                 post(target, 1, Lambda_Runtime_Invocation_Id=headers["Invocation-Id"]),
                 post(target, 1),

@@ -1,4 +1,4 @@
-"""Measuring a deployment: two answers, a few short responses, and a second pair of eyes."""
+"""Runs the measurements: a long and a short answer, polls of the event log, short responses."""
 
 import asyncio
 import contextlib
@@ -16,8 +16,8 @@ from probe.measurements import Ending, Measurements, Read, Resumption, Sample, S
 # An answer may take as long as an invocation of Lambda.
 _ANSWER_SECONDS = 900
 _ROUND_TRIPS = 5
-_LOOK_EVERY_SECONDS = 0.4
-_COME_BACK_SECONDS = 0.2
+_SAMPLE_SECONDS = 0.4
+_RECONNECT_SECONDS = 0.2
 
 _SHORT_ANSWER_TOKENS = 60
 _CUT_AFTER_EVENTS = 5
@@ -25,9 +25,9 @@ _CUT_AFTER_SECONDS = 3.0
 
 
 async def measure(deployment: Deployment, *, max_tokens: int) -> Measurements:
-    """Measure everything, with one answer of so many tokens and a short one; raises ProbeFailed."""
+    """Run all measurements; `max_tokens` limits the long answer. Raises ProbeFailed."""
     round_trips = await _round_trips(deployment)
-    # First, for it warms two sandboxes: one is to write the long answer, one to look at the log.
+    # This comes first because it warms two sandboxes: a writer and a reader of the event log.
     resumption = await _resumption(deployment)
     stream = await deployment.create(max_tokens)
     streaming = await _streaming(deployment, stream)
@@ -54,7 +54,7 @@ async def _round_trips(deployment: Deployment) -> Sequence[float]:
 
 @dataclass
 class Reader:
-    """Receives a stream's events as an EventSource does, and notes when everything arrived."""
+    """Receives a stream's events as an EventSource does, and records their arrival times."""
 
     deployment: Deployment
     stream: Stream
@@ -64,13 +64,13 @@ class Reader:
 
     @property
     def events(self) -> list[Event]:
-        """What arrived."""
+        """The events received so far."""
         return [arrival.event for arrival in self.arrivals]
 
     async def follow(self) -> bool:
-        """Receive all; tells whether the last response ended with the answer. Raises ProbeFailed.
+        """Receive all events, and reconnect until they are complete; raises ProbeFailed.
 
-        As many responses are read as it takes.
+        Returns True if the last response ended soon after the last event.
         """
         response, ended = 0, False
         try:
@@ -79,7 +79,7 @@ class Reader:
                     response += 1
                     ended = await self._read_one(response)
                     if not self._complete:
-                        await asyncio.sleep(_COME_BACK_SECONDS)
+                        await asyncio.sleep(_RECONNECT_SECONDS)
         except TimeoutError:
             raise ProbeFailed(f"an answer did not end within {_ANSWER_SECONDS} s") from None
         return ended
@@ -97,7 +97,7 @@ class Reader:
         return False
 
     async def _receive(self, connection: Connection, response: int) -> None:
-        """Receive a response; raises TimeoutError if it goes on long after the last event."""
+        """Receive a response; raises TimeoutError if it does not end after the last event."""
         loop, decoder = asyncio.get_running_loop(), Decoder()
         async with asyncio.timeout(None) as deadline:
             async for piece in connection.pieces():
@@ -113,26 +113,25 @@ async def _streaming(deployment: Deployment, stream: Stream) -> Streaming:
     reader = Reader(deployment, stream)
     samples: list[Sample] = []
     began = time.monotonic()
-    looking = asyncio.create_task(_look(deployment, stream, samples))
+    sampler = asyncio.create_task(_take_samples(deployment, stream, samples))
     try:
         ended = await reader.follow()
     finally:
-        looking.cancel()
+        sampler.cancel()
         with contextlib.suppress(asyncio.CancelledError):
-            await looking
+            await sampler
     return Streaming(
         began=began, reads=reader.reads, arrivals=reader.arrivals, samples=samples, ended=ended
     )
 
 
-async def _look(deployment: Deployment, stream: Stream, samples: list[Sample]) -> None:
-    """Be the second pair of eyes."""
+async def _take_samples(deployment: Deployment, stream: Stream, samples: list[Sample]) -> None:
     while True:
-        samples.append(await _look_once(deployment, stream))
-        await asyncio.sleep(_LOOK_EVERY_SECONDS)
+        samples.append(await _take_sample(deployment, stream))
+        await asyncio.sleep(_SAMPLE_SECONDS)
 
 
-async def _look_once(deployment: Deployment, stream: Stream) -> Sample:
+async def _take_sample(deployment: Deployment, stream: Stream) -> Sample:
     async with connect(deployment.site) as connection:
         seq = await deployment.written(connection, stream)
         return Sample(time.monotonic(), seq)
@@ -141,7 +140,7 @@ async def _look_once(deployment: Deployment, stream: Stream) -> Sample:
 async def _resumption(deployment: Deployment) -> Resumption:
     stream = await deployment.create(_SHORT_ANSWER_TOKENS)
     before, _ = await asyncio.gather(
-        _before_the_cut(deployment, stream), _look_once(deployment, stream)
+        _before_the_cut(deployment, stream), _take_sample(deployment, stream)
     )
     resumed = Reader(deployment, stream, before[-1].id if before else "")
     await resumed.follow()
@@ -151,7 +150,7 @@ async def _resumption(deployment: Deployment) -> Resumption:
 
 
 async def _before_the_cut(deployment: Deployment, stream: Stream) -> Sequence[Event]:
-    """The first events; or none, where nothing arrives in time."""
+    """Read the first events, or none if none arrives in time."""
     decoder = Decoder()
     events: list[Event] = []
     with contextlib.suppress(TimeoutError, *BROKEN):
@@ -173,32 +172,32 @@ async def _endings(deployment: Deployment, stream: Stream, last_event_id: str) -
     return [
         await _ending(
             deployment,
-            "no body: a reader that has everything comes back",
+            "no body: reconnect after the last event",
             ("GET", stream.events),
             {"Last-Event-ID": last_event_id},
         ),
         await _ending(deployment, "no body: HEAD", ("HEAD", f"{base}/healthz"), {}),
-        await _ending(deployment, "a short body: no such stream", ("GET", unknown), {}),
+        await _ending(deployment, "a short body: unknown stream", ("GET", unknown), {}),
     ]
 
 
 async def _ending(
-    deployment: Deployment, what: str, asked: tuple[str, str], headers: Mapping[str, str]
+    deployment: Deployment, name: str, request: tuple[str, str], headers: Mapping[str, str]
 ) -> Ending:
     status: int | None = None
     async with connect(deployment.site) as connection:
         began = time.monotonic()
         try:
             async with asyncio.timeout(deployment.patience):
-                status = await connection.request(*asked, headers)
+                status = await connection.request(*request, headers)
                 await connection.body()
         except (TimeoutError, *BROKEN):
-            return Ending(what, status, None, reused=False)
+            return Ending(name, status, None, reused=False)
         seconds = time.monotonic() - began
-        return Ending(what, status, seconds, reused=await _takes_another(deployment, connection))
+        return Ending(name, status, seconds, reused=await _is_reused(deployment, connection))
 
 
-async def _takes_another(deployment: Deployment, connection: Connection) -> bool | None:
+async def _is_reused(deployment: Deployment, connection: Connection) -> bool | None:
     if not connection.reusable:
         return None
     try:

@@ -1,7 +1,7 @@
-"""What an answer makes of the table: pure functions of the answer and the stack.
+"""Computes the records that an answer writes to the store, and the reads of the store.
 
-They follow the writer (src/app/generation/generation.py) and the readers (tail.py) step by step;
-tests/ops/test_cost.py holds them against a run that is counted.
+The functions follow the writer (src/durable_stream/writing.py) and the readers (polling.py) step by
+step; tests/cost/test_cost.py compares them with the counts of a real run.
 """
 
 import math
@@ -12,10 +12,10 @@ from cost.sizes import KB, begun
 from cost.workload import Answer, Stack
 
 # DynamoDB developer guide, "Item sizes and formats": names and values of a record's attributes
-# without its data; and what every item takes on top of that where it is stored.
+# without its data, and the storage that DynamoDB adds to every item.
 _ATTRIBUTES_BYTES = 117
 INDEXED_BYTES = 100
-# The data of each kind of record, without what the model has read or written.
+# The size of each kind's data, without the text that the model has read or written.
 _START_BYTES = 230
 _CLAIM_BYTES = 37
 _TEXT_BYTES = 11
@@ -26,7 +26,7 @@ WRITE_UNIT_BYTES = KB
 READ_UNIT_BYTES = 4 * KB
 EVENTUALLY_CONSISTENT = 0.5
 
-# How the tail slows down while nothing comes.
+# The factor by which a reader's poll interval grows while there is nothing new.
 _SLOWER = 1.6
 
 
@@ -34,16 +34,16 @@ _SLOWER = 1.6
 
 
 def text_records(answer: Answer, stack: Stack) -> int:
-    """Records of text: the first token's at once, then as the group commit goes.
+    """Count the records of text: one for the first token, then one for every group commit.
 
-    It is taken for granted that tokens come at a steady pace, which gives the most records:
-    tokens that come together are written together.
+    Tokens are assumed to come at a steady pace, which gives the most records: tokens that arrive
+    together are written together.
     """
     return 1 + math.ceil(answer.speaking_seconds / _period(answer, stack))
 
 
 def heartbeats(answer: Answer, stack: Stack) -> int:
-    """Records that only say that the writer lives."""
+    """Count the heartbeats, which a writer appends while the model is silent."""
     before = _heartbeats_in(answer.first_token_seconds, stack)
     return before + (answer.output_tokens - 1) * _heartbeats_in(1 / answer.tokens_per_second, stack)
 
@@ -53,23 +53,23 @@ def _heartbeats_in(silence: float, stack: Stack) -> int:
 
 
 def _period(answer: Answer, stack: Stack) -> float:
-    """Seconds from one record of text to the next.
+    """Return the seconds from one record of text to the next.
 
-    A record waits for the acknowledgement of the one before and for the interval behind that, or
-    else for the next token.
+    A record waits for the acknowledgement of the previous one and then for the flush interval, or
+    for the next token if that is later.
     """
     return max(stack.call_seconds + stack.flush_interval, 1 / answer.tokens_per_second)
 
 
 def record_bytes(answer: Answer, stack: Stack) -> Sequence[float]:
-    """The size of every item that is put."""
+    """Return the size of every record."""
     texts = text_records(answer, stack)
-    said = answer.output_tokens * answer.bytes_per_token / texts
+    text_bytes = answer.output_tokens * answer.bytes_per_token / texts
     data = chain(
         [_START_BYTES + answer.input_tokens * answer.bytes_per_token],
         [_CLAIM_BYTES] if stack.creation == "post" else [],
         repeat(_HEARTBEAT_BYTES, heartbeats(answer, stack)),
-        repeat(_TEXT_BYTES + said, texts),
+        repeat(_TEXT_BYTES + text_bytes, texts),
         [_DONE_BYTES],
     )
     return [_ATTRIBUTES_BYTES + size for size in data]
@@ -79,28 +79,28 @@ def record_bytes(answer: Answer, stack: Stack) -> Sequence[float]:
 
 
 def polls(answer: Answer, stack: Stack, share: float = 1.0) -> int:
-    """How often a sandbox asks the log that does not write it, over the last share of an answer."""
+    """Count the polls of a sandbox that does not write, over the last share of an answer."""
     whole = answer.first_token_seconds + answer.speaking_seconds
     period = _period(answer, stack)
-    at, pause, heard, count = (1 - share) * whole, stack.poll_interval, 0, 0
+    at, pause, read, count = (1 - share) * whole, stack.poll_interval, 0, 0
     while at < whole:
         at += pause + stack.call_seconds
-        said = at - answer.first_token_seconds
-        written = 1 + int(said / period) if said >= 0 else 0
+        speaking = at - answer.first_token_seconds
+        written = 1 + int(speaking / period) if speaking >= 0 else 0
         slower = min(pause * _SLOWER, stack.poll_interval_idle)
-        pause = stack.poll_interval if written > heard else slower
-        heard = written
+        pause = stack.poll_interval if written > read else slower
+        read = written
         count += 1
     return count
 
 
 def consistent_units(answer: Answer, stack: Stack) -> float:
-    """Reads that must see everything: a reader's first, and a look before claiming.
+    """Count the units of consistent reads: each reader's first, and one before a claim.
 
-    Whoever creates with GET /sse writes at once and reads nothing; whoever comes back asks for
-    little more than the last record it has.
+    GET /sse creates and writes at once, and reads nothing. A reconnect reads little more than the
+    last record.
     """
     start = _ATTRIBUTES_BYTES + _START_BYTES + answer.input_tokens * answer.bytes_per_token
     first = begun(start, READ_UNIT_BYTES)
-    looks = 2 if stack.creation == "post" else 0
-    return first * (looks + answer.readers - 1) + answer.reconnects
+    creating = 2 if stack.creation == "post" else 0
+    return first * (creating + answer.readers - 1) + answer.reconnects

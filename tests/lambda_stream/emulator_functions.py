@@ -1,4 +1,4 @@
-"""The functions that test_emulator.py runs under the Runtime Interface Emulator."""
+"""The functions for test_emulator.py, under the Runtime Interface Emulator."""
 
 import asyncio
 import os
@@ -50,7 +50,7 @@ async def breaks() -> StreamingResponse:
 
 @app.get("/meets/{name}")
 async def meets(name: str) -> StreamingResponse:
-    """Answers only when two requests are being served at once."""
+    """Completes only when two requests are served at once."""
 
     async def pieces() -> AsyncIterator[str]:
         yield name
@@ -66,5 +66,5 @@ streaming = Adapter(app)
 
 def plain(event: Any, context: LambdaContext) -> dict[str, Any]:
     if event == "fail":
-        raise ValueError("as asked")
+        raise ValueError("on request")
     return {"event": event, "request_id": context.aws_request_id, "pid": os.getpid()}

@@ -51,7 +51,7 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
 # nothing with pytest 9.2: pytest-xdist#1386.)
 TOGETHER = {
     "tests/app/models/bedrock/test_ministack.py",
-    "tests/app/models/test_litellm.py",
+    "tests/app/models/http/test_litellm.py",
     "tests/flows/test_deployment.py",
     "tests/flows/test_sam_local.py",
     "tests/test_template.py",

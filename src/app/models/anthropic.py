@@ -19,14 +19,14 @@ from httpx import URL
 from pydantic import BaseModel, ValidationError
 
 from app.events import Answer, Done, Thinking
-from app.models import keys
 from app.models import names as models
 from app.models.base import Continuation, Partial, Request
 from app.models.claude import takes_prefill
 from app.models.continuation import asked_once
+from app.models.deadlines import Deadlines, Watch
 from app.models.failures import failure, telling
-from app.models.http.complaints import Ending, finish_reason, parsed, refusal
-from app.models.http.deadlines import Deadlines, Watch
+from app.models.http import keys
+from app.models.http.http_errors import Ending, finish_reason, parsed, refusal
 from app.models.http.server_sent_events import EventClient, base_url, credential, run_out
 from durable_stream import Event
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from app.events import Answer, Done
 from app.models.base import Continuation, Message, Partial, Request
-from app.models.http.deadlines import Deadlines, Watch
+from app.models.deadlines import Deadlines, Watch
 from app.models.lengths import left
 from durable_stream import Event, Text
 

@@ -22,13 +22,13 @@ from pydantic import BaseModel, ValidationError
 
 from app.events import Answer, Done, Thinking
 from app.exceptions import ProviderError
-from app.models import keys
 from app.models import names as models
 from app.models.base import Continuation, Partial, Request
 from app.models.continuation import asked_once
+from app.models.deadlines import Deadlines, Watch
 from app.models.failures import failure, telling
-from app.models.http.complaints import Ending, finish_reason, parsed, refusal
-from app.models.http.deadlines import Deadlines, Watch
+from app.models.http import keys
+from app.models.http.http_errors import Ending, finish_reason, parsed, refusal
 from app.models.http.server_sent_events import END_SECONDS, EventClient, base_url, credential
 from durable_stream import Event
 

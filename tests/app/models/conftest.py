@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.models.base import Provider
-from tests.app.models.model_server import ModelServer, model_server
+from tests.app.models.http.model_server import ModelServer, model_server
 from tests.app.models.wires import Connect, Wire
 
 

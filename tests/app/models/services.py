@@ -10,10 +10,10 @@ import pytest
 
 from app.models.base import Message, Provider, Request
 from app.models.bedrock import BedrockProvider
-from app.models.http.deadlines import Deadlines
+from app.models.deadlines import Deadlines
 from tests.app.models.bedrock import frames as bedrock
 from tests.app.models.bedrock.server import Talk, serving_at
-from tests.app.models.model_server import End, Reply, model_server
+from tests.app.models.http.model_server import End, Reply, model_server
 from tests.app.models.wires import (
     ANTHROPIC,
     DONE,

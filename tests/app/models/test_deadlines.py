@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable
 import pytest
 
 from app.exceptions import ProviderError
-from app.models.http.deadlines import Deadlines, Watch
+from app.models.deadlines import Deadlines, Watch
 
 pytestmark = pytest.mark.anyio
 

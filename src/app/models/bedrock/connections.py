@@ -22,7 +22,7 @@ from botocore.awsrequest import (
 from botocore.config import Config
 
 from app.log import logger
-from app.models.http.deadlines import Deadlines
+from app.models.deadlines import Deadlines
 
 # More streams than this at once in one sandbox still work: connections are then not kept.
 _KEPT_CONNECTIONS = 64

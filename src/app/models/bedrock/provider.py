@@ -12,13 +12,13 @@ from app.events import Answer, Done, Thinking
 from app.exceptions import ProviderError
 from app.models import names as models
 from app.models.base import Continuation, Partial, Request
+from app.models.bedrock.aws_errors import finish_reason, translated
 from app.models.bedrock.connections import Client, EventStream, ServiceEvent, connect
-from app.models.bedrock.reading import events_of
-from app.models.bedrock.refusals import finish_reason, translated
+from app.models.bedrock.thread import events_of
 from app.models.claude import takes_prefill
 from app.models.continuation import asked_once
+from app.models.deadlines import Deadlines, Watch
 from app.models.failures import failure
-from app.models.http.deadlines import Deadlines, Watch
 from durable_stream import Event
 
 # The token counts come right behind the end of an answer, or the answer does without them.

@@ -20,9 +20,9 @@ from httpx_sse import EventSource
 
 from app.exceptions import ProviderError
 from app.log import logger
+from app.models.deadlines import Watch
 from app.models.failures import Code, failure
-from app.models.http.complaints import parsed, refusal
-from app.models.http.deadlines import Watch
+from app.models.http.http_errors import parsed, refusal
 
 # How long to wait for a body's end when all that matters has come: it lets the connection serve
 # the next request, but some servers hold it open.

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.models.bedrock import BedrockProvider
-from app.models.http.deadlines import Deadlines
+from app.models.deadlines import Deadlines
 from tests.app.models.bedrock.asking import MODEL
 from tests.app.models.bedrock.server import Server, serving_at
 

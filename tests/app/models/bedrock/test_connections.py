@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSHTTPConnectionPool
 from app.events import Answer, Done
 from app.models.base import Message, Partial, Request
 from app.models.bedrock import BedrockProvider, connections
-from app.models.http.deadlines import Deadlines
+from app.models.deadlines import Deadlines
 from tests.app.models.bedrock import certificate
 from tests.app.models.bedrock.asking import MODEL, NOTHING, REQUEST, asked, text_of
 from tests.app.models.bedrock.frames import ANSWER, START, stop, text, usage

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from app.events import Answer, Done, Thinking
 from app.models.bedrock import BedrockProvider
+from app.models.deadlines import Deadlines
 from app.models.failures import Code, Final, Passing
-from app.models.http.deadlines import Deadlines
 from durable_stream import Event
 from tests.app.models.bedrock.asking import DELTAS, MODEL, asked
 from tests.app.models.bedrock.frames import (

@@ -8,7 +8,7 @@ import pytest
 from app.events import Done
 from app.models.base import Message, Partial, Request
 from app.models.bedrock import BedrockProvider
-from app.models.http.deadlines import Deadlines
+from app.models.deadlines import Deadlines
 from tests.app.models.bedrock.asking import asked, text_of
 from tests.ministack import ministack
 from tests.store import CREDENTIALS

@@ -8,8 +8,8 @@ import pytest
 
 from app import secret
 from app.exceptions import ProviderError
-from app.models import keys
-from app.models.keys import Key
+from app.models.http import keys
+from app.models.http.keys import Key
 from tests.store import Fault, faulty
 
 pytestmark = pytest.mark.anyio

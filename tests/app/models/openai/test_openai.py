@@ -11,7 +11,7 @@ from app.events import Answer, Done, Thinking
 from app.models.base import Message, Partial, Request
 from app.models.openai import OpenAIProvider
 from durable_stream import Event
-from tests.app.models.model_server import End, ModelServer, Reply, refusing
+from tests.app.models.http.model_server import End, ModelServer, Reply, refusing
 from tests.app.models.wires import (
     DELTAS,
     DONE,

@@ -8,7 +8,7 @@ import pytest
 from app.events import Answer, Done
 from app.models.anthropic import AnthropicProvider
 from app.models.base import Partial, Request
-from tests.app.models.model_server import End, ModelServer, Reply
+from tests.app.models.http.model_server import End, ModelServer, Reply
 from tests.app.models.wires import (
     ANTHROPIC,
     BLOCK_STOP,

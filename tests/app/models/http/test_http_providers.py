@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.events import Answer, Done
-from tests.app.models.model_server import (
+from tests.app.models.http.model_server import (
     EVENTS,
     EVENTS_UNTIL_CLOSE,
     End,

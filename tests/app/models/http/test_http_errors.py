@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.models.failures import Code
-from app.models.http.complaints import Complaint, parsed, refusal
+from app.models.http.http_errors import Complaint, parsed, refusal
 
 OPENAI: list[tuple[int, Any, Code]] = [
     (401, {"type": "invalid_request_error", "code": "invalid_api_key"}, "provider_denied"),

@@ -80,7 +80,7 @@ SETTINGS: tuple[tuple[str, Callable[[str], object], str, str], ...] = (
     ("timeout", float, "SECONDS", "after which an invocation's sandbox is killed"),
     ("memory", _positive, "MB", "the function's memory; only reported"),
     ("keep_warm", float, "SECONDS", "how long a sandbox may idle before it is shut down"),
-    ("provider", str, "NAME", "auto, demo, bedrock, openai or anthropic: where tokens come from"),
+    ("provider", str, "NAME", "auto, or one of docs/models.md: where tokens come from"),
     ("handler", str, "MODULE.NAME", "what the function runs"),
     ("task_root", Path, "FOLDER", "what would be deployed"),
     ("template", Path, "FILE", "where the table StreamTable is described"),

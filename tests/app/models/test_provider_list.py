@@ -1,4 +1,4 @@
-"""Which provider is taken, and what it imports."""
+"""The list of providers: the choice by the environment, and the imports of each entry."""
 
 import json
 import os
@@ -9,11 +9,16 @@ from pathlib import Path
 import pytest
 
 from app import models
-from app.models.choice import choose
-from local.providers import by_environment
+from app.providers import PROVIDERS, Entry, choose, entry
+from local.providers import report_for
+from tests.app.models.wires import KEY
 
 SRC = Path(__file__).parents[3] / "src"
+NAMES = [each.name for each in PROVIDERS]
 ACCESS = {"AWS_ACCESS_KEY_ID": "a"}
+# The libraries that a provider may import.
+LIBRARIES = {"bedrock": {"boto3"}, "demo": set[str]()}
+HTTP_LIBRARIES = {"httpx", "httpx_sse"}
 
 ENVIRONMENTS = [
     pytest.param({}, "demo", id="nothing"),
@@ -51,69 +56,83 @@ ENVIRONMENTS = [
         id="a bedrock key",
     ),
 ]
+CASES = [
+    pytest.param(*each.values, id=each.id, marks=pytest.mark.provider(each.values[1]))
+    for each in ENVIRONMENTS
+]
 
 
-@pytest.mark.parametrize(("environ", "provider"), ENVIRONMENTS)
+@pytest.mark.parametrize(("environ", "provider"), CASES)
 def test_auto_takes_the_provider_that_the_environment_means(
     environ: dict[str, str], provider: str
 ) -> None:
     assert choose(environ).provider == provider
 
 
-@pytest.mark.parametrize(("environ", "provider"), ENVIRONMENTS)
-def test_the_emulator_decides_as_the_application_does(
+@pytest.mark.anyio
+@pytest.mark.parametrize(("environ", "provider"), CASES)
+async def test_the_emulator_decides_as_the_application_does(
     environ: dict[str, str], provider: str
 ) -> None:
-    """They share no code: what runs on this machine must not reach into what is deployed."""
-    found = by_environment(environ)
+    report = await report_for(environ)
 
-    assert (found.provider if found else "demo") == provider
+    assert report.choice.provider == provider
+
+
+def test_the_printed_list_holds_no_value_of_the_environment() -> None:
+    environ = {each.key: KEY for each in PROVIDERS if each.key}
+
+    report = run("-m", "app.providers", environ={**environ, "MODELS": "a-model"})
+
+    assert KEY not in report
+    assert [each["name"] for each in json.loads(report)["providers"]] == NAMES
 
 
 def test_auto_says_in_one_line_what_it_takes_and_why() -> None:
     program = "import os; from app import models; models.create('auto', os.environ)"
 
-    (line,) = run(program, {}).splitlines()
+    (line,) = run("-c", program).splitlines()
 
-    entry = json.loads(line)
-    assert entry["provider"] == "demo"
-    assert "no key" in entry["because"]
+    logged = json.loads(line)
+    assert logged["provider"] == "demo"
+    assert "no key" in logged["because"]
 
 
-def test_a_provider_that_there_is_not_is_refused_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="auto, demo, bedrock, openai, anthropic"):
+def test_an_unknown_provider_is_refused_with_the_list() -> None:
+    with pytest.raises(ValueError, match=", ".join(["auto", *NAMES])):
         models.create("gemini", {})
 
 
-def run(program: str, environ: dict[str, str]) -> str:
-    """What a program of the application's says in a fresh process."""
+def run(*arguments: str, environ: dict[str, str] | None = None) -> str:
+    """The output of a fresh process of the application."""
     base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(SRC)}
-    command = [sys.executable, "-c", program]
     done = subprocess.run(
-        command, env={**base, **environ}, check=False, capture_output=True, text=True
+        [sys.executable, *arguments],
+        env={**base, **(environ or {})},
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-@pytest.mark.parametrize(
-    ("provider", "environ", "foreign"),
-    [
-        ("demo", {}, {"httpx", "httpx_sse", "boto3", "app.models.openai"}),
-        ("bedrock", {"MODELS": "amazon.nova-lite-v1:0"}, {"httpx", "app.models.openai"}),
-        ("openai", {"MODELS": "m", "OPENAI_API_KEY": "k"}, {"app.models.anthropic", "boto3"}),
-        ("anthropic", {"MODELS": "m", "ANTHROPIC_API_KEY": "k"}, {"app.models.openai", "boto3"}),
-    ],
-)
-def test_a_provider_imports_nothing_of_the_others(
-    provider: str, environ: dict[str, str], foreign: set[str]
-) -> None:
+def module_of(each: Entry) -> str:
+    return each.location.partition(":")[0]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_provider_imports_nothing_of_the_others(name: str) -> None:
+    provider = entry(name)
+    environ = {"MODELS": "m", **({provider.key: "k"} if provider.key else {})}
     program = (
         "import sys, os; from app import models;"
-        f"models.create({provider!r}, os.environ); print(*sys.modules)"
+        f"models.create({name!r}, os.environ); print(*sys.modules)"
     )
 
-    modules = set(run(program, environ).split())
+    modules = set(run("-c", program, environ=environ).split())
 
-    assert f"app.models.{provider}" in modules
-    assert not modules & foreign
+    others = {module_of(each) for each in PROVIDERS if each is not provider}
+    assert module_of(provider) in modules
+    assert not modules & others
+    assert modules & (HTTP_LIBRARIES | {"boto3"}) == LIBRARIES.get(name, HTTP_LIBRARIES)

@@ -1,12 +1,12 @@
-"""From a thread that blocks to the event loop: reading one ConverseStream call.
+"""Reads one ConverseStream call in a thread, and passes its events to the event loop.
 
     thread       converse_stream() ──▶ event ──▶ event ──▶ … end, or an exception
-                                         │ hand-over
+                                         │ queue
     event loop                           ▼  events
 
-A thread for every call, and no pool: a call holds its thread for as long as the model talks, so
-a pool would either be as large, or make streams wait for each other. The thread is a daemon, so
-a process that ends does not wait for a model.
+Each call has its own thread, without a pool: a call occupies its thread for the whole answer, so a
+pool would either be as large, or make streams wait for each other. The thread is a daemon, so that
+a process can end while a model answers.
 """
 
 import asyncio
@@ -18,30 +18,30 @@ from collections.abc import AsyncGenerator, Callable
 
 from app.models.bedrock.connections import Call, EventStream, ServiceEvent, current_call
 
-_What = ServiceEvent | Exception | None
+_Item = ServiceEvent | Exception | None
 
 
-class _Handover:
+class _Queue:
     """Events from a thread to the event loop; an exception or None is the last.
 
-    Without a bound: an answer has one, and a thread that waited here could not be ended.
+    It is unbounded: an answer has a bound, and a thread that waited here could not be stopped.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._arrived: deque[_What] = deque()
+        self._arrived: deque[_Item] = deque()
         self._some = asyncio.Event()
 
-    def put(self, what: _What) -> None:
-        """Called in the thread."""
-        self._arrived.append(what)
-        # Waking the loop is what costs. Whoever takes the one before this will see this one, too.
+    def put(self, item: _Item) -> None:
+        """Add an item; called in the thread."""
+        self._arrived.append(item)
+        # Waking the loop is expensive. A reader of the item before this one sees this one as well.
         if len(self._arrived) == 1:
-            # A loop that is closed has nobody left to tell.
+            # The loop may be closed.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._some.set)
 
-    async def get(self) -> _What:
+    async def get(self) -> _Item:
         while not self._arrived:
             self._some.clear()
             await self._some.wait()
@@ -49,25 +49,25 @@ class _Handover:
 
 
 async def events_of(converse: Callable[[], EventStream]) -> AsyncGenerator[ServiceEvent]:
-    """Yield the events as they come; raises what `converse` or its stream raises.
+    """Yield the events; raises the exceptions of `converse` and its stream.
 
-    When it is closed, the connection is cut at once, even if the thread waits for an answer.
+    Closing this cuts the connection at once, even if the thread is waiting for an answer.
     """
-    handover, call = _Handover(), Call()
-    # In a copy of the context, so that what is logged there carries the request's id.
+    queue, call = _Queue(), Call()
+    # In a copy of the context, so that its log lines carry the request's id.
     context = contextvars.copy_context()
-    arguments = (_read, converse, call, handover.put)
+    arguments = (_read, converse, call, queue.put)
     threading.Thread(target=context.run, args=arguments, name="bedrock", daemon=True).start()
     try:
-        while (what := await handover.get()) is not None:
-            if isinstance(what, Exception):
-                raise what
-            yield what
+        while (item := await queue.get()) is not None:
+            if isinstance(item, Exception):
+                raise item
+            yield item
     finally:
         call.cut()
 
 
-def _read(converse: Callable[[], EventStream], call: Call, tell: Callable[[_What], None]) -> None:
+def _read(converse: Callable[[], EventStream], call: Call, put: Callable[[_Item], None]) -> None:
     current_call.set(call)
     failed: Exception | None = None
     try:
@@ -75,8 +75,8 @@ def _read(converse: Callable[[], EventStream], call: Call, tell: Callable[[_What
             for event in stream:
                 if call.is_cut:
                     break
-                tell(event)
-    except Exception as error:  # noqa: BLE001 - it is raised on the other side
+                put(event)
+    except Exception as error:  # noqa: BLE001 - `events_of` raises it
         failed = error
     call.ended()
-    tell(failed)
+    put(failed)

@@ -8,25 +8,18 @@ import pytest
 from app.events import Answer, Done
 from app.models.anthropic import AnthropicProvider
 from app.models.base import Partial, Request
-from tests.app.models.http.model_server import End, ModelServer, Reply
-from tests.app.models.wires import (
-    ANTHROPIC,
+from tests.app.models.anthropic.wire import (
     BLOCK_STOP,
-    KEY,
     MESSAGE_STOP,
     PING,
-    PROMPT,
-    REQUEST,
-    Connect,
-    Wire,
-    asked,
+    WIRE,
     block_delta,
     block_start,
-    failure_of,
-    frame,
     message_delta,
     message_start,
 )
+from tests.app.models.http.model_server import End, ModelServer, Reply
+from tests.app.models.wires import KEY, PROMPT, REQUEST, Connect, Wire, asked, failure_of, frame
 
 pytestmark = pytest.mark.anyio
 
@@ -39,7 +32,7 @@ NEW = replace(REQUEST, model="claude-opus-4-6")
 
 @pytest.fixture
 def wire() -> Wire:
-    return ANTHROPIC
+    return WIRE
 
 
 async def body_of(

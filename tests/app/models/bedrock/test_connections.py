@@ -204,7 +204,11 @@ async def test_closing_a_stream_late_spares_the_one_that_has_its_connection_now(
 
 def test_a_call_never_cuts_a_connection_that_serves_another_by_now() -> None:
     """A connection is back in the pool a moment before its call lets go of it."""
-    first, second, connection = connections.Call(), connections.Call(), connections._Held()
+    first, second, connection = (
+        connections.Call(),
+        connections.Call(),
+        connections._TrackedConnection(),
+    )
     ours, bedrocks = socket.socketpair()
     with ours, bedrocks:
         first.uses(connection, ours)

@@ -30,7 +30,7 @@ from tests.app.models.bedrock.frames import (
     usage,
 )
 from tests.app.models.bedrock.server import Server, Talk, saying, serving_at
-from tests.app.models.wires import is_told_free
+from tests.app.models.wires import is_free
 from tests.ports import refusing_port
 from tests.store import CREDENTIALS
 
@@ -272,7 +272,7 @@ async def test_a_refusal_within_a_stream_may_have_cost(
 ) -> None:
     server.answer = saying(START, end)
 
-    assert not await is_told_free(provider)
+    assert not await is_free(provider)
 
 
 async def test_a_refusal_in_place_of_a_stream_costs_nothing(
@@ -283,7 +283,7 @@ async def test_a_refusal_in_place_of_a_stream_costs_nothing(
 
     server.answer = answer
 
-    assert await is_told_free(provider)
+    assert await is_free(provider)
 
 
 async def test_only_a_request_that_was_never_sent_is_unreachable_for_nothing(
@@ -295,11 +295,11 @@ async def test_only_a_request_that_was_never_sent_is_unreachable_for_nothing(
         await talk.hang_up()
 
     server.answer = answer
-    assert not await is_told_free(provider)
+    assert not await is_free(provider)
 
     with refusing_port() as port:
         monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"http://127.0.0.1:{port}")
-        assert await is_told_free(BedrockProvider((MODEL,), Deadlines()))
+        assert await is_free(BedrockProvider((MODEL,), Deadlines()))
 
 
 async def test_what_fails_behind_the_end_does_not_undo_the_answer(

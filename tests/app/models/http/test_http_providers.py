@@ -25,21 +25,18 @@ from tests.app.models.http.model_server import (
 from tests.app.models.wires import (
     DELTAS,
     KEY,
-    MESSAGE_STOP,
     NOTHING,
     PROMPT,
     REQUEST,
-    WIRES,
     Connect,
     Wire,
+    all_wires,
     asked,
-    chunk,
-    is_told_free,
-    message_delta,
+    is_free,
 )
 from tests.ports import refusing_port
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("wire", WIRES, ids=lambda w: w.name)]
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("wire", all_wires(), ids=lambda w: w.name)]
 
 SOON = 1.0
 
@@ -314,7 +311,7 @@ async def test_a_refusal_costs_nothing_but_a_failure_may_have(
 ) -> None:
     server.answer = lambda _: refusing(status, b"<html>")
 
-    assert await is_told_free(connect()) is free
+    assert await is_free(connect()) is free
 
 
 @pytest.mark.parametrize(
@@ -326,16 +323,15 @@ async def test_a_refusal_within_a_stream_may_have_cost(
     data = said.replace(b"{", b'{"type": "error", ', 1)
     server.answer = lambda _: Reply([*wire.frames[:1], b"data: " + data + b"\n\n"])
 
-    assert not await is_told_free(connect())
+    assert not await is_free(connect())
 
 
 async def test_an_end_for_an_unknown_reason_may_have_cost(
     wire: Wire, server: ModelServer, connect: Connect
 ) -> None:
-    ends = [chunk({}, "news")] if wire.name == "openai" else [message_delta("news"), MESSAGE_STOP]
-    server.answer = lambda _: Reply(ends)
+    server.answer = lambda _: Reply(wire.unknown_end)
 
-    assert not await is_told_free(connect())
+    assert not await is_free(connect())
 
 
 async def test_only_a_request_that_was_never_sent_is_unreachable_for_nothing(
@@ -345,8 +341,8 @@ async def test_only_a_request_that_was_never_sent_is_unreachable_for_nothing(
     server.answer = lambda _: Reply([], End.RESET, b"")
 
     with refusing_port() as port:
-        assert await is_told_free(connect(f"http://127.0.0.1:{port}"))
-    assert not await is_told_free(connect())
+        assert await is_free(connect(f"http://127.0.0.1:{port}"))
+    assert not await is_free(connect())
     assert len(server.asked) == 1
 
 

@@ -16,7 +16,7 @@ import pytest
 from app.events import Answer, Done
 from app.models.base import Partial, Provider
 from local.ports import free_port
-from tests.app.models.wires import ANTHROPIC, KEY, OPENAI, REQUEST, Wire, asked
+from tests.app.models.wires import KEY, REQUEST, Wire, all_wires, asked
 from tests.conftest import ROOT
 from tests.peers import wait_for
 
@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.peers,
     pytest.mark.timeout(_START_SECONDS + 30),
-    pytest.mark.parametrize("wire", [OPENAI, ANTHROPIC], ids=lambda wire: wire.name),
+    pytest.mark.parametrize("wire", all_wires(), ids=lambda wire: wire.name),
 ]
 
 ANSWER = "naïve café 🚀\n\nIt is the end of “it”."
@@ -82,7 +82,7 @@ def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def provider(wire: Wire, litellm: str) -> AsyncIterator[Provider]:
-    provider = wire.provider(f"{litellm}/v1" if wire is OPENAI else litellm)
+    provider = wire.provider(f"{litellm}/v1" if wire.name == "openai" else litellm)
     yield provider
     await provider.close()
 
@@ -91,7 +91,7 @@ async def provider(wire: Wire, litellm: str) -> AsyncIterator[Provider]:
 async def test_it_is_understood_and_understands(wire: Wire, provider: Provider, said: str) -> None:
     request = replace(
         REQUEST,
-        model="answers" if wire is OPENAI else "translates",
+        model="answers" if wire.name == "openai" else "translates",
         system="Be brief.",
         temperature=0.5,
         stop=("END",),

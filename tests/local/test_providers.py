@@ -311,3 +311,8 @@ async def test_the_table_is_where_a_sandbox_with_other_credentials_looks(
     assert "StreamTable" in tables
     assert sandbox["AWS_REGION"] == region
     assert sandbox["AWS_ACCESS_KEY_ID"] == "AKIA"
+
+
+async def test_a_list_of_providers_that_does_not_load_is_told_with_its_reason() -> None:
+    with pytest.raises(CannotStart, match=r"list of providers does not load: .+"):
+        await chosen(PYTHONHOME="/nonexistent")

@@ -93,8 +93,12 @@ async def report_for(environ: Mapping[str, str]) -> Report:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    async with asyncio.timeout(_REPORT_LIMIT):
-        output, errors = await process.communicate()
+    try:
+        async with asyncio.timeout(_REPORT_LIMIT):
+            output, errors = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        raise CannotStart("the application's list of providers does not load: no answer") from None
     if process.returncode:
         last = errors.decode(errors="replace").strip().rpartition("\n")[2]
         raise CannotStart(f"the application's list of providers does not load: {last}")

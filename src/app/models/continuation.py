@@ -48,7 +48,7 @@ _CLAUDE_WITH_PREFILL = re.compile(
 
 
 def claude_takes_prefill(model: str) -> bool:
-    """Whether a model is a Claude that takes a prefill.
+    """True for a Claude that takes a prefill.
 
     `model` is a name of Anthropic's API or of Bedrock, with or without date, region and version.
     """
@@ -152,7 +152,7 @@ def overlap(tail: str, text: str, shortest: int = SHORTEST_OVERLAP) -> int:
 
 
 def _repeats_itself(text: str) -> bool:
-    """Whether a text is periodic or too short to be recognized: a rule, digits, table rows.
+    """True for text that is periodic or too short to recognize: a rule, digits, table rows.
 
     Twenty dashes after twenty dashes may or may not be a repetition. Losing some would be worse
     than showing some twice.
@@ -163,5 +163,5 @@ def _repeats_itself(text: str) -> bool:
 
 
 def _may_grow(tail: str, text: str) -> bool:
-    """Whether more of `text` could make a longer overlap: it occurs within `tail`."""
+    """True if `text` occurs within `tail`, so that more text could make a longer overlap."""
     return len(text) < len(tail) and text in tail

@@ -33,7 +33,7 @@ class ModelProvider(ABC):
         """
 
     def takes_prefill(self, model: str) -> bool:  # noqa: ARG002 - for subclasses
-        """Whether this model continues an answer that ends the conversation."""
+        """True if the model continues an assistant's turn that ends the conversation."""
         return False
 
     async def close(self) -> None:  # noqa: B027 - most providers hold nothing

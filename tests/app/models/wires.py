@@ -83,7 +83,7 @@ async def asked(
 
 
 async def is_free(provider: Provider) -> bool:
-    """Whether the failure of a request counts as free."""
+    """True if the failure of a request counts as free."""
     return (await failure_of(provider)).free
 
 

@@ -1,4 +1,4 @@
-"""What Anthropic is sent, and what its events mean."""
+"""The requests to Anthropic, and the meaning of its events."""
 
 from dataclasses import replace
 from typing import Any
@@ -38,7 +38,7 @@ def wire() -> Wire:
 async def body_of(
     server: ModelServer, connect: Connect, request: Request = REQUEST, said: str = ""
 ) -> dict[str, Any]:
-    """What the server is sent."""
+    """The body that the server receives."""
     server.answer = lambda _: Reply([START, TEXT, END, MESSAGE_STOP])
     await asked(connect(), request, Partial(answer=said))
     return server.asked[-1].body

@@ -1,4 +1,4 @@
-"""What the tests of Bedrock share: a server to ask, and a provider that asks it."""
+"""Fixtures for the tests of Bedrock: a server, and a provider that asks it."""
 
 import threading
 from collections.abc import AsyncIterator

@@ -141,7 +141,7 @@ async def test_a_refused_request_has_a_code(
     server.answer = answer
 
     assert await asked(provider) == ([], code)
-    assert len(server.talks) == 1, "the retrying is done by whoever asks"
+    assert len(server.talks) == 1, "the caller retries"
 
 
 async def test_a_proxys_error_page_is_told_by_its_status(
@@ -322,7 +322,7 @@ PLACES += [start - 2 for start in STARTS[1:]]
 
 
 def said_within(size: int) -> tuple[list[Event], str | None]:
-    """What is to come of so many bytes: the deltas of the frames that end in them, or a cut."""
+    """The result of so many bytes: the deltas of all complete frames, or a cut."""
     whole = [delta for delta, end in zip(DELTAS, STARTS[1:], strict=True) if end <= size]
     said = [delta for delta in whole if delta and not isinstance(delta, Done)]
     finish = [delta for delta in whole if isinstance(delta, Done)][-1:]
@@ -458,7 +458,7 @@ async def test_silence_has_an_end(server: Server, sent: tuple[bytes, ...] | None
 
 
 async def test_signs_of_life_keep_a_thinking_model_from_being_given_up(server: Server) -> None:
-    """What it thinks may be hidden: then only signatures come, for a while."""
+    """Thinking may be hidden: then only signatures come, for a while."""
 
     async def answer(talk: Talk) -> None:
         await talk.head()

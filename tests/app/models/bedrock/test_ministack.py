@@ -1,4 +1,4 @@
-"""Bedrock as somebody else understands it: MiniStack's ConverseStream."""
+"""The provider against MiniStack's ConverseStream, which is not ours."""
 
 import hashlib
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def provider(service: str, monkeypatch: pytest.MonkeyPatch) -> BedrockProvider:
 
 
 def reply(kind: str, model: str, text: str) -> str:
-    """What it says to a request whose texts, system first, are these lines."""
+    """Its answer to a request whose texts, system first, are these lines."""
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"[ministack mock {kind} {model}] reply for prompt#{digest}"
 

@@ -1,4 +1,4 @@
-"""Bedrock as a provider: what it is asked, what it answers, and how it goes on."""
+"""Bedrock as a provider: its requests, its answers, and its continuations."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ CLAUDE_4_5 = "global.anthropic.claude-sonnet-4-5-20250929-v1:0"
 CLAUDE_4_6 = "us.anthropic.claude-opus-4-6-v1"
 
 
-# What is asked
+# Requests
 
 
 async def test_a_request_is_sent_whole(server: Server, provider: BedrockProvider) -> None:
@@ -81,7 +81,7 @@ async def test_turns_of_one_role_in_a_row_become_one(
     assert talk.body["messages"] == [{"role": "user", "content": [{"text": "a"}, {"text": "b"}]}]
 
 
-# What is answered
+# Answers
 
 
 async def test_text_reasoning_and_usage_come_as_deltas(
@@ -198,7 +198,7 @@ async def test_token_counts_are_kept_where_the_body_stays_open(
     assert await asked(provider) == ([Answer("a"), Done("stop", 11, 22)], None)
 
 
-# Going on
+# Continuations
 
 
 async def test_claude_up_to_4_5_is_given_its_beginning_without_white_space_at_the_end(

@@ -88,7 +88,7 @@ class ModelServer:
     async def _serve_once(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int
     ) -> bool:
-        """Whether the connection goes on."""
+        """True if the connection stays open."""
         asked = await _request(reader, connection)
         answer = self.respond(asked)
         self.asked.append(asked)

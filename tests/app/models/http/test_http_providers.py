@@ -186,7 +186,7 @@ async def test_nothing_at_all_is_an_answer_cut(connect: Connect) -> None:
 async def test_a_status_tells_what_is_wrong_and_is_not_asked_about_again(
     server: ModelServer, connect: Connect, status: int, code: str
 ) -> None:
-    """Whoever asked decides whether to ask again; `Location` and `Retry-After` included."""
+    """The caller decides about a retry, despite `Location` and `Retry-After`."""
     headers = f"Retry-After: 0\r\nLocation: {server.url}/elsewhere\r\n"
     server.answer = lambda _: refusing(status, b"<html>", headers)
 

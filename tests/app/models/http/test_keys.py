@@ -1,4 +1,4 @@
-"""Where keys come from: the environment, Secrets Manager, SSM; against moto's server."""
+"""The sources of keys: the environment, Secrets Manager, SSM; against moto's server."""
 
 import asyncio
 import json
@@ -44,7 +44,7 @@ def test_without_a_key_there_is_none() -> None:
 
 @pytest.mark.parametrize("place", ["vault:a", "secretsmanager:", "ssm", KEY])
 def test_a_place_that_is_not_understood_is_refused_without_being_repeated(place: str) -> None:
-    """Somebody will put the key itself there."""
+    """A user may put the key itself there by mistake."""
     with pytest.raises(ValueError, match=f"{NAME}_FROM must be") as refused:
         keys.from_environ({f"{NAME}_FROM": place}, NAME)
 

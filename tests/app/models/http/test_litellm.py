@@ -1,4 +1,4 @@
-"""Both wires as somebody else understands them: LiteLLM's proxy, whose models are mocks.
+"""The wires against LiteLLM's proxy, which is not ours, and whose models are mocks.
 
 Its `/v1/messages` is asked for a model that is served by its own `/v1/chat/completions`, so that
 it makes a stream of Anthropic's events of one of OpenAI's chunks.

@@ -1,4 +1,4 @@
-"""What OpenAI-compatible servers are sent, and how differently they answer."""
+"""The requests to OpenAI-compatible servers, and the variants of their answers."""
 
 import asyncio
 import time
@@ -45,7 +45,7 @@ async def body_of(
     said: str = "",
     **environ: str,
 ) -> dict[str, Any]:
-    """What the server is sent."""
+    """The body that the server receives."""
     server.answer = lambda _: Reply([TEXT, STOP, DONE])
     await asked(connect(**environ), request, Partial(answer=said))
     return server.asked[-1].body

@@ -79,6 +79,15 @@ async def test_the_emulator_decides_as_the_application_does(
     assert report.choice.provider == provider
 
 
+def test_the_list_imports_the_standard_library_only() -> None:
+    """`make run` waits for it."""
+    program = "import sys; old = {*sys.modules}; import app.providers; print(*{*sys.modules} - old)"
+
+    imported = {name.partition(".")[0] for name in run("-c", program).split()}
+
+    assert imported - sys.stdlib_module_names == {"app"}
+
+
 def test_the_printed_list_holds_no_value_of_the_environment() -> None:
     environ = {each.key: KEY for each in PROVIDERS if each.key}
 

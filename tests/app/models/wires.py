@@ -38,7 +38,7 @@ DELTAS: list[Event] = [
 
 
 def frame(data: Any, event: str | None = None) -> bytes:
-    """One event; its JSON as a server writes it that escapes nothing."""
+    """One event, from a server that escapes no character in its JSON."""
     name = f"event: {event}\n" if event else ""
     return f"{name}data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
 

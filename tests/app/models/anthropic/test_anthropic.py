@@ -74,7 +74,7 @@ def test_without_a_key_the_setting_is_named() -> None:
         AnthropicProvider.from_environ({"MODELS": "m"})
 
 
-# Continuing
+# Continuations
 
 
 async def test_claude_up_to_4_5_is_given_its_answer_so_far(
@@ -181,7 +181,7 @@ async def test_a_body_that_is_held_open_behind_the_stop_is_not_waited_for(
 async def test_a_failure_tells_the_tokens_where_the_server_has_counted_all_that_was_said(
     server: ModelServer, connect: Connect, frames: list[bytes], told: int | None
 ) -> None:
-    """The count at a message's start is of what comes before its text."""
+    """The count at a message's start excludes its text."""
     server.answer = lambda _: Reply(frames)
 
     assert (await failure_of(connect())).output_tokens == told

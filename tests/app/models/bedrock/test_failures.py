@@ -1,4 +1,4 @@
-"""Every way in which Bedrock fails has one code, whichever layer notices it."""
+"""Each failure of Bedrock has one code, whichever layer notices it."""
 
 import asyncio
 import json
@@ -122,7 +122,7 @@ CODES = {*get_args(Passing), *get_args(Final)}
         ((400, "ValidationException", "Operation not allowed"), "model_access_denied"),
         ((400, "ValidationException", "temperature: 2 is out of range"), "provider_rejected"),
         ((413, "RequestEntityTooLargeException", ""), "context_too_long"),
-        # What is not known is told by its status.
+        # An unknown error is decided by its status.
         ((400, "SomethingNewException", ""), "provider_rejected"),
         ((401, "SomethingNewException", ""), "provider_denied"),
         ((403, "SomethingNewException", ""), "model_access_denied"),
@@ -201,7 +201,7 @@ async def test_without_a_region_it_is_rejected(
     assert server.talks == []
 
 
-async def test_where_nobody_listens_it_cannot_be_reached(
+async def test_an_address_without_a_server_is_unreachable(
     provider: BedrockProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with refusing_port() as port:
@@ -315,7 +315,7 @@ async def test_what_fails_behind_the_end_does_not_undo_the_answer(
 
 WHOLE = b"".join(ANSWER)
 STARTS = [sum(map(len, ANSWER[:index])) for index in range(len(ANSWER) + 1)]
-# At the boundary; in the lengths, behind their checksum, in a header, in the payload, in the
+# At the boundary; in the lengths, after their checksum, in a header, in the payload, and in the
 # checksum at the end.
 PLACES = sorted({start + step for start in STARTS[:-1] for step in (0, 3, 12, 30, 95)})
 PLACES += [start - 2 for start in STARTS[1:]]
@@ -333,7 +333,7 @@ def said_within(size: int) -> tuple[list[Event], str | None]:
 async def test_an_answer_cut_anywhere_is_never_taken_for_whole(
     server: Server, provider: BedrockProvider, end: Callable[[Talk], Awaitable[None]]
 ) -> None:
-    """Only `messageStop` is an end: botocore ends a stream that was cut without a word."""
+    """Only `messageStop` is an end: botocore raises nothing for a stream that was cut."""
     for place in PLACES:
 
         async def answer(talk: Talk, place: int = place) -> None:
@@ -365,7 +365,7 @@ async def test_an_answer_cut_inside_a_chunk_is_cut(
 
 
 async def test_no_flipped_bit_gets_through(server: Server, provider: BedrockProvider) -> None:
-    """Up to the end of the answer; behind it, it costs the token counts at most."""
+    """Up to the end of the answer; after it, only the token counts can be lost."""
     end_of_answer = STARTS[-2]
     for place in range(0, len(WHOLE), 7):
         garbled = bytearray(WHOLE)

@@ -57,7 +57,7 @@ async def test_a_request_is_sent_whole(server: Server, provider: BedrockProvider
 async def test_what_is_not_asked_for_is_not_sent_but_max_tokens_always(
     server: Server, provider: BedrockProvider
 ) -> None:
-    """Without it, Bedrock reserves quota for the longest answer that the model could give."""
+    """Without it, Bedrock reserves quota for the model's longest answer."""
     server.answer = saying(*ANSWER)
 
     await asked(provider)
@@ -233,7 +233,7 @@ async def test_what_follows_a_prefill_is_never_taken_for_a_repetition(
 async def test_any_other_model_is_asked_for_the_rest(
     server: Server, provider: BedrockProvider, model: str
 ) -> None:
-    """Newer Claudes refuse a conversation that ends with a turn of their own, for good."""
+    """Newer Claudes refuse a conversation that ends with their own turn."""
     server.answer = saying(START, text("brown fox jumps"), text(" high"), stop(), usage())
     request = Request(messages=(Message("user", "hi"),), model=model, max_tokens=50)
     assert provider.continuation(request) == "asked"
@@ -252,7 +252,7 @@ async def test_any_other_model_is_asked_for_the_rest(
 async def test_where_nothing_was_said_the_request_goes_as_it_is(
     server: Server, provider: BedrockProvider, model: str, answer: str
 ) -> None:
-    """Bedrock refuses a turn that is blank."""
+    """Bedrock refuses a blank turn."""
     server.answer = saying(START, text("Hi"), stop(), usage())
     request = Request(messages=(Message("user", "hi"),), model=model, max_tokens=50)
 

@@ -126,7 +126,7 @@ async def test_a_secret_without_the_key_in_it_is_for_the_operator(
     assert "OTHER" not in caplog.text
 
 
-async def test_a_key_that_was_read_serves_on_and_nobody_waits_while_the_store_is_in_trouble(
+async def test_a_key_that_was_read_is_used_without_delay_while_the_store_fails(
     aws: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(secret, "_READ_AGAIN_SECONDS", 0)

@@ -57,7 +57,7 @@ def config(url: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a LiteLLM proxy that knows no network but the loopback's."""
+    """The URL of a LiteLLM proxy that uses the loopback network only."""
     port = free_port()
     url, folder = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("litellm")
     (folder / "config.yaml").write_text(json.dumps(config(url), ensure_ascii=False))

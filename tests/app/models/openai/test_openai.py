@@ -112,7 +112,7 @@ def test_hosted_reasoning_models_refuse_max_tokens_and_others_know_nothing_else(
     assert provider.body(REQUEST)[name] == 100
 
 
-# Continuing
+# Continuations
 
 
 async def test_without_prefill_the_model_is_asked_for_the_rest(
@@ -174,7 +174,7 @@ def test_a_switch_that_is_neither_on_nor_off_is_refused() -> None:
         WIRE.provider("http://host", OPENAI_PREFILL="vllm")
 
 
-# Dialects
+# Variants
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,7 @@ async def test_reasoning_is_thinking_under_either_name_and_once_under_both(
 async def test_a_body_that_is_held_open_behind_the_finish_is_not_waited_for(
     server: ModelServer, connect: Connect, frames: list[bytes]
 ) -> None:
-    """As Bedrock's endpoint does; the usage is worth a short wait, its absence no long one."""
+    """As Bedrock's endpoint does; the wait for the usage is short."""
     server.answer = lambda _: Reply(frames, End.HELD)
     provider = connect()
     begun = time.monotonic()

@@ -4,6 +4,9 @@ A test that needs more than Python carries a marker (`chromium`, `docker`, `dyna
 `peers`, `sam`) and is skipped where that is missing. With `CI=true` a skip is a failure: CI
 installs everything, so a skip there means that a rule went unproven.
 
+A test that needs one provider carries `provider("openai")`, say. Where the application's list of
+providers lacks that one, since it was deleted, the test is left out.
+
 A test that measures time carries `alone`: while it runs, no other worker of pytest-xdist does.
 What only one worker may start, or what takes long to start, is started by one: see TOGETHER.
 """
@@ -17,6 +20,8 @@ from pathlib import Path
 
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
+
+from app.providers import PROVIDERS
 
 ROOT = Path(__file__).parents[1]
 
@@ -51,11 +56,24 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
 # nothing with pytest 9.2: pytest-xdist#1386.)
 TOGETHER = {
     "tests/app/models/bedrock/test_ministack.py",
-    "tests/app/models/test_litellm.py",
+    "tests/app/models/http/test_litellm.py",
     "tests/flows/test_deployment.py",
     "tests/flows/test_sam_local.py",
     "tests/test_template.py",
 }
+
+
+NAMES = {each.name for each in PROVIDERS}
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    left_out = [item for item in items if _needed_providers(item) - NAMES]
+    items[:] = [item for item in items if not _needed_providers(item) - NAMES]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def _needed_providers(item: pytest.Item) -> set[str]:
+    return {str(marker.args[0]) for marker in item.iter_markers("provider")}
 
 
 @pytest.fixture

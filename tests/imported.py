@@ -14,9 +14,10 @@ from typing import Any
 
 import app
 import lambda_stream
-from app import models as providers
+from app import models
 from app.exceptions import ProviderError
 from app.models.base import Message, Partial, Request
+from app.providers import PROVIDERS, Entry
 
 
 class Context:
@@ -40,9 +41,9 @@ def answer(event: dict[str, Any]) -> None:
     assert result["statusCode"] == 200, result
 
 
-async def ask(name: str, variable: str) -> None:
-    environ = {variable: "http://127.0.0.1:9/v1", "MODELS": "m", "ANTHROPIC_API_KEY": "key"}
-    provider = providers.create(name, environ)
+async def ask(entry: Entry) -> None:
+    environ = {entry.address: "http://127.0.0.1:9/v1", "MODELS": "m", entry.key: "key"}
+    provider = models.create(entry.name, environ)
     request = Request(messages=(Message("user", "Anybody there?"),), model="m", max_tokens=10)
     try:
         async for _ in provider.stream(request, Partial()):
@@ -54,7 +55,8 @@ async def ask(name: str, variable: str) -> None:
 if __name__ == "__main__":
     import_all()
     answer(json.load(sys.stdin))
-    asyncio.run(ask("openai", "OPENAI_BASE_URL"))
-    asyncio.run(ask("anthropic", "ANTHROPIC_BASE_URL"))
+    for entry in PROVIDERS:
+        if entry.address:
+            asyncio.run(ask(entry))
     loaded = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
     print(json.dumps([file for file in loaded if file]))  # noqa: T201

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.providers import PROVIDERS
 from local.environment import CREDENTIALS, REGION
 from proof.bench.canned_model import serving
 from proof.bench.processes import ROOT, SRC, sandbox
@@ -26,9 +27,6 @@ _REQUESTS = 50
 _DELTAS = 5_000
 
 TITLE = "Providers, against a model on this machine that answers at once"
-
-_NAMES = ("openai", "anthropic", "bedrock")
-
 
 Pairs = list[tuple[float, float]]
 
@@ -48,20 +46,22 @@ class _Asker:
 def rows() -> Iterator[Row]:
     """Cold start, the first request, any request, any delta."""
     with serving() as url:
-        settings = {name: _settings(name, url) for name in _NAMES}
+        settings = _settings(url)
         yield from _cold_starts(settings)
-        for name in _NAMES:
+        for name in settings:
             yield from _requests(name, settings[name])
 
 
-def _settings(name: str, url: str) -> dict[str, str]:
-    """A sandbox's variables for this provider."""
+def _settings(url: str) -> dict[str, dict[str, str]]:
+    """A sandbox's variables for each provider that is listed and that the canned model speaks."""
     own = {
         "openai": {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": "bench"},
         "anthropic": {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "bench"},
         "bedrock": {"AWS_ENDPOINT_URL_BEDROCK_RUNTIME": url},
     }
-    return {"PROVIDER": name, "MODELS": "bench.model", "MODEL_URL": url, **own[name]}
+    common = {"MODELS": "bench.model", "MODEL_URL": url}
+    listed = [each.name for each in PROVIDERS if each.name in own]
+    return {name: {"PROVIDER": name, **common, **own[name]} for name in listed}
 
 
 def _cold_starts(settings: Mapping[str, Mapping[str, str]]) -> Iterator[Row]:

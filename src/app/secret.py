@@ -171,11 +171,6 @@ def from_environ(environ: Mapping[str, str], name: str) -> Secret | None:
     )
 
 
-def is_set(environ: Mapping[str, str], name: str) -> bool:
-    """Whether the environment holds the secret of that name, or names its place."""
-    return any(environ.get(variable, "").strip() for variable in (name, f"{name}_FROM"))
-
-
 def _getter(store: Store) -> Callable[[str], object]:
     """Powertools' way to read from a store, without its cache, which would make callers wait."""
     from aws_lambda_powertools.utilities.parameters import SecretsProvider, SSMProvider

@@ -29,17 +29,16 @@ class ScriptedProvider:
     pace: float = 0
     breaks_when_closed: bool = False
 
-    def continuation(self, request: Request) -> Continuation:
-        del request
+    def continuation(self, _request: Request) -> Continuation:
         return "prefill"
 
     async def close(self) -> None:
         pass
 
-    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Event]:
+    async def stream(self, request: Request, delivered: Partial) -> AsyncGenerator[Event]:
         assert request == REQUEST
         steps = self.attempts[len(self.asked_to_continue)]
-        self.asked_to_continue.append(continue_from)
+        self.asked_to_continue.append(delivered)
         self.running += 1
         try:
             for step in steps:

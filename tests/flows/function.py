@@ -28,17 +28,16 @@ class GatedProvider:
         self._host, _, port = gate.partition(":")
         self._port = int(port)
 
-    def continuation(self, request: Request) -> Continuation:
-        del request
+    def continuation(self, _request: Request) -> Continuation:
         return "prefill"
 
     async def close(self) -> None:
         pass
 
-    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Event]:
+    async def stream(self, request: Request, delivered: Partial) -> AsyncGenerator[Event]:
         reader, writer = await asyncio.open_connection(self._host, self._port)
         try:
-            writer.write(f"{request.messages[-1].content}|{continue_from.answer}\n".encode())
+            writer.write(f"{request.messages[-1].content}|{delivered.answer}\n".encode())
             while line := (await reader.readline()).decode().rstrip("\n"):
                 yield Answer(line)
             yield Done("stop", 0, 0)

@@ -365,6 +365,7 @@ async def test_a_hidden_tab_makes_room_for_one_that_is_shown_and_comes_back(
         await reads(tabs[1], "one two ")
 
 
+@pytest.mark.provider("openai")
 async def test_a_failure_that_only_the_operator_can_repair_is_not_the_readers_task(
     start: Start, browser: Profile
 ) -> None:

@@ -155,6 +155,7 @@ async def test_a_killed_containers_answer_is_continued_by_another_to_the_charact
     assert second_claim.data == {"attempt": 2, "continued": "prefill"}
 
 
+@pytest.mark.provider("bedrock")
 async def test_bedrock_is_asked_where_the_parameters_say_so(here: Cloud) -> None:
     stack = here.deploy(
         "bedrock",

@@ -15,7 +15,7 @@ from tests.flows.heard import text
 from tests.flows.reader import Reader
 from tests.store import client
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.provider("openai")]
 
 KEY = "sk-provider-key"
 API_TOKEN = "api-token-of-somebody-in-32-letters"

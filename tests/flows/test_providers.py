@@ -14,7 +14,7 @@ from tests.flows.conftest import Function, Start
 from tests.flows.heard import assert_each_once, text
 from tests.flows.reader import Reader
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.provider("openai")]
 
 KEY = "sk-that-nobody-may-see"
 PROMPT = "a-prompt-that-nobody-may-see"

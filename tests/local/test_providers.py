@@ -1,4 +1,4 @@
-"""What `make run` takes its tokens from, and what it lets a sandbox know."""
+"""The provider that `make run` chooses, and the variables that a sandbox gets for it."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import pytest
 
+from app.providers import PROVIDERS
 from local import CannotStart, Options
 from local.http1 import Connection, Request, listen
 from local.providers import Choice, choose
@@ -26,7 +27,7 @@ SHELL = ("ANTHROPIC_", "AWS_", "DEMO_", "MODELS", "OPENAI_", "PROVIDER")
 
 @pytest.fixture(autouse=True)
 def shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """A shell in which nothing is set, of a person whom AWS does not know."""
+    """A shell without settings and without AWS credentials."""
     for name in list(os.environ):
         if name.startswith(SHELL):
             monkeypatch.delenv(name)
@@ -38,7 +39,7 @@ def shell(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch
 
 @dataclass
 class Service:
-    """A server that lists models; `asked` are the requests it got."""
+    """A server that lists models; `asked` are its requests."""
 
     url: str
     asked: list[Request] = field(default_factory=list)
@@ -63,11 +64,12 @@ async def listing(models: Any, status: int = 200) -> AsyncIterator[Service]:
 
 
 async def chosen(provider: str = "auto", ollama: str = "", **env: str) -> Choice:
-    with refusing_port() as nobodys:
-        ollama = ollama or f"127.0.0.1:{nobodys}"
-        return await choose(Options(env=env, provider=provider), ollama=ollama)
+    with refusing_port() as unused:
+        server = ollama or f"127.0.0.1:{unused}"
+        return await choose(Options(env=env, provider=provider), local_server=server)
 
 
+@pytest.mark.provider("openai")
 async def test_with_nothing_set_and_no_ollama_it_is_the_demo() -> None:
     choice = await chosen(DEMO_TOKENS="3")
 
@@ -76,6 +78,7 @@ async def test_with_nothing_set_and_no_ollama_it_is_the_demo() -> None:
     assert "no key is set, and no Ollama answers on 127.0.0.1" in str(choice)
 
 
+@pytest.mark.provider("openai")
 async def test_a_local_ollama_is_taken_with_its_newest_model() -> None:
     models = [
         {"id": "llama3.2:latest", "created": 1},
@@ -95,8 +98,9 @@ async def test_a_local_ollama_is_taken_with_its_newest_model() -> None:
     assert [request.path for request in ollama.asked] == ["/v1/models"]
 
 
+@pytest.mark.provider("openai")
 @pytest.mark.parametrize("answer", ["[]", "<html>", '{"data": 1}', '{"data": [{"name": "a"}]}'])
-async def test_what_answers_for_ollama_with_something_else_is_left_alone(answer: str) -> None:
+async def test_a_server_at_ollamas_address_without_a_list_of_models_is_ignored(answer: str) -> None:
     async with listing(answer) as other:
         choice = await chosen(ollama=other.address)
 
@@ -104,6 +108,7 @@ async def test_what_answers_for_ollama_with_something_else_is_left_alone(answer:
     assert "is no list of models" in choice.reason
 
 
+@pytest.mark.provider("openai")
 async def test_an_ollama_without_a_model_is_named() -> None:
     async with listing([]) as ollama:
         choice = await chosen(ollama=ollama.address)
@@ -112,6 +117,7 @@ async def test_an_ollama_without_a_model_is_named() -> None:
     assert "has no model" in choice.reason
 
 
+@pytest.mark.provider("anthropic")
 async def test_ollama_is_not_asked_where_the_shell_decides() -> None:
     async with listing([{"id": "llama3.2"}]) as ollama:
         choice = await chosen(ollama=ollama.address, ANTHROPIC_API_KEY=SECRET, MODELS="claude-x")
@@ -120,6 +126,7 @@ async def test_ollama_is_not_asked_where_the_shell_decides() -> None:
     assert not ollama.asked
 
 
+@pytest.mark.provider("openai")
 async def test_models_names_the_default_and_nothing_is_asked() -> None:
     async with listing([{"id": "other"}]) as server:
         choice = await chosen(OPENAI_BASE_URL=f"{server.url}/v1", MODELS="mine, second")
@@ -129,6 +136,7 @@ async def test_models_names_the_default_and_nothing_is_asked() -> None:
     assert not server.asked
 
 
+@pytest.mark.provider("openai")
 async def test_without_models_an_openai_server_is_asked_for_its_newest() -> None:
     models = [
         {"id": "gpt-a", "created": 1},
@@ -146,6 +154,7 @@ async def test_without_models_an_openai_server_is_asked_for_its_newest() -> None
     assert "another of 2 models" in choice.reason
 
 
+@pytest.mark.provider("anthropic")
 async def test_without_models_anthropic_is_asked_for_its_newest() -> None:
     models = [{"id": "claude-new", "created_at": "2026-10-01T00:00:00Z"}, {"id": "claude-old"}]
     async with listing(models) as server:
@@ -158,6 +167,7 @@ async def test_without_models_anthropic_is_asked_for_its_newest() -> None:
     assert choice.model == "claude-new"
 
 
+@pytest.mark.provider("anthropic")
 async def test_a_sandbox_gets_the_settings_of_its_provider_and_of_no_other() -> None:
     env = {
         "ANTHROPIC_API_KEY": SECRET,
@@ -178,12 +188,14 @@ async def test_a_sandbox_gets_the_settings_of_its_provider_and_of_no_other() -> 
     }
 
 
+@pytest.mark.provider("anthropic")
 async def test_a_key_is_never_in_what_is_printed() -> None:
     choice = await chosen(ANTHROPIC_API_KEY=SECRET, MODELS="claude-x")
 
     assert SECRET not in f"{choice} {choice!r}"
 
 
+@pytest.mark.provider("anthropic")
 @pytest.mark.parametrize("status", [401, 500])
 async def test_a_server_that_refuses_the_list_is_named_and_the_key_is_not(status: int) -> None:
     async with listing([], status=status) as server:
@@ -195,28 +207,33 @@ async def test_a_server_that_refuses_the_list_is_named_and_the_key_is_not(status
     assert SECRET not in str(refused.value)
 
 
+@pytest.mark.provider("openai")
 async def test_a_server_that_does_not_answer_is_named() -> None:
     with refusing_port() as port, pytest.raises(CannotStart, match="does not answer"):
         await chosen(OPENAI_BASE_URL=f"http://127.0.0.1:{port}/v1")
 
 
+@pytest.mark.provider("openai")
 async def test_a_server_without_models_is_named() -> None:
     async with listing([]) as server:
         with pytest.raises(CannotStart, match="lists no model that chats"):
             await chosen(OPENAI_BASE_URL=server.url)
 
 
+@pytest.mark.provider("anthropic")
 async def test_the_shell_may_name_the_provider_and_the_command_line_wins() -> None:
     assert (await chosen(PROVIDER="demo", ANTHROPIC_API_KEY=SECRET)).provider == "demo"
     assert (await chosen("demo", PROVIDER="anthropic")).provider == "demo"
 
 
-async def test_a_provider_that_there_is_not_is_refused_with_those_there_are() -> None:
-    with pytest.raises(CannotStart, match="auto, demo, bedrock, openai or anthropic"):
+async def test_an_unknown_provider_is_refused_with_the_list() -> None:
+    *names, last = ("auto", *(each.name for each in PROVIDERS))
+    with pytest.raises(CannotStart, match=f"{', '.join(names)} or {last}"):
         await chosen("gemini")
 
 
-async def test_bedrock_gets_what_the_shell_is_to_aws(shell: pytest.MonkeyPatch) -> None:
+@pytest.mark.provider("bedrock")
+async def test_bedrock_gets_the_credentials_of_the_shell(shell: pytest.MonkeyPatch) -> None:
     shell.setenv("AWS_ACCESS_KEY_ID", "AKIA")
     shell.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     shell.setenv("AWS_REGION", "eu-west-1")
@@ -235,7 +252,8 @@ async def test_bedrock_gets_what_the_shell_is_to_aws(shell: pytest.MonkeyPatch) 
     }
 
 
-async def test_bedrock_is_taken_with_the_default_profile_too(
+@pytest.mark.provider("bedrock")
+async def test_bedrock_is_chosen_with_the_default_profile_too(
     shell: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     shell.setenv("HOME", str(tmp_path))
@@ -251,6 +269,7 @@ async def test_bedrock_is_taken_with_the_default_profile_too(
     assert choice.variables["AWS_REGION"] == "us-west-2"
 
 
+@pytest.mark.provider("bedrock")
 async def test_a_bedrock_key_does_without_credentials(shell: pytest.MonkeyPatch) -> None:
     shell.setenv("AWS_REGION", "eu-west-1")
 
@@ -261,6 +280,7 @@ async def test_a_bedrock_key_does_without_credentials(shell: pytest.MonkeyPatch)
     assert "AWS_ACCESS_KEY_ID" not in choice.variables
 
 
+@pytest.mark.provider("bedrock")
 async def test_bedrock_says_what_it_lacks(shell: pytest.MonkeyPatch) -> None:
     with pytest.raises(CannotStart, match="set MODELS"):
         await chosen("bedrock")
@@ -272,10 +292,11 @@ async def test_bedrock_says_what_it_lacks(shell: pytest.MonkeyPatch) -> None:
         await chosen("bedrock", MODELS="amazon.nova-lite-v1:0")
 
 
+@pytest.mark.provider("bedrock")
 async def test_the_table_is_where_a_sandbox_with_other_credentials_looks(
     emulate: Emulate, shell: pytest.MonkeyPatch
 ) -> None:
-    """What serves as DynamoDB here tells regions apart, and DynamoDB Local accounts too."""
+    """The local DynamoDB separates regions, and DynamoDB Local accounts too."""
     shell.setenv("AWS_ACCESS_KEY_ID", "AKIA")
     shell.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     shell.setenv("AWS_REGION", "eu-west-1")
@@ -290,3 +311,8 @@ async def test_the_table_is_where_a_sandbox_with_other_credentials_looks(
     assert "StreamTable" in tables
     assert sandbox["AWS_REGION"] == region
     assert sandbox["AWS_ACCESS_KEY_ID"] == "AKIA"
+
+
+async def test_a_list_of_providers_that_does_not_load_is_told_with_its_reason() -> None:
+    with pytest.raises(CannotStart, match=r"list of providers does not load: .+"):
+        await chosen(PYTHONHOME="/nonexistent")

@@ -1,7 +1,7 @@
-"""What this machine's person is to AWS, for a function that calls Bedrock from here.
+"""The AWS credentials of this shell, for a function that calls Bedrock from here.
 
-boto3 finds them as the AWS CLI does: variables, a profile, single sign-on. The function gets what
-was found and not the way there, so it keeps them until they expire; then restart.
+boto3 finds them as the AWS CLI does: variables, a profile, single sign-on. The function gets the
+credentials themselves, so it cannot renew them: restart when they expire.
 """
 
 from collections.abc import Mapping
@@ -10,18 +10,18 @@ from local.exceptions import CannotStart
 
 
 def variables(environ: Mapping[str, str]) -> dict[str, str] | None:
-    """The variables of a sandbox that acts as this person; None if nobody is known. Blocks.
+    """A sandbox's variables for these credentials and their region; None without any. Blocks.
 
     Raises:
-        CannotStart: they are known, but not the region they work in.
+        CannotStart: there are credentials, but they do not work, or no region is set.
     """
-    # It takes its time, and most functions here do without.
+    # Imported late: it is slow, and most functions here need no credentials.
     import boto3
     from botocore.exceptions import BotoCoreError
 
     bearer = environ.get("AWS_BEARER_TOKEN_BEDROCK")
     try:
-        # `--env` counts as the shell, so not simply what boto3 finds in the real one.
+        # `--env` counts as the shell, so boto3 must not read the real one alone.
         session = boto3.Session(
             aws_access_key_id=environ.get("AWS_ACCESS_KEY_ID"),
             aws_secret_access_key=environ.get("AWS_SECRET_ACCESS_KEY"),
@@ -43,7 +43,7 @@ def variables(environ: Mapping[str, str]) -> dict[str, str] | None:
         known |= {
             "AWS_ACCESS_KEY_ID": frozen.access_key or "",
             "AWS_SECRET_ACCESS_KEY": frozen.secret_key or "",
-            # Empty, where there is none: a sandbox has one of its own otherwise.
+            # Empty where there is none: otherwise a sandbox has a made-up one.
             "AWS_SESSION_TOKEN": frozen.token or "",
         }
     return known

@@ -80,7 +80,7 @@ SETTINGS: tuple[tuple[str, Callable[[str], object], str, str], ...] = (
     ("timeout", float, "SECONDS", "time limit of an invocation"),
     ("memory", _positive, "MB", "the function's memory; reported, not enforced"),
     ("keep_warm", float, "SECONDS", "idle time after which a sandbox is shut down"),
-    ("provider", str, "NAME", "auto, demo, bedrock, openai or anthropic: where tokens come from"),
+    ("provider", str, "NAME", "auto, or one of docs/models.md: where tokens come from"),
     ("handler", str, "MODULE.NAME", "the function's handler"),
     ("task_root", Path, "FOLDER", "the folder of the function's code"),
     ("template", Path, "FILE", "the template that describes the table StreamTable"),

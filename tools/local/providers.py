@@ -1,75 +1,36 @@
-"""Where this machine's function takes its tokens from, and what of the shell it needs for that.
+"""The provider of this machine's function, and the variables that its sandboxes need for it.
 
-What the shell says decides, as in the application; then a local Ollama, if one answers; else the
-demo. A sandbox gets the settings of the provider that was chosen, and of no other.
+The application chooses, from the variables of this shell. Where they decide nothing, a local server
+(Ollama) is tried, then the demo. A sandbox gets the settings of the chosen provider only.
 """
 
 import asyncio
+import json
 import os
-import re
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from local import aws_shell, model_lists
 from local.exceptions import CannotStart
-from local.options import Options
+from local.options import PROJECT, Options
 
-Name: TypeAlias = Literal["demo", "bedrock", "openai", "anthropic"]
-
-OLLAMA = "127.0.0.1:11434"
-# Nobody waits longer at every start for a server that they may never have heard of.
+# Few people run Ollama, and everybody would wait for it at every start.
 _PROBE_LIMIT = 0.3
 _PROBE_LIST_LIMIT = 3.0
+_REPORT_LIMIT = 30.0
 
-_OPENAI = "https://api.openai.com/v1"
-_ANTHROPIC = "https://api.anthropic.com"
-_ANTHROPIC_VERSION = "2023-06-01"
-
-_KEYS: tuple[tuple[Name, str], ...] = (
-    ("anthropic", "ANTHROPIC_API_KEY"),
-    ("openai", "OPENAI_API_KEY"),
-)
-_BEDROCK_MODEL = re.compile(r"arn:[^:]+:bedrock:.+|([a-z-]+\.)?[a-z0-9]+\.[a-z][a-z0-9.:-]*")
-_CREDENTIALS = (
-    "AWS_ACCESS_KEY_ID",
-    "AWS_BEARER_TOKEN_BEDROCK",
-    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
-    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-    "AWS_PROFILE",
-    "AWS_WEB_IDENTITY_TOKEN_FILE",
-)
-
-# What of the shell is a provider's own. Exactly: a developer's shell holds other tokens, too.
-_COMMON = (
-    "MODELS",
-    "PROVIDER_CONNECT_SECONDS",
-    "PROVIDER_FIRST_SECONDS",
-    "PROVIDER_IDLE_SECONDS",
-)
-_SETTINGS: dict[Name, tuple[str, ...]] = {
-    "demo": ("DEMO_TOKENS", "DEMO_TOKENS_PER_SECOND", "DEMO_FIRST_TOKEN_MS"),
-    "bedrock": (*_COMMON, "AWS_BEARER_TOKEN_BEDROCK", "AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
-    "openai": (
-        *_COMMON,
-        "OPENAI_API_KEY",
-        "OPENAI_BASE_URL",
-        "OPENAI_PREFILL",
-    ),
-    "anthropic": (
-        *_COMMON,
-        "ANTHROPIC_API_KEY",
-        "ANTHROPIC_BASE_URL",
-    ),
-}
+# An entry of the application's list of providers (`app.providers.Entry`), as JSON.
+Entry: TypeAlias = Mapping[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """A provider and its default model, why it was taken, and a sandbox's variables for it."""
+    """A provider and its default model, the reason for it, and a sandbox's variables."""
 
-    provider: Name
+    provider: str
     reason: str
     model: str = "demo"
     variables: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -78,69 +39,105 @@ class Choice:
         return f"{self.provider}, model {self.model} ({self.reason})"
 
 
-_BEDROCK = Choice(provider="bedrock", reason="MODELS begins with a Bedrock model")
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The application's list of providers by name, and its choices for an environment.
+
+    `choice_with_aws` is the choice if AWS credentials were in the environment. `decided` is false
+    where the environment decides nothing.
+    """
+
+    entries: Mapping[str, Entry]
+    choice: Choice
+    choice_with_aws: Choice
+    decided: bool
 
 
-async def choose(options: Options, *, ollama: str = OLLAMA) -> Choice:
-    """What `--provider` and the shell mean; `--env` counts as the shell.
+async def choose(options: Options, *, local_server: str | None = None) -> Choice:
+    """The provider that `--provider` and the shell name; `--env` counts as the shell.
+
+    `local_server` (host:port) replaces the address at which a local server is tried.
 
     Raises:
-        CannotStart: what the provider needs is missing; the message says what to set.
+        CannotStart: a setting of the provider is missing; the message says what to set.
     """
     environ = {**os.environ, **options.env}
     name = options.provider
     if name == "auto":
         name = environ.get("PROVIDER") or name
-    match name:
-        case "auto":
-            choice = by_environment(environ) or await _by_asking(environ, ollama)
-        case "demo" | "bedrock" | "openai" | "anthropic":
-            choice = Choice(provider=name, reason="as asked")
-        case _:
-            raise CannotStart(
-                f"there is no provider {name!r}: choose auto, demo, bedrock, openai or anthropic"
-            )
-    return await _completed(choice, environ)
+    report = await report_for(environ)
+    if name == "auto":
+        choice = report.choice if report.decided else await _probed(report, environ, local_server)
+    elif name in report.entries:
+        choice = Choice(provider=name, reason="as asked")
+    else:
+        *names, last = ("auto", *report.entries)
+        raise CannotStart(f"there is no provider {name!r}: choose {', '.join(names)} or {last}")
+    return await _completed(choice, report.entries[choice.provider], environ)
 
 
-# Which provider
+# The choice
 
 
-def by_environment(environ: Mapping[str, str]) -> Choice | None:
-    """What the application would take for `auto`; None if that is the demo."""
-    for provider, variable in _KEYS:
-        for name in (variable, f"{variable}_FROM"):
-            if environ.get(name, "").strip():
-                return Choice(provider=provider, reason=f"{name} is set")
-    if environ.get("OPENAI_BASE_URL"):
-        return Choice(provider="openai", reason="OPENAI_BASE_URL is set")
-    if _names_bedrock(environ) and any(map(environ.get, _CREDENTIALS)):
-        return _BEDROCK
-    return None
+async def report_for(environ: Mapping[str, str]) -> Report:
+    """The application's own report, from a process of its own: tools do not import it.
+
+    Raises:
+        CannotStart: the process fails; the message is its last line.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "app.providers"),
+        cwd=PROJECT / "src",
+        env={**environ, "PYTHONPATH": str(PROJECT / "src")},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(_REPORT_LIMIT):
+            output, errors = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        raise CannotStart("the application's list of providers does not load: no answer") from None
+    if process.returncode:
+        last = errors.decode(errors="replace").strip().rpartition("\n")[2]
+        raise CannotStart(f"the application's list of providers does not load: {last}")
+    report = json.loads(output)
+    choice, with_aws = report["choice"], report["choice_with_aws"]
+    return Report(
+        entries={entry["name"]: entry for entry in report["providers"]},
+        choice=Choice(provider=choice["provider"], reason=choice["reason"]),
+        choice_with_aws=Choice(provider=with_aws["provider"], reason=with_aws["reason"]),
+        decided=not choice["is_fallback"],
+    )
 
 
-async def _by_asking(environ: Mapping[str, str], ollama: str) -> Choice:
-    if _names_bedrock(environ) and await _has_credentials(environ):
-        return _BEDROCK
-    if not await _answers(ollama):
-        return Choice(provider="demo", reason=f"no key is set, and no Ollama answers on {ollama}")
-    url = f"http://{ollama}/v1"
+async def _probed(report: Report, environ: Mapping[str, str], local_server: str | None) -> Choice:
+    """The choice with AWS credentials that only boto3 finds, with a local server, or neither."""
+    fits_aws = report.entries[report.choice_with_aws.provider]["aws_models"]
+    if fits_aws and await asyncio.to_thread(aws_shell.variables, environ) is not None:
+        return report.choice_with_aws
+    for entry in report.entries.values():
+        if server := entry["local_server"] and (local_server or entry["local_server"]):
+            return await _with_server(report.choice, entry, server, environ)
+    return report.choice
+
+
+async def _with_server(
+    fallback: Choice, entry: Entry, server: str, environ: Mapping[str, str]
+) -> Choice:
+    if not await _answers(server):
+        return replace(fallback, reason=f"no key is set, and no Ollama answers on {server}")
+    url = f"http://{server}/v1"
     try:
         models = await model_lists.listed(f"{url}/models", {}, limit=_PROBE_LIST_LIMIT)
     except CannotStart as error:
-        return Choice(provider="demo", reason=f"no key is set, and {error}")
+        return replace(fallback, reason=f"no key is set, and {error}")
     if not models:
-        return Choice(provider="demo", reason=f"the Ollama on {ollama} has no model: pull one")
-    variables = {"OPENAI_BASE_URL": url, "MODELS": environ.get("MODELS") or ",".join(models)}
-    return Choice(provider="openai", reason=f"Ollama answers on {ollama}", variables=variables)
-
-
-async def _has_credentials(environ: Mapping[str, str]) -> bool:
-    return await asyncio.to_thread(aws_shell.variables, environ) is not None
-
-
-def _names_bedrock(environ: Mapping[str, str]) -> bool:
-    return bool(_BEDROCK_MODEL.fullmatch(_default_model(environ)))
+        return replace(fallback, reason=f"the Ollama on {server} has no model: pull one")
+    variables = {entry["address"]: url, "MODELS": environ.get("MODELS") or ",".join(models)}
+    reason = f"Ollama answers on {server}"
+    return Choice(provider=entry["name"], reason=reason, variables=variables)
 
 
 async def _answers(address: str) -> bool:
@@ -153,51 +150,47 @@ async def _answers(address: str) -> bool:
     return False
 
 
-# What a sandbox needs for it
+# A sandbox's variables
 
 
-def _refuse_kept_key(choice: Choice, environ: Mapping[str, str]) -> None:
-    """A sandbox here has made-up AWS credentials for its table, so it could read no secret."""
-    for provider, variable in _KEYS:
-        kept = environ.get(f"{variable}_FROM") and not environ.get(variable)
-        if kept and provider == choice.provider:
-            raise CannotStart(f"{variable}_FROM is for Lambda; on this machine, set {variable}")
+def _refuse_stored_key(entry: Entry, environ: Mapping[str, str]) -> None:
+    """A sandbox here has made-up AWS credentials for its table, so it cannot read a secret."""
+    key = entry["key"]
+    if key and environ.get(f"{key}_FROM") and not environ.get(key):
+        raise CannotStart(f"{key}_FROM is for Lambda; on this machine, set {key}")
 
 
-async def _completed(choice: Choice, environ: Mapping[str, str]) -> Choice:
-    _refuse_kept_key(choice, environ)
-    own = _SETTINGS[choice.provider]
+async def _completed(choice: Choice, entry: Entry, environ: Mapping[str, str]) -> Choice:
+    _refuse_stored_key(entry, environ)
     variables = {
-        **{name: environ[name] for name in own if name in environ},
+        **{name: environ[name] for name in entry["settings"] if name in environ},
         **choice.variables,
         "PROVIDER": choice.provider,
     }
     choice = replace(choice, variables=variables)
-    match choice.provider:
-        case "demo":
-            return choice
-        case "bedrock":
-            return await _with_credentials(choice, environ)
-        case _:
-            return await _with_models(choice)
+    if entry["aws_models"]:
+        return await _with_credentials(choice, environ)
+    if entry["model_list"]:
+        return await _with_models(choice, entry)
+    return choice
 
 
 async def _with_credentials(choice: Choice, environ: Mapping[str, str]) -> Choice:
     model = _default_model(choice.variables)
     if not model:
-        raise CannotStart("set MODELS to one or more model or inference profile ids of Bedrock")
+        raise CannotStart(f"set MODELS to one or more ids of models on {choice.provider}")
     credentials = await asyncio.to_thread(aws_shell.variables, environ)
     if credentials is None:
         raise CannotStart("no AWS credentials are found: log in, or set AWS_PROFILE")
     return replace(choice, model=model, variables={**choice.variables, **credentials})
 
 
-async def _with_models(choice: Choice) -> Choice:
-    """With the default model, which is the first that the server lists where none is set."""
+async def _with_models(choice: Choice, entry: Entry) -> Choice:
+    """The choice with its default model: the first that the server lists where none is set."""
     settings = choice.variables
     if model := _default_model(settings):
         return replace(choice, model=model)
-    url, headers = _model_list(choice.provider, settings)
+    url, headers = _model_list(entry, settings)
     try:
         models = await model_lists.listed(url, headers)
     except CannotStart as error:
@@ -215,16 +208,16 @@ async def _with_models(choice: Choice) -> Choice:
     )
 
 
-def _model_list(provider: Name, settings: Mapping[str, str]) -> tuple[str, dict[str, str]]:
-    """Where a provider lists its models, and the headers that it wants to see."""
-    if provider == "anthropic":
-        key = settings.get("ANTHROPIC_API_KEY", "").strip()
-        base = settings.get("ANTHROPIC_BASE_URL") or _ANTHROPIC
-        headers = {"x-api-key": key, "anthropic-version": _ANTHROPIC_VERSION}
-        return f"{base.rstrip('/')}/v1/models", headers
-    key = settings.get("OPENAI_API_KEY", "").strip()
-    base = settings.get("OPENAI_BASE_URL") or _OPENAI
-    return f"{base.rstrip('/')}/models", {"Authorization": f"Bearer {key}"} if key else {}
+def _model_list(entry: Entry, settings: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """The address of a provider's list of models, and the headers of a request for it."""
+    key = settings.get(entry["key"], "").strip()
+    address = settings.get(entry["address"]) or entry["hosted"]
+    headers = {
+        name: value.format(key=key)
+        for name, value in entry["headers"].items()
+        if key or "{key}" not in value
+    }
+    return f"{address.rstrip('/')}{entry['model_list']}", headers
 
 
 def _default_model(environ: Mapping[str, str]) -> str:

@@ -47,16 +47,15 @@ class CountingProvider:
     models: tuple[str, ...] = ("counting",)
     running: int = 0
 
-    def continuation(self, request: Request) -> Continuation:
-        del request
+    def continuation(self, _request: Request) -> Continuation:
         return "prefill"
 
     async def close(self) -> None:
         pass
 
-    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Event]:
+    async def stream(self, request: Request, delivered: Partial) -> AsyncGenerator[Event]:
         conversation = self.conversations[request.messages[0].content]
-        at = len(continue_from.answer)
+        at = len(delivered.answer)
         self.running += 1
         try:
             while True:

@@ -1,4 +1,4 @@
-"""Answering a task with the model: each request that is sent, and its cost as far as known."""
+"""Answers a task with the configured model, and reports each request's tokens."""
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -9,61 +9,61 @@ from app.log import logger
 from app.models import estimate
 from app.models.base import Partial
 from app.models.failures import failure
-from app.models.lengths import left, taken
+from app.models.lengths import tokens_left, tokens_of
 from app.task import Task
 from durable_stream import Event
 
 
 def answer(task: Task) -> AsyncGenerator[Event]:
-    """The model's answer to a task, behind the text that was delivered; raises ProviderError."""
+    """The model's answer to a task, after the delivered text; raises ProviderError."""
     events = _answer(task)
     task.scope.push_async_callback(events.aclose)
     return events
 
 
 async def _answer(task: Task) -> AsyncGenerator[Event]:
-    spoken: list[Event] = []
+    yielded: list[Event] = []
     try:
         async with aclosing(task.model.stream(task.input, task.said)) as events:
             async for event in events:
                 if isinstance(event, Done):
-                    yield _believable(event, task, spoken)
+                    yield _plausible(event, task, yielded)
                     return
                 yield event
-                spoken.append(event)
+                yielded.append(event)
         raise failure("provider_cut")
     except ProviderError as error:
-        told = _believed(error.output_tokens, task.input.max_tokens)
-        error.hint = _tokens(task.said, Partial.of(spoken), told)
+        reported = _plausible_count(error.output_tokens, task.input.max_tokens)
+        error.hint = _tokens(task.said, Partial.of(yielded), reported)
         raise
 
 
-def _tokens(said: Partial, now: Partial, told: int | None) -> int | None:
-    """The tokens of the whole answer so far; `told` is what the provider reports for `now`."""
-    if told is None and said.tokens is None:
+def _tokens(delivered: Partial, latest: Partial, reported: int | None) -> int | None:
+    """The tokens of the whole answer so far; `reported` is the provider's count for `latest`."""
+    if reported is None and delivered.tokens is None:
         return None
-    return taken(said) + (taken(now) if told is None else told)
+    return tokens_of(delivered) + (tokens_of(latest) if reported is None else reported)
 
 
-def _believable(done: Done, task: Task, spoken: Sequence[Event]) -> Done:
-    """The end, with the token counts that can be true.
+def _plausible(done: Done, task: Task, yielded: Sequence[Event]) -> Done:
+    """The end of the answer, without token counts that cannot be true.
 
-    A server that does not count reports zeros, and no request that is sent costs nothing.
+    A server that does not count reports zeros, and every request that is sent costs something.
     """
-    if left(task.input, task.said) > 0 and not done.input_tokens and not done.output_tokens:
+    if tokens_left(task.input, task.said) > 0 and not done.input_tokens and not done.output_tokens:
         return Done(done.finish_reason)
-    now = Partial.of(spoken)
-    whole = Partial(task.said.thinking + now.thinking, task.said.answer + now.answer)
+    latest = Partial.of(yielded)
+    text = Partial(task.said.thinking + latest.thinking, task.said.answer + latest.answer)
     return Done(
         done.finish_reason,
-        _believed(done.input_tokens, estimate.input_at_most(task.input, whole)),
-        _believed(done.output_tokens, estimate.output_at_most(task.input, whole)),
+        _plausible_count(done.input_tokens, estimate.input_at_most(task.input, text)),
+        _plausible_count(done.output_tokens, estimate.output_at_most(task.input, text)),
     )
 
 
-def _believed(told: int | None, most: int) -> int | None:
+def _plausible_count(reported: int | None, most: int) -> int | None:
     """A token count; None if it cannot be true, as if it had not been reported."""
-    if told is None or 0 <= told <= most:
-        return told
-    logger.warning("the provider told a token count that cannot be", extra={"most": most})
+    if reported is None or 0 <= reported <= most:
+        return reported
+    logger.warning("the provider reported an impossible token count", extra={"most": most})
     return None

@@ -2,11 +2,11 @@
 
         message_start   usage so far
         content_block_start, content_block_delta …, content_block_stop   for every block
-        message_delta   why it stops, and usage
-        message_stop    without it, the answer has been cut
+        message_delta   the stop reason, and usage
+        message_stop    without it, the answer was cut
         ping, error     at any time
 
-Events and deltas of other types may be added, and are passed over.
+Events and deltas of unknown types are ignored, since Anthropic may add some.
 """
 
 from collections.abc import AsyncGenerator, Iterator, Mapping
@@ -19,19 +19,18 @@ from httpx import URL
 from pydantic import BaseModel, ValidationError
 
 from app.events import Answer, Done, Thinking
-from app.models import keys
-from app.models import names as models
-from app.models.base import Continuation, Partial, Request
-from app.models.claude import takes_prefill
-from app.models.continuation import asked_once
-from app.models.failures import failure, telling
-from app.models.http.complaints import Ending, finish_reason, parsed, refusal
-from app.models.http.deadlines import Deadlines, Watch
-from app.models.http.server_sent_events import EventClient, base_url, credential, run_out
+from app.models.base import Request
+from app.models.continuation import claude_takes_prefill
+from app.models.deadlines import Deadlines, IdleTimer
+from app.models.failures import failure, with_output_tokens
+from app.models.http import keys
+from app.models.http.http_errors import Ending, error_of, finish_reason, parsed
+from app.models.http.server_sent_events import EventClient, base_url, credential, drain
+from app.models.model_provider import ModelProvider, models_from_environ
+from app.providers import entry
 from durable_stream import Event
 
-_HOSTED = "https://api.anthropic.com"
-_VERSION = "2023-06-01"
+_ENTRY = entry("anthropic")
 
 _REASONS: dict[str, Ending] = {
     "end_turn": "stop",
@@ -40,12 +39,12 @@ _REASONS: dict[str, Ending] = {
     "model_context_window_exceeded": "length",
     "refusal": "content_filtered",
     "tool_use": "tool_use_unsupported",
-    "pause_turn": "tool_use_unsupported",  # A tool of the server's own is at work.
+    "pause_turn": "tool_use_unsupported",  # A tool of the server is working.
 }
 
 
 class _Text(BaseModel):
-    """A block at its start, or a delta of one; which it is, its members tell."""
+    """The start of a block, or a delta of one, of any type."""
 
     text: str | None = None
     thinking: str | None = None
@@ -71,15 +70,14 @@ class _Event(BaseModel):
     usage: _Usage | None = None
 
 
-class AnthropicProvider:
-    """Asks Anthropic, or a server that speaks as Anthropic does."""
+class AnthropicProvider(ModelProvider):
+    """Asks Anthropic, or a server with the same API."""
 
     def __init__(
         self, allowed: tuple[str, ...], *, url: URL, key: keys.Key, deadlines: Deadlines
     ) -> None:
-        self.models = allowed
+        super().__init__(allowed, deadlines)
         self._key = key
-        self._deadlines = deadlines
         self._client = EventClient(
             url.copy_with(path=f"{url.path.rstrip('/')}/v1/messages"),
             connect_seconds=deadlines.connect,
@@ -91,37 +89,30 @@ class AnthropicProvider:
 
         Raises ValueError with what to set.
         """
-        key = keys.from_environ(environ, "ANTHROPIC_API_KEY")
+        key = keys.from_environ(environ, _ENTRY.key)
         if key is None:
             raise ValueError("ANTHROPIC_API_KEY is not set: set it to a key of your account")
         return cls(
-            models.from_environ(environ, "claude-sonnet-4-5"),
-            url=base_url(environ, "ANTHROPIC_BASE_URL", _HOSTED),
+            models_from_environ(environ, "claude-sonnet-4-5"),
+            url=base_url(environ, _ENTRY.address, _ENTRY.hosted),
             key=key,
             deadlines=Deadlines.from_environ(environ),
         )
 
-    def continuation(self, request: Request) -> Continuation:
-        """Claude up to 4.5 takes a prefill; later ones refuse it, and are asked."""
-        return "prefill" if takes_prefill(request.model) else "asked"
-
-    def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Event]:
-        """Ask once, and yield what comes."""
-        how = self.continuation(request)
-        return asked_once(self._deltas, request, continue_from, how=how, deadlines=self._deadlines)
+    def takes_prefill(self, model: str) -> bool:
+        """Claude up to 4.5 takes a prefill; later ones refuse it."""
+        return claude_takes_prefill(model)
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         await self._client.close()
 
-    async def _deltas(self, request: Request, watch: Watch) -> AsyncGenerator[Event]:
-        headers = {
-            "x-api-key": credential(await self._key.value()),
-            "anthropic-version": _VERSION,
-        }
+    async def ask(self, request: Request, timer: IdleTimer) -> AsyncGenerator[Event]:
+        """Send one request; yield its answer."""
+        headers = _ENTRY.headers_with(credential(await self._key.value()))
         answer = _Answer()
-        async with aclosing(self._client.post(_body(request), headers, watch)) as events:
-            with telling(lambda: answer.output_tokens_so_far):
+        async with aclosing(self._client.post(_body(request), headers, timer)) as events:
+            with with_output_tokens(lambda: answer.output_tokens_so_far):
                 async for data in events:
                     for delta in answer.take(data):
                         yield delta
@@ -129,8 +120,8 @@ class AnthropicProvider:
                         break
                 else:
                     raise failure("provider_cut")
-            watch.ended()
-            await run_out(events)
+            timer.stop()
+            await drain(events)
         yield answer.finish()
 
 
@@ -152,9 +143,9 @@ def _body(request: Request) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class _Answer:
-    """What has been learned of an answer beside its text.
+    """The state of an answer, apart from its text.
 
-    `output_tokens_so_far` counts all that was said so far; None where no count has come since.
+    `output_tokens_so_far` counts the text so far; None where text has come after the last count.
     """
 
     reason: str = ""
@@ -165,11 +156,11 @@ class _Answer:
     complete: bool = False
 
     def take(self, data: str) -> Iterator[Event]:
-        """Read one event; yield the text that is in it."""
+        """Read one event; yield its text."""
         try:
             event = _Event.model_validate(parsed(data))
         except ValidationError:
-            # Without its cause: that quotes what was sent.
+            # Without its cause, which quotes the event.
             raise failure("provider_garbled") from None
         match event.type:
             case "message_start" if event.message is not None:
@@ -189,9 +180,9 @@ class _Answer:
                     raise failure("provider_cut")
                 self.complete = True
             case "error":
-                raise refusal(HTTPStatus.OK, parsed(data))
+                raise error_of(HTTPStatus.OK, parsed(data))
             case _:
-                pass  # Of no interest, or of a type to come.
+                pass  # An event without text, or of an unknown type.
 
     def _deltas(self, text: _Text) -> Iterator[Event]:
         if text.thinking or text.text:
@@ -203,7 +194,7 @@ class _Answer:
             yield Answer(text.text)
 
     def _count(self, usage: _Usage | None) -> None:
-        """Note token counts: what comes later counts everything so far."""
+        """Note token counts; each counts everything before it."""
         if usage is None:
             return
         if usage.input_tokens is not None:

@@ -1,4 +1,4 @@
-"""Providers: sources of answers, as streams of events."""
+"""The protocol of providers, which are sources of answers, and the types it uses."""
 
 import json
 from collections.abc import AsyncGenerator, Sequence
@@ -22,10 +22,10 @@ class Message:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a model is asked.
+    """A request to a model.
 
-    `max_tokens` is the longest answer, of all attempts at it together. It is always sent: Bedrock
-    reserves quota for the model's maximum where it is not.
+    `max_tokens` is the longest answer, all attempts together. It is always sent: without it,
+    Bedrock reserves quota for the model's maximum.
     """
 
     messages: tuple[Message, ...]
@@ -44,7 +44,8 @@ class Request:
     def encode(self) -> str:
         """The request as JSON: the same request always gives the same text.
 
-        Without what is not set, so that a request keeps its text when a version adds a member.
+        Members that are not set are left out, so that a request keeps its text when a version adds
+        a member.
         """
         members = {name: value for name, value in asdict(self).items() if value not in (None, ())}
         return json.dumps(members, sort_keys=True, separators=(",", ":"))
@@ -59,10 +60,9 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Partial:
-    """The text that earlier attempts have delivered; the next one continues right behind it.
+    """The text that earlier attempts have delivered; the next attempt continues after it.
 
-    `tokens` is how many tokens it took, where a provider reported them; None where only its text
-    is known.
+    `tokens` is the number of its tokens, None where the provider did not report it.
     """
 
     thinking: str = ""
@@ -78,29 +78,30 @@ class Partial:
 class Provider(Protocol):
     """A source of answers. One object serves all requests of a process.
 
-    `models` are the names it takes, the default first.
+    `models` are the names it takes, the default first. `ModelProvider` implements this for a
+    language model.
     """
 
     @property
     def models(self) -> tuple[str, ...]: ...
 
     def continuation(self, request: Request) -> Continuation:
-        """How this model goes on with an answer of its own.
+        """How the model continues a partial answer.
 
-        `prefill`: the model takes the partial answer as the beginning of its turn, and goes on at
-        its last character. `asked`: it is shown the partial answer and asked for the rest.
+        `prefill`: it takes the text as the beginning of its turn, and continues at the last
+        character. `asked`: it is shown the text and asked for the rest.
         """
         ...
 
-    def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Event]:
-        """Yield `Thinking`, `Answer`, and `Done` last; end all work when closed.
+    def stream(self, request: Request, delivered: Partial) -> AsyncGenerator[Event]:
+        """Yield `Thinking`, `Answer`, and `Done` last. Raises ProviderError.
 
-        The model is asked when the first event is asked for. The text continues
-        `continue_from.answer`, seams trimmed, and with it has at most `request.max_tokens`. Raises
-        ProviderError.
+        The text follows `delivered.answer`, seams trimmed, and both together have at most
+        `request.max_tokens`. Nothing is sent before the first event is awaited; closing the
+        generator ends all work.
         """
         ...
 
     async def close(self) -> None:
-        """Let connections go; the process ends."""
+        """Close the connections; the process ends."""
         ...

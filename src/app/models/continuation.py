@@ -1,22 +1,20 @@
-"""Going on with an answer that another attempt has begun.
+"""How a new attempt continues an answer.
 
-A model that takes a prefill goes on at the last character by itself. One that does not is shown
-what was said and asked for the rest; it tends to repeat a few words at the seam, and what it
-repeats is trimmed.
+A model that takes a prefill continues at the last character. Any other model is shown the delivered
+text and asked for the rest; it tends to repeat a few words at the seam, which are trimmed.
 """
 
-from collections.abc import AsyncGenerator, Callable
+import re
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from app.events import Answer, Done
-from app.models.base import Continuation, Message, Partial, Request
-from app.models.http.deadlines import Deadlines, Watch
-from app.models.lengths import left
+from app.events import Answer
+from app.models.base import Continuation, Message, Request
 from durable_stream import Event, Text
 
-# What a model repeats at a seam is a few words to some paragraphs. Less than the lower bound may
-# be chance (one letter of "hel|lo"); more than the upper is no longer a seam.
+# Models repeat a few words to some paragraphs at a seam. An overlap below the lower bound may be
+# chance (one letter of "hel|lo"); one above the upper bound is no longer a seam.
 SHORTEST_OVERLAP = 12
 LONGEST_OVERLAP = 4_000
 _FEWEST_WORDS = 2
@@ -35,60 +33,56 @@ Go on exactly where it stops, in the same language, style and format, even in th
 word. Send only what is missing: repeat nothing, explain nothing, and do not mention the \
 interruption."""
 
+# Claude up to 4.5 takes the beginning of its answer as an assistant's turn; from 4.6 on, the API
+# refuses it. An unknown name counts as a newer model: asking always works.
+_CLAUDE_WITH_PREFILL = re.compile(
+    r"""
+    (?:^|[./]) claude-
+    (?:
+      instant | v?[23] (?=[-.:]|$)
+    | (?:opus|sonnet|haiku)-4 (?:-[015])? (?=-\d{8}|[@:]|-latest|-v\d|$)
+    )
+    """,
+    re.VERBOSE,
+)
 
-def asked_once(
-    ask: Callable[[Request, Watch], AsyncGenerator[Event]],
-    request: Request,
-    continue_from: Partial,
-    *,
-    how: Continuation,
-    deadlines: Deadlines,
-) -> AsyncGenerator[Event]:
-    """What `ask` yields for the request that continues, watched over and without a seam.
 
-    The model is asked for as many tokens as are left, and not at all if none are.
+def claude_takes_prefill(model: str) -> bool:
+    """True for a Claude that takes a prefill.
+
+    `model` is a name of Anthropic's API or of Bedrock, with or without date, region and version.
     """
-    answer, watch = continue_from.answer, Watch(deadlines)
-    tokens = left(request, continue_from)
-    if tokens < 1:
-        return _nothing_left()
-    deltas = ask(replace(to_continue(request, answer, how), max_tokens=tokens), watch)
-    return seamless(whole(watch.over(deltas)), answer, how)
-
-
-async def _nothing_left() -> AsyncGenerator[Event]:
-    yield Done("length", 0, 0)
+    return _CLAUDE_WITH_PREFILL.search(model) is not None
 
 
 def to_continue(request: Request, answer: str, how: Continuation) -> Request:
-    """The request that makes a model go on with `answer`; if that is empty, the request itself."""
+    """The request that makes a model continue `answer`; if that is blank, the request itself."""
     if not answer.strip():
         return request
     if how == "asked":
         return asked_to_continue(request, answer)
-    # Claude refuses a prefill that ends in white space, and chat templates cut it off unasked.
-    begun = Message("assistant", answer.rstrip())
-    return replace(request, messages=(*request.messages, begun))
+    # Claude refuses a prefill that ends in white space, and chat templates remove it.
+    prefill = Message("assistant", answer.rstrip())
+    return replace(request, messages=(*request.messages, prefill))
 
 
 def seamless(
     deltas: AsyncGenerator[Event], answer: str, how: Continuation
 ) -> AsyncGenerator[Event]:
-    """What a model answers to the request of `to_continue`, so that it continues `answer`."""
-    cut_off = answer[len(answer.rstrip()) :]
-    if how == "asked" and answer != cut_off:
+    """The deltas of the answer to `to_continue`, trimmed so that they follow `answer`."""
+    white_space = answer[len(answer.rstrip()) :]
+    if how == "asked" and answer != white_space:
         return without_overlap(deltas, answer)
-    # A prefill is continued exactly: nothing of it comes again but the white space it was sent
-    # without.
-    return without_overlap(deltas, cut_off, shortest=1)
+    # A model continues a prefill exactly. It can repeat only the white space that was removed.
+    return without_overlap(deltas, white_space, shortest=1)
 
 
 async def whole(deltas: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
-    """The deltas, with no character cut in half between two of them.
+    """The deltas, with no surrogate pair split between two of them.
 
-    Servers in JavaScript cut between the halves of a surrogate pair, and a half has no form in
-    UTF-8. So the first half waits for the second. Where the answer fails in between, the half is
-    left out: the next attempt says the character again.
+    Servers in JavaScript split surrogate pairs, and half a pair has no form in UTF-8. So the first
+    half waits for the second. If the answer fails in between, the half is dropped: the next attempt
+    generates the character again.
     """
     half: Text | None = None
     async with aclosing(deltas):
@@ -112,9 +106,9 @@ def _paired(text: str) -> str:
 
 
 def asked_to_continue(request: Request, answer: str) -> Request:
-    """The request, its last turn quoting what was delivered and asking for the rest.
+    """The request, whose last turn now quotes the delivered text and asks for the rest.
 
-    It is put into that turn, not behind it: some providers refuse two turns of one role.
+    The text goes into that turn, not after it: some providers refuse two turns of one role.
     """
     *before, last = request.messages
     last = Message(last.role, last.content + _ASK.format(answer=answer))
@@ -124,10 +118,10 @@ def asked_to_continue(request: Request, answer: str) -> Request:
 async def without_overlap(
     deltas: AsyncGenerator[Event], answer: str, shortest: int = SHORTEST_OVERLAP
 ) -> AsyncGenerator[Event]:
-    """The deltas, less what their beginning repeats of the end of `answer`.
+    """The deltas, without a beginning that repeats the end of `answer`.
 
-    Text is held back only as long as it may still turn out to be a repetition. `shortest` is the
-    shortest repetition to believe in, in characters; text that repeats itself is not believed.
+    Text is held back only while it may still be a repetition. `shortest` is the length in
+    characters from which an overlap counts as one; text that repeats itself never counts.
     """
     tail = answer[-LONGEST_OVERLAP:]
     held: str | None = ""
@@ -149,7 +143,7 @@ async def without_overlap(
 
 
 def overlap(tail: str, text: str, shortest: int = SHORTEST_OVERLAP) -> int:
-    """How many characters at the start of `text` repeat the end of `tail`; 0 if it is chance."""
+    """The length of the start of `text` that repeats the end of `tail`; 0 for chance."""
     for length in range(min(len(tail), len(text)), max(shortest, 1) - 1, -1):
         if tail.endswith(text[:length]):
             is_chance = shortest > 1 and _repeats_itself(text[:length])
@@ -158,10 +152,10 @@ def overlap(tail: str, text: str, shortest: int = SHORTEST_OVERLAP) -> int:
 
 
 def _repeats_itself(text: str) -> bool:
-    """Whether text says too little to know its place: a rule, digits, indentation, table rows.
+    """True for text that is periodic or too short to recognize: a rule, digits, table rows.
 
-    Of twenty dashes behind twenty dashes, nobody can tell whether they are the same ones. To lose
-    some would be worse than to show some twice.
+    Twenty dashes after twenty dashes may or may not be a repetition. Losing some would be worse
+    than showing some twice.
     """
     half = len(text) // 2
     has_period = any(text.startswith(text[period:]) for period in range(1, half + 1))
@@ -169,5 +163,5 @@ def _repeats_itself(text: str) -> bool:
 
 
 def _may_grow(tail: str, text: str) -> bool:
-    """Whether `text` occurs in `tail`, so that more of it could make a longer overlap."""
+    """True if `text` occurs within `tail`, so that more text could make a longer overlap."""
     return len(text) < len(tail) and text in tail

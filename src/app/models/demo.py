@@ -1,7 +1,7 @@
-"""A provider that needs no key and no network, and whose every token can be foretold.
+"""A provider without a key, a network or a model, whose every token is predictable.
 
-The same request always gives the same tokens, so a test knows what a stream must end with, and an
-attempt that continues another goes on at the very character where that one stopped.
+The same request always gives the same tokens. So a test knows the whole text of a stream, and an
+attempt continues at the exact character where the previous one stopped.
 """
 
 import asyncio
@@ -59,7 +59,7 @@ _TOKEN = re.compile(r"\s*\S{1,6}|\s+")
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """All that the demo will say to one request, token by token."""
+    """The whole text for one request, token by token."""
 
     thinking: tuple[str, ...]
     answer: tuple[str, ...]
@@ -67,10 +67,10 @@ class Script:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DemoProvider:
-    """Says its script at a steady pace.
+    """Yields its script at a steady pace.
 
-    `tokens` sets the length of the answer; None says the whole explanation. The pace counts from
-    the first token, so a slow reader or a slow log does not stretch it.
+    `tokens` is the length of the answer; None is the whole explanation. The pace counts from the
+    first token, so a slow reader or a slow store does not stretch it.
     """
 
     tokens_per_second: float = 30.0
@@ -89,7 +89,7 @@ class DemoProvider:
         )
 
     def script(self, request: Request) -> Script:
-        """What a request is answered with, before `max_tokens` is applied."""
+        """The text for a request, before `max_tokens` is applied."""
         prompt = request.messages[-1].content
         shown = prompt if len(prompt) <= _PROMPT_SHOWN else prompt[:_PROMPT_SHOWN] + "…"
         thinking = _TOKEN.findall(_THINKING.format(prompt=shown))
@@ -99,21 +99,20 @@ class DemoProvider:
             del answer[self.tokens :]
         return Script(tuple(thinking), tuple(answer))
 
-    def continuation(self, request: Request) -> Continuation:
-        """At the very character, as no model can better."""
-        del request
+    def continuation(self, _request: Request) -> Continuation:
+        """Always at the exact character."""
         return "prefill"
 
     async def close(self) -> None:
-        """There is nothing to let go."""
+        """Nothing to close."""
 
-    async def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Event]:
-        """Say what has not been said yet."""
+    async def stream(self, request: Request, delivered: Partial) -> AsyncGenerator[Event]:
+        """Yield the part of the script that follows the delivered text."""
         script = self.script(request)
         answer = script.answer[: request.max_tokens]
         deltas: list[Event] = [
-            *(Thinking(text) for text in _after(script.thinking, continue_from.thinking)),
-            *(Answer(text) for text in _after(answer, continue_from.answer)),
+            *(Thinking(text) for text in _after(script.thinking, delivered.thinking)),
+            *(Answer(text) for text in _after(answer, delivered.answer)),
         ]
         loop = asyncio.get_running_loop()
         first = loop.time() + self.first_token_seconds
@@ -127,18 +126,18 @@ class DemoProvider:
         )
 
 
-def _after(tokens: tuple[str, ...], said: str) -> Iterator[str]:
-    """The tokens behind what was said, the first perhaps in part."""
+def _after(tokens: tuple[str, ...], delivered: str) -> Iterator[str]:
+    """The tokens after the delivered text; the first may be a part of one."""
     skipped = 0
     for token in tokens:
-        rest = token[max(0, len(said) - skipped) :]
+        rest = token[max(0, len(delivered) - skipped) :]
         skipped += len(token)
         if rest:
             yield rest
 
 
 def _filler(prompt: str) -> Iterator[str]:
-    """Numbered lines without end, different for every prompt: a hole would be seen at once."""
+    """Endless numbered lines, different for every prompt, so that a gap is visible."""
     for number in count(1):
         digest = hashlib.sha256(f"{number}:{prompt}".encode()).hexdigest()
         yield from _TOKEN.findall(f"\nLine {number}: {digest[:8]} — {digest[8:20]} ✓")

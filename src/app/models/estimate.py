@@ -7,7 +7,7 @@ that it may have been.
 
 from app.models.base import Partial, Request
 
-# Roles and separators, which every provider adds in its own way.
+# Roles and separators, which each provider adds differently.
 _AROUND_A_MESSAGE = 16
 # A server may add its own template, a date, or the words that ask to continue. This is only for
 # judging its report: it is too much to reserve for every request.
@@ -15,24 +15,24 @@ _AROUND_A_CONVERSATION = 2_000
 
 
 def at_most(request: Request) -> int:
-    """The tokens that one attempt at a request may cost: none is shorter than a byte."""
-    return _asked(request) + request.max_tokens
+    """The most tokens that one attempt may cost; no token is shorter than a byte."""
+    return _input(request) + request.max_tokens
 
 
-def input_at_most(request: Request, said: Partial) -> int:
-    """The most input tokens that may be true of an attempt; `said` is shown to it, or less."""
-    return _asked(request) + _bytes(said.answer) + _AROUND_A_CONVERSATION
+def input_at_most(request: Request, delivered: Partial) -> int:
+    """The most input tokens of an attempt that is sent the delivered text, or part of it."""
+    return _input(request) + _bytes(delivered.answer) + _AROUND_A_CONVERSATION
 
 
-def output_at_most(request: Request, said: Partial) -> int:
-    """The most output tokens that may be true of an attempt after which `said` was said.
+def output_at_most(request: Request, delivered: Partial) -> int:
+    """The most output tokens of an attempt after which `delivered` is the whole text.
 
     Not every server counts thinking against `max_tokens`.
     """
-    return request.max_tokens + _bytes(said.thinking)
+    return request.max_tokens + _bytes(delivered.thinking)
 
 
-def _asked(request: Request) -> int:
+def _input(request: Request) -> int:
     texts = len(request.messages) + (request.system is not None)
     return request.size_bytes + texts * _AROUND_A_MESSAGE
 

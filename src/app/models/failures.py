@@ -1,7 +1,7 @@
-"""Every way in which a provider can fail, and what the reader is told.
+"""Every way in which a provider can fail, with its code and its message.
 
-Codes are stable: clients may act on them. Messages tell the next step, the reader's or the
-operator's, and nothing of what the provider said: that may hold keys, account ids, or the prompt.
+Codes are stable: clients may act on them. A message names the next step, for the reader or the
+operator. It never quotes the provider, whose text may hold keys, account ids, or the prompt.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,8 +37,8 @@ Final = Literal[
 
 Code = Passing | Final
 
-# With these the provider refuses before the model is at work, so the request costs nothing; unless
-# the failure says that it came later.
+# The provider refuses before the model works, so the request costs nothing, unless the failure
+# came later (`at_work`).
 BEFORE_ANY_WORK: frozenset[Code] = frozenset(
     {
         "context_too_long",
@@ -89,7 +89,7 @@ _MESSAGES: dict[Code, str] = {
 def failure(code: Code, *, at_work: bool = False) -> ProviderError:
     """The error of that code; it is retryable if the same request may succeed later.
 
-    `at_work` says that the model may have been at work, whatever the code.
+    `at_work` means that the model may have worked on the request, whatever the code.
     """
     return ProviderError(
         code,
@@ -100,8 +100,8 @@ def failure(code: Code, *, at_work: bool = False) -> ProviderError:
 
 
 @contextmanager
-def telling(output_tokens: Callable[[], int | None]) -> Iterator[None]:
-    """Let a failure within the block say how many tokens the model had said."""
+def with_output_tokens(output_tokens: Callable[[], int | None]) -> Iterator[None]:
+    """Add the number of generated tokens to a failure that is raised within the block."""
     try:
         yield
     except ProviderError as error:

@@ -1,9 +1,9 @@
-"""How long an answer is, in tokens, where only its text is known.
+"""The length of an answer in tokens, where only its text is known.
 
-Every model has a tokenizer of its own, and most cannot be had. So text is estimated, and rather
-too long than too short: nobody is to get a longer answer than was asked for. Held against two real
-tokenizers (OpenAI's cl100k_base and that of Claude 2), prose and code come out half as long again
-to nearly twice as long, other alphabets up to twice, and nothing that was tried too short.
+Every model has its own tokenizer, and most are not public. So the length is estimated, and rather
+too long than too short: an answer must not exceed `max_tokens`. Compared with two real tokenizers
+(OpenAI's cl100k_base and that of Claude 2), estimates are 1.5 to 2 times as long for prose and
+code, up to 2 times for other alphabets, and never too short in the samples that were tried.
 """
 
 import math
@@ -11,7 +11,7 @@ import re
 
 from app.models.base import Partial, Request
 
-# Each run of characters that a pattern matches has so many tokens a character, and at least one.
+# A pattern, and the tokens per character of a run that it matches; a run has at least one token.
 _RUNS = (
     (r"[A-Z]?[a-z]+", 0.46),
     (r"[A-Z]+", 0.6),
@@ -27,26 +27,28 @@ _RUNS = (
 )
 _RUN = re.compile("|".join(f"(?P<run{index}>{run})" for index, (run, _) in enumerate(_RUNS)))
 
-# The third consonant in a row and every one behind it: in words they are rare, in keys and hashes
-# they are not, and no tokenizer knows those.
-_HEAPED = re.compile(r"(?<=[bcdfghjklmnpqrstvwxz]{2})[bcdfghjklmnpqrstvwxz]", re.IGNORECASE)
+# Consonants from the third in a row on. They are rare in words and common in keys and hashes, which
+# tokenizers split into short pieces.
+_CONSONANTS = re.compile(r"(?<=[bcdfghjklmnpqrstvwxz]{2})[bcdfghjklmnpqrstvwxz]", re.IGNORECASE)
 
 
 def estimated(text: str) -> int:
-    """The tokens that a text has at most, by estimate."""
+    """The most tokens that a text may have, by estimate."""
     tokens = 0.0
     for match in _RUN.finditer(text):
         name = match.lastgroup
         assert name is not None
         tokens += max(1.0, len(match[0]) * _RUNS[int(name.removeprefix("run"))][1])
-    return math.ceil(tokens + sum(1 for _ in _HEAPED.finditer(text)))
+    return math.ceil(tokens + sum(1 for _ in _CONSONANTS.finditer(text)))
 
 
-def left(request: Request, said: Partial) -> int:
-    """How many tokens an answer may still have; 0 or less if none."""
-    return request.max_tokens - taken(said)
+def tokens_left(request: Request, delivered: Partial) -> int:
+    """The number of tokens that an answer may still have; 0 or less if none."""
+    return request.max_tokens - tokens_of(delivered)
 
 
-def taken(said: Partial) -> int:
-    """The tokens of what was said, as they were told or else by estimate."""
-    return estimated(said.thinking) + estimated(said.answer) if said.tokens is None else said.tokens
+def tokens_of(delivered: Partial) -> int:
+    """The tokens of the delivered text: the reported number, or an estimate."""
+    if delivered.tokens is not None:
+        return delivered.tokens
+    return estimated(delivered.thinking) + estimated(delivered.answer)

@@ -1,11 +1,11 @@
-"""Chat completions as OpenAI defined them, from any server that speaks them.
+"""OpenAI's chat completions API, from any server that offers it.
 
-What servers disagree about, and is taken as it comes:
+Servers differ, and all of these variants are accepted:
 
 * reasoning is `reasoning_content` (DeepSeek, llama.cpp) or `reasoning` (vLLM, OpenRouter), and
-  sometimes both, saying the same;
+  sometimes both, with the same text;
 * `content`, `delta` and `choices` may be null, or empty, in any chunk;
-* usage comes in a chunk of its own behind the finish reason (OpenAI), or with it (llama.cpp);
+* usage comes in a chunk of its own after the finish reason (OpenAI), or with it (llama.cpp);
 * `[DONE]` may be missing, and the body held open (Bedrock);
 * an error may come within the stream, as an object or a string.
 """
@@ -22,19 +22,19 @@ from pydantic import BaseModel, ValidationError
 
 from app.events import Answer, Done, Thinking
 from app.exceptions import ProviderError
-from app.models import keys
-from app.models import names as models
-from app.models.base import Continuation, Partial, Request
-from app.models.continuation import asked_once
-from app.models.failures import failure, telling
-from app.models.http.complaints import Ending, finish_reason, parsed, refusal
-from app.models.http.deadlines import Deadlines, Watch
+from app.models.base import Request
+from app.models.deadlines import Deadlines, IdleTimer
+from app.models.failures import failure, with_output_tokens
+from app.models.http import keys
+from app.models.http.http_errors import Ending, error_of, finish_reason, parsed
 from app.models.http.server_sent_events import END_SECONDS, EventClient, base_url, credential
+from app.models.model_provider import ModelProvider, models_from_environ
+from app.providers import entry
 from durable_stream import Event
 
-_HOSTED = "https://api.openai.com/v1"
+_ENTRY = entry("openai")
 
-# The usage may still come behind the finish reason, and is worth a short wait.
+# The usage may come after the finish reason, and is worth a short wait.
 _USAGE_SECONDS = 1.0
 
 _REASONS: dict[str, Ending] = {
@@ -86,11 +86,11 @@ class _Chunk(BaseModel):
     error: Any = None
 
 
-class OpenAIProvider:
-    """Asks one server, hosted or your own.
+class OpenAIProvider(ModelProvider):
+    """Asks OpenAI, or a server with the same API.
 
-    `prefill` says that the server goes on with an assistant's turn when it is asked to, as vLLM
-    and llama.cpp do. Nothing tells the two kinds apart from outside, so the operator must.
+    `prefill` says that the server continues an assistant's turn on request, as vLLM and llama.cpp
+    do. The API does not reveal it, so the operator must set it.
     """
 
     def __init__(
@@ -102,11 +102,10 @@ class OpenAIProvider:
         prefill: bool = False,
         deadlines: Deadlines,
     ) -> None:
-        self.models = allowed
+        super().__init__(allowed, deadlines)
         self._key = key
         self._prefill = prefill
-        self._deadlines = deadlines
-        # OpenAI's reasoning models refuse `max_tokens`; of other servers, many know no other.
+        # OpenAI's reasoning models refuse `max_tokens`; many other servers know only that.
         hosted = url.host.endswith((".openai.com", ".openai.azure.com"))
         self._max_tokens = "max_completion_tokens" if hosted else "max_tokens"
         self._client = EventClient(
@@ -120,41 +119,34 @@ class OpenAIProvider:
 
         Raises ValueError with what to set. A server of your own may need no key.
         """
-        url = base_url(environ, "OPENAI_BASE_URL", _HOSTED)
-        key = keys.from_environ(environ, "OPENAI_API_KEY")
-        if key is None and str(url) == _HOSTED:
+        url = base_url(environ, _ENTRY.address, _ENTRY.hosted)
+        key = keys.from_environ(environ, _ENTRY.key)
+        if key is None and str(url) == _ENTRY.hosted:
             raise ValueError(
                 "OPENAI_API_KEY is not set: set it, or OPENAI_BASE_URL to a server that needs none"
             )
         return cls(
-            models.from_environ(environ, "gpt-5-mini, or llama3.2 on Ollama"),
+            models_from_environ(environ, "gpt-5-mini, or llama3.2 on Ollama"),
             url=url,
             key=key,
             prefill=_switch(environ, "OPENAI_PREFILL"),
             deadlines=Deadlines.from_environ(environ),
         )
 
-    def continuation(self, request: Request) -> Continuation:
-        """As the operator says; `asked` works everywhere."""
-        del request
-        return "prefill" if self._prefill else "asked"
-
-    def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Event]:
-        """Ask once, and yield what comes."""
-        how = self.continuation(request)
-        return asked_once(self._deltas, request, continue_from, how=how, deadlines=self._deadlines)
+    def takes_prefill(self, model: str) -> bool:  # noqa: ARG002 - the server decides
+        """Return the operator's setting; asking works everywhere."""
+        return self._prefill
 
     async def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         await self._client.close()
 
-    async def _deltas(self, request: Request, watch: Watch) -> AsyncGenerator[Event]:
-        headers = {}
-        if self._key is not None:
-            headers["Authorization"] = f"Bearer {credential(await self._key.value())}"
-        answer = _Answer()
-        async with aclosing(self._client.post(self.body(request), headers, watch)) as events:
-            with telling(lambda: answer.output_tokens):
+    async def ask(self, request: Request, timer: IdleTimer) -> AsyncGenerator[Event]:
+        """Send one request; yield its answer."""
+        key = None if self._key is None else credential(await self._key.value())
+        headers, answer = _ENTRY.headers_with(key), _Answer()
+        async with aclosing(self._client.post(self.body(request), headers, timer)) as events:
+            with with_output_tokens(lambda: answer.output_tokens):
                 async for data in events:
                     for delta in answer.take(data):
                         yield delta
@@ -162,8 +154,8 @@ class OpenAIProvider:
                         break
                 if not answer.complete:
                     raise failure("provider_cut")
-            watch.ended()
-            for delta in await _what_comes_behind(answer, events):
+            timer.stop()
+            for delta in await _late_events(answer, events):
                 yield delta
         yield answer.finish()
 
@@ -183,16 +175,16 @@ class OpenAIProvider:
         if request.stop:
             body["stop"] = request.stop
         if request.messages[-1].role == "assistant":
-            # vLLM's words for a prefill; llama.cpp has taken them since May 2026.
+            # vLLM's names for a prefill; llama.cpp has accepted them since May 2026.
             body |= {"continue_final_message": True, "add_generation_prompt": False}
         return body
 
 
 @dataclass(slots=True)
 class _Answer:
-    """What has been learned of an answer beside its text.
+    """The state of an answer, apart from its text.
 
-    `output_tokens` counts all that was said so far; None where no count has come since.
+    `output_tokens` counts the text so far; None where text has come after the last count.
     """
 
     reason: str = ""
@@ -205,25 +197,25 @@ class _Answer:
         return bool(self.reason)
 
     def take(self, data: str) -> Iterator[Event]:
-        """Read one event; yield the text that is in it."""
+        """Read one event; yield its text."""
         if data == _DONE:
             return
         try:
             chunk = _Chunk.model_validate(parsed(data))
         except ValidationError:
-            # Without its cause: that quotes what was sent.
+            # Without its cause, which quotes the event.
             raise failure("provider_garbled") from None
         if chunk.error or chunk.object == "error":
-            raise refusal(HTTPStatus.OK, parsed(data))
+            raise error_of(HTTPStatus.OK, parsed(data))
         self.usage = chunk.usage or self.usage
         self._note_progress(chunk)
         for choice in chunk.choices or ():
             yield from self._take(choice)
 
     def _note_progress(self, chunk: _Chunk) -> None:
-        told = chunk.usage.completion_tokens if chunk.usage else None
-        if told or any(each.delta and each.delta.text for each in chunk.choices or ()):
-            self.output_tokens = told or None
+        reported = chunk.usage.completion_tokens if chunk.usage else None
+        if reported or any(each.delta and each.delta.text for each in chunk.choices or ()):
+            self.output_tokens = reported or None
 
     def _take(self, choice: _Choice) -> Iterator[Event]:
         if delta := choice.delta:
@@ -242,8 +234,8 @@ class _Answer:
         return Done(self.reason, usage.prompt_tokens, usage.completion_tokens)
 
 
-async def _what_comes_behind(answer: _Answer, events: AsyncGenerator[str]) -> list[Event]:
-    """Read on behind the finish reason, for a moment, and whatever happens."""
+async def _late_events(answer: _Answer, events: AsyncGenerator[str]) -> list[Event]:
+    """The events after the finish reason, read for a moment. Failures no longer matter."""
     late: list[Event] = []
     clock = asyncio.get_running_loop().time
     with suppress(ProviderError, TimeoutError):

@@ -1,4 +1,4 @@
-"""What the tests of the providers over HTTP share; `wire` is theirs to name."""
+"""Fixtures for the tests of providers over HTTP, which define `wire` themselves."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,20 +6,20 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.models.base import Provider
-from tests.app.models.model_server import ModelServer, model_server
+from tests.app.models.http.model_server import ModelServer, model_server
 from tests.app.models.wires import Connect, Wire
 
 
 @pytest.fixture
 async def server() -> AsyncIterator[ModelServer]:
-    """A model's service that answers as the test tells it to; no test takes for ever."""
+    """A model's service that answers as the test says, for 30 seconds at most."""
     async with model_server() as served, asyncio.timeout(30):
         yield served
 
 
 @pytest.fixture
 async def connect(wire: Wire, server: ModelServer) -> AsyncIterator[Connect]:
-    """A way to make providers, of the server unless another is named; they are closed."""
+    """Makes providers that ask the server, or another address, and closes them."""
     made: list[Provider] = []
 
     def connect(url: str | None = None, **environ: str) -> Provider:

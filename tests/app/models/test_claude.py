@@ -1,8 +1,8 @@
-"""Which Claude takes a prefill."""
+"""The models of Claude that take a prefill."""
 
 import pytest
 
-from app.models.claude import takes_prefill
+from app.models.continuation import claude_takes_prefill
 
 
 @pytest.mark.parametrize(
@@ -28,7 +28,7 @@ from app.models.claude import takes_prefill
     ],
 )
 def test_claude_up_to_4_5_takes_a_prefill(model: str) -> None:
-    assert takes_prefill(model)
+    assert claude_takes_prefill(model)
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,4 @@ def test_claude_up_to_4_5_takes_a_prefill(model: str) -> None:
     ],
 )
 def test_any_other_model_is_asked(model: str) -> None:
-    assert not takes_prefill(model)
+    assert not claude_takes_prefill(model)

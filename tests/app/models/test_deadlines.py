@@ -1,4 +1,4 @@
-"""A provider that falls silent is given up, and not before."""
+"""A silent provider is given up at its deadline, and not before."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
@@ -6,11 +6,11 @@ from collections.abc import AsyncGenerator, Callable
 import pytest
 
 from app.exceptions import ProviderError
-from app.models.http.deadlines import Deadlines, Watch
+from app.models.deadlines import Deadlines, IdleTimer
 
 pytestmark = pytest.mark.anyio
 
-# Never reached, where the other deadline is the one that is tested.
+# Never reached: the other deadline is tested.
 LONG = 30.0
 
 
@@ -20,7 +20,7 @@ async def numbers(up_to: int) -> AsyncGenerator[int]:
 
 
 class Source:
-    """Says one item, then whatever `then` does; knows whether it was closed."""
+    """Yields one item and then the items of `then`; records that it was closed."""
 
     def __init__(self, then: Callable[[], AsyncGenerator[int]]) -> None:
         self._then = then
@@ -40,12 +40,12 @@ async def silence() -> AsyncGenerator[int]:
     yield 1
 
 
-async def gathered(watch: Watch, items: AsyncGenerator[int]) -> tuple[list[int], str | None]:
-    """What came, and the code of the failure that ended it."""
+async def gathered(timer: IdleTimer, items: AsyncGenerator[int]) -> tuple[list[int], str | None]:
+    """The items, and the code of the failure that ended them."""
     seen: list[int] = []
     try:
         async with asyncio.timeout(10):
-            async for item in watch.over(items):
+            async for item in timer.limit(items):
                 seen.append(item)  # noqa: PERF401 - what came before a failure counts
     except ProviderError as error:
         return seen, error.code
@@ -53,69 +53,69 @@ async def gathered(watch: Watch, items: AsyncGenerator[int]) -> tuple[list[int],
 
 
 async def test_items_in_time_are_passed_on() -> None:
-    assert await gathered(Watch(Deadlines()), numbers(3)) == ([0, 1, 2], None)
+    assert await gathered(IdleTimer(Deadlines()), numbers(3)) == ([0, 1, 2], None)
 
 
 async def test_no_first_item_in_time_is_a_timeout() -> None:
-    watch = Watch(Deadlines(first=0.05, idle=LONG))
+    timer = IdleTimer(Deadlines(first=0.05, idle=LONG))
 
-    assert await gathered(watch, silence()) == ([], "provider_timeout")
+    assert await gathered(timer, silence()) == ([], "provider_timeout")
 
 
 async def test_silence_after_an_item_is_a_timeout_and_closes_the_source() -> None:
     source = Source(silence)
 
-    outcome = await gathered(Watch(Deadlines(first=LONG, idle=0.05)), source.items())
+    outcome = await gathered(IdleTimer(Deadlines(first=LONG, idle=0.05)), source.items())
 
     assert outcome == ([0], "provider_timeout")
     assert source.closed
 
 
 async def test_a_sign_of_life_keeps_the_wait_alive() -> None:
-    watch = Watch(Deadlines(first=LONG, idle=1.5))
+    timer = IdleTimer(Deadlines(first=LONG, idle=1.5))
 
     async def alive() -> AsyncGenerator[int]:
         for _ in range(5):
             await asyncio.sleep(0.4)
-            watch.alive()
+            timer.reset()
         yield 1
 
-    assert await gathered(watch, Source(alive).items()) == ([0, 1], None)
+    assert await gathered(timer, Source(alive).items()) == ([0, 1], None)
 
 
 async def test_signs_of_life_alone_are_not_enough_for_ever() -> None:
-    watch = Watch(Deadlines(first=0.3, idle=0.2))
+    timer = IdleTimer(Deadlines(first=0.3, idle=0.2))
 
     async def alive() -> AsyncGenerator[int]:
         for _ in range(100):
             await asyncio.sleep(0.05)
-            watch.alive()
+            timer.reset()
         yield 1
 
-    assert await gathered(watch, Source(alive).items()) == ([0], "provider_timeout")
+    assert await gathered(timer, Source(alive).items()) == ([0], "provider_timeout")
 
 
 async def test_a_sign_of_life_before_the_first_item_does_not_shorten_the_wait_for_it() -> None:
-    watch = Watch(Deadlines(first=LONG, idle=0.05))
+    timer = IdleTimer(Deadlines(first=LONG, idle=0.05))
 
     async def slow() -> AsyncGenerator[int]:
-        watch.alive()
+        timer.reset()
         await asyncio.sleep(0.2)
         yield 1
 
-    assert await gathered(watch, slow()) == ([1], None)
+    assert await gathered(timer, slow()) == ([1], None)
 
 
 async def test_the_time_that_the_consumer_takes_does_not_count() -> None:
-    watch = Watch(Deadlines(first=0.1, idle=0.1))
+    timer = IdleTimer(Deadlines(first=0.1, idle=0.1))
 
-    async for _ in watch.over(numbers(3)):
+    async for _ in timer.limit(numbers(3)):
         await asyncio.sleep(0.2)
 
 
 async def test_closing_closes_the_source() -> None:
     source = Source(silence)
-    items = Watch(Deadlines()).over(source.items())
+    items = IdleTimer(Deadlines()).limit(source.items())
     await anext(items)
 
     await items.aclose()
@@ -131,6 +131,6 @@ def test_deadlines_come_from_the_environment() -> None:
 
 
 @pytest.mark.parametrize("value", ["soon", "0", "-1", "nan"])
-def test_a_deadline_that_is_no_time_is_refused(value: str) -> None:
+def test_a_deadline_that_is_not_a_duration_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="PROVIDER_IDLE_SECONDS"):
         Deadlines.from_environ({"PROVIDER_IDLE_SECONDS": value})

@@ -1,4 +1,4 @@
-"""The demo keeps to what was asked for, however often it is interrupted."""
+"""The demo respects `max_tokens`, however often it is interrupted."""
 
 import pytest
 
@@ -10,8 +10,8 @@ pytestmark = pytest.mark.anyio
 
 
 @pytest.mark.parametrize("said", range(0, 130, 13))
-async def test_a_demo_that_goes_on_says_no_more_than_was_asked_for(said: int) -> None:
-    """Its thinking is not counted: every test and experiment would need room for it."""
+async def test_a_continued_demo_is_no_longer_than_max_tokens(said: int) -> None:
+    """Thinking does not count: otherwise every test would have to allow for it."""
     demo = DemoProvider(tokens_per_second=1e6, tokens=500, first_token_seconds=0)
     request = Request(messages=(Message("user", "hi"),), model="demo", max_tokens=20)
     whole = "".join(demo.script(request).answer[:20])

@@ -1,4 +1,4 @@
-"""What a request may cost at most."""
+"""The most that a request may cost."""
 
 from app.models.base import Message, Request
 from app.models.estimate import at_most

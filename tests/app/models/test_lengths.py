@@ -1,13 +1,13 @@
-"""How long an answer is taken to be, where only its text is known."""
+"""The estimated length of an answer, where only its text is known."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.models.base import Message, Partial, Request
-from app.models.lengths import estimated, left
+from app.models.lengths import estimated, tokens_left
 
-# Texts, and the tokens they have: the larger count of OpenAI's cl100k_base and Claude 2's.
+# Texts, and their tokens: the larger count of OpenAI's cl100k_base and Claude 2's.
 COUNTED = [
     ("Each record in the log has a number, and none of them can be lost or repeated.", 19),
     ("def claim(self, tail: Tail) -> Generation | None:\n    return await self._history()\n", 22),
@@ -43,10 +43,10 @@ def test_any_text_has_an_estimate_and_only_spaces_have_none(text: str) -> None:
     assert (estimated(text) == 0) == (text in {"", " "})
 
 
-def test_what_is_left_is_what_nobody_has_said() -> None:
+def test_the_tokens_left_are_those_that_were_not_delivered() -> None:
     request = Request(messages=(Message("user", "hi"),), model="m", max_tokens=100)
     said = Partial("Hm.", "Hello, world")
 
-    assert left(request, Partial()) == 100
-    assert left(request, said) == 100 - estimated("Hm.") - estimated("Hello, world")
-    assert left(request, Partial("Hm.", "Hello, world", tokens=5)) == 95
+    assert tokens_left(request, Partial()) == 100
+    assert tokens_left(request, said) == 100 - estimated("Hm.") - estimated("Hello, world")
+    assert tokens_left(request, Partial("Hm.", "Hello, world", tokens=5)) == 95

@@ -29,8 +29,8 @@ async def streams(model: Service, log: DynamoDBStore) -> AsyncIterator[Streams]:
     await die(made)
 
 
-def heard(records: list[Record]) -> str:
-    """The answer as a client puts it together: each event is decoded for itself, from UTF-8."""
+def answer_in(records: list[Record]) -> str:
+    """The answer as a client joins it: each event is decoded from UTF-8 by itself."""
     answer = ""
     for record in records:
         if isinstance(record.event, Answer):
@@ -47,7 +47,7 @@ def heard(records: list[Record]) -> str:
 async def test_half_a_surrogate_pair_comes_whole_to_the_reader(
     model: Service, streams: Streams
 ) -> None:
-    """Servers in JavaScript cut an emoji between two pieces; each is an event of its own."""
+    """Servers in JavaScript split an emoji between two pieces, each in its own event."""
     first, second = model.text("a\ud83d"), model.text("\ude80b")
     assert (b'a\\ud83d"' in first, b'"\\ude80b"' in second) == (True, True)
     model.answers = [[first, second, *model.end]]
@@ -56,7 +56,7 @@ async def test_half_a_surrogate_pair_comes_whole_to_the_reader(
         await streams.create_and_read(Start(model.request.encode()), None, Window())
     )
 
-    assert heard(records) == "a🚀b"
+    assert answer_in(records) == "a🚀b"
     assert records[-1].event.kind == "done"
     assert len(model.asked) == 1
 
@@ -82,7 +82,7 @@ async def test_a_model_that_says_nothing_is_asked_three_times_and_the_log_counts
 
 
 async def test_a_continuation_is_asked_for_what_is_left(model: Service, streams: Streams) -> None:
-    """All that was said counts, thinking as well: services count it against `max_tokens`."""
+    """Thinking counts as well: services count it against `max_tokens`."""
     thought, first, second = "Hm, let me think.", "one two three ", "four five "
     model.answers = [
         [model.thinking(thought), model.text(first)],
@@ -94,12 +94,12 @@ async def test_a_continuation_is_asked_for_what_is_left(model: Service, streams:
         await streams.create_and_read(Start(model.request.encode()), None, Window())
     )
 
-    assert heard(records) == first + second + "six"
+    assert answer_in(records) == first + second + "six"
     left = 100 - estimated(thought)
     assert model.limits == [100, left - estimated(first), left - estimated(first + second)]
 
 
-async def test_whoever_takes_over_asks_for_what_is_left(
+async def test_another_writer_asks_for_the_tokens_that_are_left(
     model: Service, streams: Streams, log: DynamoDBStore
 ) -> None:
     said = "one two three four five"
@@ -113,7 +113,7 @@ async def test_whoever_takes_over_asks_for_what_is_left(
 
     records = await read(await other.read(reading.stream_id, None, Window()))
 
-    assert heard(records) == f"{said} six"
+    assert answer_in(records) == f"{said} six"
     assert model.limits == [100, 100 - estimated(said)]
     await die(other)
 
@@ -128,5 +128,5 @@ async def test_where_nothing_is_left_the_answer_ends_and_the_model_is_not_asked(
     )
 
     assert records[-1].event == Done("length", 0, 0)
-    assert heard(records) == "word " * 99
+    assert answer_in(records) == "word " * 99
     assert model.limits == [100]

@@ -1,21 +1,27 @@
-"""What two kinds of services send, and the providers that read it."""
+"""The wires of the services behind HTTP, and the providers that read them.
+
+Each provider has its own `wire.py`; `test_http_providers.py` runs over all of them.
+"""
 
 import json
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from app.events import Answer, Done, Thinking
 from app.exceptions import ProviderError
-from app.models.anthropic import AnthropicProvider
 from app.models.base import Message, Partial, Provider, Request
-from app.models.openai import OpenAIProvider
+from app.providers import PROVIDERS
 from durable_stream import Event
 
 Connect = Callable[..., Provider]
+
+FOLDER = Path(__file__).parent
 
 KEY = "sk-not-to-be-told"
 PROMPT = "a prompt that is not to be told"
@@ -32,108 +38,43 @@ DELTAS: list[Event] = [
 
 
 def frame(data: Any, event: str | None = None) -> bytes:
-    """One event; its JSON as a server writes it that escapes nothing."""
+    """One event, from a server that escapes no character in its JSON."""
     name = f"event: {event}\n" if event else ""
     return f"{name}data: {json.dumps(data, ensure_ascii=False)}\n\n".encode()
 
 
 @dataclass(frozen=True)
 class Wire:
-    """One kind of service: the frames that mean `DELTAS`, and what reads them.
+    """One kind of service: the frames that mean `DELTAS`, and the provider that reads them.
 
-    `completing` is how many of the frames it takes for the answer to be complete.
+    The answer is complete after `completing` frames. `unknown_end` are frames that end an answer
+    without text for an unknown reason.
     """
 
     name: str
     create: Callable[..., Provider]
     frames: Sequence[bytes]
     completing: int
+    unknown_end: Sequence[bytes]
 
     def provider(self, url: str, **environ: str) -> Provider:
         address = {f"{self.name.upper()}_BASE_URL": url, f"{self.name.upper()}_API_KEY": KEY}
         return self.create({"MODELS": "a-model", **address, **environ})
 
 
-def chunk(delta: Any, finish_reason: str | None = None, **members: Any) -> bytes:
-    """A chunk of a chat completion."""
-    choice = {"index": 0, "delta": delta, "finish_reason": finish_reason}
-    return frame({"object": "chat.completion.chunk", "choices": [choice], **members})
-
-
-DONE = b"data: [DONE]\n\n"
-USAGE = frame({"choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 7}})
-
-OPENAI = Wire(
-    "openai",
-    OpenAIProvider.from_environ,
-    frames=[
-        chunk({"role": "assistant", "content": ""}),
-        chunk({"reasoning": "hm… "}),
-        chunk({"content": "naïve\u2028café"}),
-        chunk({"content": " 🚀\n\n"}),
-        chunk({"content": "data: the end"}),
-        chunk({}, "stop"),
-        USAGE,
-        DONE,
-    ],
-    completing=6,
-)
-
-
-def block_delta(**delta: Any) -> bytes:
-    """A piece of a content block."""
-    return frame({"type": "content_block_delta", "index": 0, "delta": delta}, "content_block_delta")
-
-
-def message_start(**usage: int) -> bytes:
-    return frame({"type": "message_start", "message": {"id": "m", "usage": usage}}, "message_start")
-
-
-def message_delta(stop_reason: str | None, **usage: int) -> bytes:
-    data = {"type": "message_delta", "delta": {"stop_reason": stop_reason}, "usage": usage}
-    return frame(data, "message_delta")
-
-
-def block_start(**block: Any) -> bytes:
-    data = {"type": "content_block_start", "index": 0, "content_block": block}
-    return frame(data, "content_block_start")
-
-
-BLOCK_STOP = frame({"type": "content_block_stop", "index": 0}, "content_block_stop")
-MESSAGE_STOP = frame({"type": "message_stop"}, "message_stop")
-PING = frame({"type": "ping"}, "ping")
-
-ANTHROPIC = Wire(
-    "anthropic",
-    AnthropicProvider.from_environ,
-    frames=[
-        message_start(input_tokens=11, output_tokens=1),
-        PING,
-        block_start(type="thinking", thinking="", signature=""),
-        block_delta(type="thinking_delta", thinking="hm… "),
-        block_delta(type="signature_delta", signature="c2lnbmVk"),
-        BLOCK_STOP,
-        block_start(type="text", text=""),
-        block_delta(type="text_delta", text="naïve\u2028café"),
-        block_delta(type="text_delta", text=" 🚀\n\n"),
-        block_delta(type="text_delta", text="data: the end"),
-        BLOCK_STOP,
-        message_delta("end_turn", output_tokens=7),
-        MESSAGE_STOP,
-    ],
-    completing=13,
-)
-
-WIRES = [OPENAI, ANTHROPIC]
+def all_wires() -> list[Wire]:
+    """The wires of the listed providers, each from `wire.py` in its folder."""
+    names = [each.name for each in PROVIDERS if (FOLDER / each.name / "wire.py").exists()]
+    return [import_module(f"tests.app.models.{name}.wire").WIRE for name in names]
 
 
 async def asked(
-    provider: Provider, request: Request = REQUEST, continue_from: Partial = NOTHING
+    provider: Provider, request: Request = REQUEST, delivered: Partial = NOTHING
 ) -> tuple[list[Event], str | None]:
-    """What came, and the code of the failure that ended it."""
+    """The deltas, and the code of the failure that ended them."""
     deltas: list[Event] = []
     try:
-        async with aclosing(provider.stream(request, continue_from)) as stream:
+        async with aclosing(provider.stream(request, delivered)) as stream:
             async for delta in stream:
                 deltas.append(delta)  # noqa: PERF401 - what came before a failure counts
     except ProviderError as error:
@@ -141,8 +82,8 @@ async def asked(
     return deltas, None
 
 
-async def is_told_free(provider: Provider) -> bool:
-    """Whether the failure of a request is told as one that costs nothing."""
+async def is_free(provider: Provider) -> bool:
+    """True if the failure of a request counts as free."""
     return (await failure_of(provider)).free
 
 

@@ -1,8 +1,8 @@
-"""The client for Bedrock, and the means to end a call of its that waits.
+"""The client for Bedrock, with calls that can be cut.
 
-boto3 waits for an answer without a way to call it off, and a model may take long before its
-first word. So the connections of this client tell which call uses them, and a call is cut at its
-socket: whoever reads there meets the end of the stream, and Bedrock stops generating.
+boto3 cannot cancel a call that waits for an answer, and a model may take long before its first
+word. So the connections of this client record which call uses them, and a call is cut at its
+socket: the blocked read sees the end of the stream, and Bedrock stops generating.
 """
 
 import contextlib
@@ -22,15 +22,15 @@ from botocore.awsrequest import (
 from botocore.config import Config
 
 from app.log import logger
-from app.models.http.deadlines import Deadlines
+from app.models.deadlines import Deadlines
 
-# More streams than this at once in one sandbox still work: connections are then not kept.
+# More streams at once in one sandbox also work; their connections are then not kept.
 _KEPT_CONNECTIONS = 64
-# The watch over the deltas gives up first; this ends a read that nobody watches any more.
+# The deadlines for deltas come first; this ends a read that is no longer timed.
 _READ_SLACK = 5.0
 
-# One for all: it is held for microseconds. A connection that goes back to the pool may serve
-# another call at any moment, so "is it still this call's" and "cut it" must be one step.
+# One lock for all calls, held for microseconds. A connection that returns to the pool may serve
+# another call at any moment, so checking its call and cutting it must be one step.
 _lock = threading.Lock()
 
 
@@ -38,7 +38,7 @@ ServiceEvent = Mapping[str, Any]
 
 
 class EventStream(Protocol):
-    """What ConverseStream answers with: an iterator that blocks, and its end."""
+    """The answer of ConverseStream: an iterator that blocks."""
 
     def __iter__(self) -> Iterator[ServiceEvent]: ...
 
@@ -46,7 +46,7 @@ class EventStream(Protocol):
 
 
 class Client(Protocol):
-    """What is used of boto3's client for Bedrock."""
+    """The part of boto3's Bedrock client that is used here."""
 
     def converse_stream(self, **arguments: Any) -> Mapping[str, EventStream]: ...
 
@@ -58,7 +58,7 @@ class Call:
 
     def __init__(self) -> None:
         self.is_cut = False
-        self._connection: _Held | None = None
+        self._connection: _TrackedConnection | None = None
 
     def cut(self) -> None:
         """End the call's connection now, or as soon as it has one."""
@@ -67,8 +67,8 @@ class Call:
             if self._connection is not None and self._connection.used_by is self:
                 _shut_down(self._connection.sock_in_use)
 
-    def uses(self, connection: "_Held", sock: object) -> None:
-        """Take note of the connection that the call was given."""
+    def uses(self, connection: "_TrackedConnection", sock: object) -> None:
+        """Note the connection of this call."""
         with _lock:
             connection.used_by, connection.sock_in_use = self, sock
             self._connection = connection
@@ -76,7 +76,7 @@ class Call:
                 _shut_down(sock)
 
     def ended(self) -> None:
-        """Let go of the connection: it is back in the pool, or closed."""
+        """Forget the connection: it is back in the pool, or closed."""
         with _lock:
             self._connection = None
 
@@ -84,11 +84,11 @@ class Call:
 current_call: ContextVar[Call] = ContextVar("current_call")
 
 
-class _Held:
-    """Tells the current call that it was given this connection."""
+class _TrackedConnection:
+    """Reports itself to the call that uses it."""
 
     used_by: Call | None = None
-    # urllib3 drops `sock` where the server announces that it will close; the answer still comes.
+    # urllib3 drops `sock` where the server announces that it will close; the answer still follows.
     sock_in_use: object = None
     sock: Any
 
@@ -98,11 +98,11 @@ class _Held:
         current_call.get().uses(self, self.sock)
 
 
-class _Connection(_Held, AWSHTTPConnection):  # type: ignore[misc]
+class _Connection(_TrackedConnection, AWSHTTPConnection):  # type: ignore[misc]
     pass
 
 
-class _TLSConnection(_Held, AWSHTTPSConnection):  # type: ignore[misc]
+class _TLSConnection(_TrackedConnection, AWSHTTPSConnection):  # type: ignore[misc]
     pass
 
 
@@ -117,8 +117,8 @@ class _TLSPool(AWSHTTPSConnectionPool):
 def connect(deadlines: Deadlines) -> Client:
     """A client that sends a request once, with region and credentials from the usual chain.
 
-    It is of boto3's default session: what that has read for the log's client is not read again,
-    which saves nine tenths of the time. It is not to be made by two threads at once.
+    It belongs to boto3's default session, which reuses the files that it has read for the store's
+    client: that saves nine tenths of the time. Two threads must not call this at once.
     """
     client: Client = boto3.client(
         "bedrock-runtime",
@@ -135,7 +135,7 @@ def connect(deadlines: Deadlines) -> Client:
         session = client._endpoint.http_session  # type: ignore[attr-defined]  # noqa: SLF001
         session._pool_classes_by_scheme.update(http=_Pool, https=_TLSPool)  # noqa: SLF001
     except AttributeError:
-        # Lambda brings its own boto3, and this is not part of what boto3 promises.
+        # Lambda brings its own boto3, and this is not part of its public interface.
         logger.warning("this botocore hides its connections: a call that is cut ends late")
     return client
 
@@ -143,7 +143,7 @@ def connect(deadlines: Deadlines) -> Client:
 def _shut_down(sock: object) -> None:
     """Make both ends see the end of the stream.
 
-    Not by SSLSocket's own method: it takes TLS away from under a thread that is reading.
+    SSLSocket's own method would remove TLS while a thread is reading.
     """
     if isinstance(sock, socket.socket):
         with contextlib.suppress(OSError):

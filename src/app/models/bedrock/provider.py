@@ -1,4 +1,4 @@
-"""Bedrock as a provider: requests to ConverseStream, and its events as deltas."""
+"""Bedrock as a provider: sends requests to ConverseStream, and makes deltas of its events."""
 
 import asyncio
 import contextlib
@@ -10,61 +10,55 @@ from typing import Any, Self
 
 from app.events import Answer, Done, Thinking
 from app.exceptions import ProviderError
-from app.models import names as models
-from app.models.base import Continuation, Partial, Request
+from app.models.base import Request
+from app.models.bedrock.aws_errors import finish_reason, translated
 from app.models.bedrock.connections import Client, EventStream, ServiceEvent, connect
-from app.models.bedrock.reading import events_of
-from app.models.bedrock.refusals import finish_reason, translated
-from app.models.claude import takes_prefill
-from app.models.continuation import asked_once
+from app.models.bedrock.thread import events_of
+from app.models.continuation import claude_takes_prefill
+from app.models.deadlines import Deadlines, IdleTimer
 from app.models.failures import failure
-from app.models.http.deadlines import Deadlines, Watch
+from app.models.model_provider import ModelProvider, models_from_environ
 from durable_stream import Event
 
-# The token counts come right behind the end of an answer, or the answer does without them.
+# The token counts come right after the end of an answer, or not at all.
 _USAGE_SECONDS = 1.0
 
 
-class BedrockProvider:
+class BedrockProvider(ModelProvider):
     """Models on Amazon Bedrock; `models` are model ids, inference profile ids or ARNs.
 
-    Region and credentials are those that any AWS client finds.
+    Region and credentials come from the usual chain of AWS's clients.
     """
 
     def __init__(self, allowed: tuple[str, ...], deadlines: Deadlines) -> None:
-        self.models = allowed
-        self._deadlines = deadlines
+        super().__init__(allowed, deadlines)
         self._client: Client | None = None
         self._connecting = threading.Lock()
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read `MODELS` and the deadlines; raises ValueError with what to set."""
-        allowed = models.from_environ(environ, "us.anthropic.claude-sonnet-4-5-20250929-v1:0")
+        allowed = models_from_environ(environ, "us.anthropic.claude-sonnet-4-5-20250929-v1:0")
         return cls(allowed, Deadlines.from_environ(environ))
 
-    def continuation(self, request: Request) -> Continuation:
-        """Claude up to 4.5 goes on by itself; all others are asked to."""
-        return "prefill" if takes_prefill(request.model) else "asked"
-
-    def stream(self, request: Request, continue_from: Partial) -> AsyncGenerator[Event]:
-        """Ask once, and yield what comes."""
-        how = self.continuation(request)
-        return asked_once(self._deltas, request, continue_from, how=how, deadlines=self._deadlines)
+    def takes_prefill(self, model: str) -> bool:
+        """Claude up to 4.5 takes a prefill; no other model does."""
+        return claude_takes_prefill(model)
 
     async def close(self) -> None:
-        """Let idle connections go; those that are read from end with their streams."""
+        """Close the idle connections; each other one is closed with its stream."""
         if self._client is not None:
             self._client.close()
 
-    def _deltas(self, request: Request, watch: Watch) -> AsyncGenerator[Event]:
-        return _deltas(events_of(lambda: self._converse(request)), watch)
+    def ask(self, request: Request, timer: IdleTimer) -> AsyncGenerator[Event]:
+        """Send one request; yield its answer."""
+        return _deltas(events_of(lambda: self._converse(request)), timer)
 
     def _converse(self, request: Request) -> EventStream:
-        """Blocks: in a thread. The first call makes the client."""
+        """Send a request; the first call makes the client. Blocks: call it in a thread."""
         with self._connecting:
             if self._client is None:
-                self._client = connect(self._deadlines)
+                self._client = connect(self.deadlines)
         return self._client.converse_stream(**_arguments(request))["stream"]
 
 
@@ -73,7 +67,7 @@ def _arguments(request: Request) -> dict[str, Any]:
         "modelId": request.model,
         "messages": [
             {"role": role, "content": [{"text": message.content} for message in messages]}
-            # Bedrock wants the roles to alternate: turns of one role in a row become one.
+            # Bedrock requires alternating roles: consecutive turns of one role become one.
             for role, messages in groupby(request.messages, lambda message: message.role)
         ],
         "inferenceConfig": {"maxTokens": request.max_tokens},
@@ -87,10 +81,10 @@ def _arguments(request: Request) -> dict[str, Any]:
     return arguments
 
 
-async def _deltas(events: AsyncGenerator[ServiceEvent], watch: Watch) -> AsyncGenerator[Event]:
-    """The events as deltas, and what botocore raises as a ProviderError.
+async def _deltas(events: AsyncGenerator[ServiceEvent], timer: IdleTimer) -> AsyncGenerator[Event]:
+    """The events as deltas, and botocore's exceptions as ProviderError.
 
-    By patterns, for not even types are certain in what comes.
+    Patterns, since not even the types of members are certain.
     """
     answered = False
     async with aclosing(events):
@@ -105,19 +99,19 @@ async def _deltas(events: AsyncGenerator[ServiceEvent], watch: Watch) -> AsyncGe
                     } if text:
                         yield Thinking(text)
                     case {"messageStop": {"stopReason": reason}}:
-                        watch.ended()
+                        timer.stop()
                         ended = finish_reason(reason, answered=answered)
                         yield Done(ended, *await _usage(events))
                         return
                     case _:
-                        watch.alive()
+                        timer.reset()
     raise failure("provider_cut")
 
 
 async def _usage(events: AsyncGenerator[ServiceEvent]) -> tuple[int | None, int | None]:
-    """The token counts. Nothing that goes wrong behind the end can undo the answer.
+    """The token counts. A failure after the end does not undo the answer.
 
-    Read to the end of the stream: only then does the connection serve the next request.
+    This reads to the end of the stream: only then can the connection serve the next request.
     """
     usage: tuple[int | None, int | None] = None, None
     with contextlib.suppress(ProviderError, TimeoutError):
@@ -127,10 +121,10 @@ async def _usage(events: AsyncGenerator[ServiceEvent]) -> tuple[int | None, int 
                     match event:
                         case {
                             "metadata": {
-                                "usage": {"inputTokens": int(asked), "outputTokens": int(said)}
+                                "usage": {"inputTokens": int(sent), "outputTokens": int(generated)}
                             }
                         }:
-                            usage = asked, said
+                            usage = sent, generated
                         case _:
                             pass
     return usage

@@ -1,1 +1,1 @@
-"""The parts that the models behind an HTTP server share."""
+"""The parts that providers share whose model is behind an HTTP server."""

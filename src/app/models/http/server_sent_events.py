@@ -1,13 +1,13 @@
-"""Asking a model's service over HTTP, where the answer is a stream of server-sent events.
+"""An HTTP client for model services that answer with Server-Sent Events.
 
-Every foreign error is translated here:
+httpx's errors are translated here, and nowhere else:
 
 no connection, or closed before an answer     provider_unreachable
-an answer that is no stream of events         what it says is wrong (`complaints`)
+a response that is not a stream of events     the failure in its body (`http_errors`)
 a connection that breaks within the stream    provider_cut
-an event without end                          provider_garbled
+an event that is too long                     provider_garbled
 
-A stream that merely ends, ends: whether it was complete, only what was in it can tell.
+A stream that ends is not an error here: only its events show whether the answer was complete.
 """
 
 import asyncio
@@ -20,19 +20,19 @@ from httpx_sse import EventSource
 
 from app.exceptions import ProviderError
 from app.log import logger
+from app.models.deadlines import IdleTimer
 from app.models.failures import Code, failure
-from app.models.http.complaints import parsed, refusal
-from app.models.http.deadlines import Watch
+from app.models.http.http_errors import error_of, parsed
 
-# How long to wait for a body's end when all that matters has come: it lets the connection serve
-# the next request, but some servers hold it open.
+# How long to wait for the end of a body after the last event that matters. A connection whose body
+# has ended can serve the next request, but some servers hold the body open.
 END_SECONDS = 0.05
 
-# Events are a few hundred bytes; with log probabilities or pictures, some ten thousand.
+# Events have a few hundred bytes; with log probabilities or pictures, tens of thousands.
 _LARGEST_EVENT = 1_000_000
-_LARGEST_COMPLAINT = 100_000
+_LARGEST_ERROR = 100_000
 
-# The request has not left this machine. After any other error it may have arrived.
+# After these errors the request has not left this machine; after any other it may have arrived.
 _NEVER_SENT = (
     httpx.ConnectError,
     httpx.ConnectTimeout,
@@ -45,21 +45,21 @@ _KEEP_ALIVE_SECONDS = 50
 
 
 def base_url(environ: Mapping[str, str], name: str, default: str) -> httpx.URL:
-    """The address that `name` is set to, without a slash at its end; raises ValueError."""
+    """The address in a variable, without a slash at its end; raises ValueError."""
     text = environ.get(name, "").strip() or default
     try:
         url = httpx.URL(text.rstrip("/"))
     except httpx.InvalidURL:
         url = httpx.URL()
-    # A user and password in it would take the key's place in the request's headers.
+    # A user and password in it would replace the key in the request's headers.
     if url.scheme not in {"http", "https"} or not url.host or url.userinfo:
-        # Not its value: there may be a password in it.
-        raise ValueError(f"{name} is no address: set it to one such as {default}")
+        # Without its value, which may hold a password.
+        raise ValueError(f"{name} is not an address: set it to one such as {default}")
     return url
 
 
-async def run_out(events: AsyncGenerator[str]) -> None:
-    """Wait a moment for the body's end, whatever comes."""
+async def drain(events: AsyncGenerator[str]) -> None:
+    """Read the rest of the body, for a moment, and ignore it."""
     with suppress(ProviderError, TimeoutError):
         async with asyncio.timeout(END_SECONDS):
             async for _ in events:
@@ -67,18 +67,18 @@ async def run_out(events: AsyncGenerator[str]) -> None:
 
 
 def credential(key: str) -> str:
-    """The key, if it can be sent at all; a stray line break or typographic dash cannot."""
+    """The key, if a header can hold it; raises `provider_denied` for a stray line break, say."""
     if key.isascii() and key.isprintable():
         return key
-    logger.error("the key holds characters that no key has")
+    logger.error("the key holds characters that a header cannot hold")
     raise failure("provider_denied")
 
 
 class EventClient:
-    """Asks one address again and again, over connections that it keeps.
+    """A client for one address, which keeps its connections.
 
-    It is made without a connection; the HTTP client comes with the first request. Only the trust
-    store is read at once: that takes long, and a sandbox that starts has the CPU for it.
+    The HTTP client is created with the first request. Only the trust store is read at once: that
+    takes long, and a sandbox has a whole CPU while it starts.
     """
 
     def __init__(self, url: httpx.URL, *, connect_seconds: float) -> None:
@@ -88,12 +88,11 @@ class EventClient:
         self._made: httpx.AsyncClient | None = None
 
     async def post(
-        self, body: Mapping[str, Any], headers: Mapping[str, str], watch: Watch
+        self, body: Mapping[str, Any], headers: Mapping[str, str], timer: IdleTimer
     ) -> AsyncGenerator[str]:
-        """Yield the data of each event. The connection is closed as soon as this is.
+        """Yield the data of each event. Closing this closes the connection.
 
-        Bytes of any kind are a sign of life to `watch`, which also owns all deadlines but that of
-        connecting.
+        Each byte that arrives resets `timer`, which owns all deadlines but that of connecting.
         """
         request = self._client.build_request("POST", self._url, json=body, headers=headers)
         with _translated("provider_unreachable"):
@@ -101,10 +100,10 @@ class EventClient:
         try:
             with _translated("provider_cut"):
                 if not _is_event_stream(response):
-                    raise refusal(response.status_code, parsed(await _beginning(response)))
-                observed = _Observed(response.stream, watch.alive)
+                    raise error_of(response.status_code, parsed(await _beginning(response)))
+                observed = _Observed(response.stream, timer.reset)
                 response.stream = observed
-                response.encoding = "utf-8"  # Whatever the header says, events are.
+                response.encoding = "utf-8"  # Events always are; the header may differ.
                 async with aclosing(EventSource(response).aiter_sse()) as events:
                     async for event in events:
                         observed.since_event = 0
@@ -123,27 +122,27 @@ class EventClient:
     def _client(self) -> httpx.AsyncClient:
         if self._made is None:
             self._made = httpx.AsyncClient(
-                # Compression would hold tokens back.
+                # Compression would delay tokens.
                 headers={"Accept": "text/event-stream", "Accept-Encoding": "identity"},
                 verify=self._trust,
                 timeout=httpx.Timeout(None, connect=self._connect_seconds),
-                # How many streams there are at once is decided elsewhere.
+                # The number of streams at once is limited elsewhere.
                 limits=httpx.Limits(max_connections=None, keepalive_expiry=_KEEP_ALIVE_SECONDS),
             )
         return self._made
 
 
 class _Observed(httpx.AsyncByteStream):
-    """A response's bytes, each of their arrivals noted, and counted between events."""
+    """A response's bytes. Reports each arrival, and bounds the bytes of one event."""
 
-    def __init__(self, stream: Any, noted: Callable[[], None]) -> None:
+    def __init__(self, stream: Any, on_bytes: Callable[[], None]) -> None:
         self._stream = stream
-        self._noted = noted
+        self._on_bytes = on_bytes
         self.since_event = 0
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._stream:
-            self._noted()
+            self._on_bytes()
             self.since_event += len(chunk)
             if self.since_event > _LARGEST_EVENT:
                 raise failure("provider_garbled")
@@ -168,11 +167,11 @@ def _is_event_stream(response: httpx.Response) -> bool:
 
 
 async def _beginning(response: httpx.Response) -> bytes:
-    """As much as a complaint may take; the status tells enough if it breaks off."""
+    """The beginning of an error's body; if it breaks off, the status is enough."""
     body = b""
     with suppress(httpx.RequestError):
         async for chunk in response.aiter_bytes():
             body += chunk
-            if len(body) > _LARGEST_COMPLAINT:
+            if len(body) > _LARGEST_ERROR:
                 break
     return body

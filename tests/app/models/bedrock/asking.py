@@ -1,4 +1,4 @@
-"""Asking a provider, and telling what came of it."""
+"""Asks a provider, and returns its deltas and its failure."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ MODEL = "us.amazon.nova-lite-v1:0"
 REQUEST = Request(messages=(Message("user", "Say hello"),), model=MODEL, max_tokens=77)
 NOTHING = Partial()
 
-# What tests.app.models.bedrock.frames.ANSWER says, frame by frame.
+# The deltas of tests.app.models.bedrock.frames.ANSWER, frame by frame.
 DELTAS = (
     None,
     Thinking("Hm. "),
@@ -30,7 +30,7 @@ DELTAS = (
 async def asked(
     provider: BedrockProvider, request: Request = REQUEST, said: Partial = NOTHING
 ) -> tuple[list[Event], str | None]:
-    """The deltas, and the code of the failure that they ended with."""
+    """The deltas, and the code of the failure that ended them."""
     deltas: list[Event] = []
     async with asyncio.timeout(10):
         try:

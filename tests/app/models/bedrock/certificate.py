@@ -1,4 +1,4 @@
-"""A certificate for 127.0.0.1, signed by itself."""
+"""A self-signed certificate for 127.0.0.1."""
 
 import datetime as dt
 import ipaddress
@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 
 def make(folder: Path) -> tuple[Path, ssl.SSLContext]:
-    """The file that a client is to trust, and what a server is to serve with."""
+    """The file that a client trusts, and the context of a server."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = dt.datetime.now(dt.UTC)

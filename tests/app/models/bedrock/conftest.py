@@ -1,4 +1,4 @@
-"""What the tests of Bedrock share: a server to ask, and a provider that asks it."""
+"""Fixtures for the tests of Bedrock: a server, and a provider that asks it."""
 
 import threading
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.models.bedrock import BedrockProvider
-from app.models.http.deadlines import Deadlines
+from app.models.deadlines import Deadlines
 from tests.app.models.bedrock.asking import MODEL
 from tests.app.models.bedrock.server import Server, serving_at
 

@@ -78,7 +78,7 @@ def usage(input_tokens: int = 11, output_tokens: int = 22) -> bytes:
     return event("metadata", {"usage": counts, "metrics": {"latencyMs": 5}})
 
 
-# Of a model that thinks, and then says "Hello, world".
+# A model that thinks, and then answers "Hello, world".
 ANSWER = (
     START,
     reasoning(text="Hm. "),

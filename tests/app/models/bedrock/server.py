@@ -1,4 +1,4 @@
-"""A Bedrock of the tests' own: it answers each request as the test says, byte by byte."""
+"""A Bedrock for tests: it answers each request as the test says, byte by byte."""
 
 import asyncio
 import contextlib
@@ -21,7 +21,7 @@ _EVENT_STREAM = "application/vnd.amazon.eventstream"
 
 @dataclass(frozen=True)
 class Talk:
-    """One request, and the connection it came by."""
+    """One request, and its connection."""
 
     path: str
     headers: Mapping[str, str]
@@ -54,7 +54,7 @@ class Talk:
             await self.send(f"{len(chunk):x}\r\n".encode() + chunk + b"\r\n")
 
     async def end(self) -> None:
-        """End the body as HTTP has it; the connection may be used again."""
+        """End the body properly; the connection may be used again."""
         await self.send(b"0\r\n\r\n")
 
     async def send(self, data: bytes) -> None:
@@ -62,7 +62,7 @@ class Talk:
         await self.writer.drain()
 
     async def hang_up(self) -> None:
-        """Close the connection in the middle of whatever is going on."""
+        """Close the connection at any point of an answer."""
         self.writer.close()
 
     async def reset(self) -> None:
@@ -135,7 +135,7 @@ async def serving(tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
 async def serving_at(
     environment: pytest.MonkeyPatch, tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[Server]:
-    """A running server, where boto3's usual chain leads."""
+    """A running server, which boto3 finds through the environment."""
     async with serving(tls) as server:
         for name, value in CREDENTIALS.items():
             environment.setenv(name, value)

@@ -15,7 +15,7 @@ from botocore.awsrequest import AWSHTTPConnectionPool
 from app.events import Answer, Done
 from app.models.base import Message, Partial, Request
 from app.models.bedrock import BedrockProvider, connections
-from app.models.http.deadlines import Deadlines
+from app.models.deadlines import Deadlines
 from tests.app.models.bedrock import certificate
 from tests.app.models.bedrock.asking import MODEL, NOTHING, REQUEST, asked, text_of
 from tests.app.models.bedrock.frames import ANSWER, START, stop, text, usage
@@ -23,7 +23,7 @@ from tests.app.models.bedrock.server import Server, Talk, saying, serving_at
 
 pytestmark = pytest.mark.anyio
 
-# What the server has sent when the reader goes away; None: not even the head of an answer.
+# The frames that the server has sent when the reader leaves; None: not even the head.
 MOMENTS = [
     pytest.param(None, id="before the answer"),
     pytest.param((), id="before the first frame"),
@@ -109,7 +109,7 @@ async def test_a_stream_that_is_closed_unasked_asks_nothing(
 async def test_a_call_that_is_cut_before_it_has_a_connection_is_cut_when_it_has(
     server: Server, provider: BedrockProvider
 ) -> None:
-    """A writer may stop while the client is still being made."""
+    """A writer may stop while the client is being created."""
     hung_up = asyncio.Event()
 
     async def answer(talk: Talk) -> None:
@@ -133,7 +133,7 @@ async def test_a_call_that_is_cut_before_it_has_a_connection_is_cut_when_it_has(
 async def test_without_a_hold_on_the_sockets_a_stream_ends_with_its_next_event(
     server: Server, provider: BedrockProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Lambda brings its own boto3, which need not let us hold its connections."""
+    """Lambda brings its own boto3, which may hide its connections."""
     monkeypatch.setattr(connections, "_Pool", AWSHTTPConnectionPool)
     closed, hung_up = asyncio.Event(), asyncio.Event()
 
@@ -203,8 +203,12 @@ async def test_closing_a_stream_late_spares_the_one_that_has_its_connection_now(
 
 
 def test_a_call_never_cuts_a_connection_that_serves_another_by_now() -> None:
-    """A connection is back in the pool a moment before its call lets go of it."""
-    first, second, connection = connections.Call(), connections.Call(), connections._Held()
+    """A connection returns to the pool a moment before its call forgets it."""
+    first, second, connection = (
+        connections.Call(),
+        connections.Call(),
+        connections._TrackedConnection(),
+    )
     ours, bedrocks = socket.socketpair()
     with ours, bedrocks:
         first.uses(connection, ours)

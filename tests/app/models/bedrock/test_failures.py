@@ -1,4 +1,4 @@
-"""Every way in which Bedrock fails has one code, whichever layer notices it."""
+"""Each failure of Bedrock has one code, whichever layer notices it."""
 
 import asyncio
 import json
@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from app.events import Answer, Done, Thinking
 from app.models.bedrock import BedrockProvider
+from app.models.deadlines import Deadlines
 from app.models.failures import Code, Final, Passing
-from app.models.http.deadlines import Deadlines
 from app.settings import APP_NAME
 from durable_stream import Event
 from tests.app.models.bedrock.asking import DELTAS, MODEL, asked
@@ -31,7 +31,7 @@ from tests.app.models.bedrock.frames import (
     usage,
 )
 from tests.app.models.bedrock.server import Server, Talk, saying, serving_at
-from tests.app.models.wires import is_told_free
+from tests.app.models.wires import is_free
 from tests.ports import refusing_port
 from tests.store import CREDENTIALS
 
@@ -123,7 +123,7 @@ CODES = {*get_args(Passing), *get_args(Final)}
         ((400, "ValidationException", "Operation not allowed"), "model_access_denied"),
         ((400, "ValidationException", "temperature: 2 is out of range"), "provider_rejected"),
         ((413, "RequestEntityTooLargeException", ""), "context_too_long"),
-        # What is not known is told by its status.
+        # An unknown error is decided by its status.
         ((400, "SomethingNewException", ""), "provider_rejected"),
         ((401, "SomethingNewException", ""), "provider_denied"),
         ((403, "SomethingNewException", ""), "model_access_denied"),
@@ -142,7 +142,7 @@ async def test_a_refused_request_has_a_code(
     server.answer = answer
 
     assert await asked(provider) == ([], code)
-    assert len(server.talks) == 1, "the retrying is done by whoever asks"
+    assert len(server.talks) == 1, "the caller retries"
 
 
 async def test_a_proxys_error_page_is_told_by_its_status(
@@ -202,7 +202,7 @@ async def test_without_a_region_it_is_rejected(
     assert server.talks == []
 
 
-async def test_where_nobody_listens_it_cannot_be_reached(
+async def test_an_address_without_a_server_is_unreachable(
     provider: BedrockProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with refusing_port() as port:
@@ -273,7 +273,7 @@ async def test_a_refusal_within_a_stream_may_have_cost(
 ) -> None:
     server.answer = saying(START, end)
 
-    assert not await is_told_free(provider)
+    assert not await is_free(provider)
 
 
 async def test_a_refusal_in_place_of_a_stream_costs_nothing(
@@ -284,7 +284,7 @@ async def test_a_refusal_in_place_of_a_stream_costs_nothing(
 
     server.answer = answer
 
-    assert await is_told_free(provider)
+    assert await is_free(provider)
 
 
 async def test_only_a_request_that_was_never_sent_is_unreachable_for_nothing(
@@ -296,11 +296,11 @@ async def test_only_a_request_that_was_never_sent_is_unreachable_for_nothing(
         await talk.hang_up()
 
     server.answer = answer
-    assert not await is_told_free(provider)
+    assert not await is_free(provider)
 
     with refusing_port() as port:
         monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"http://127.0.0.1:{port}")
-        assert await is_told_free(BedrockProvider((MODEL,), Deadlines()))
+        assert await is_free(BedrockProvider((MODEL,), Deadlines()))
 
 
 async def test_what_fails_behind_the_end_does_not_undo_the_answer(
@@ -316,14 +316,14 @@ async def test_what_fails_behind_the_end_does_not_undo_the_answer(
 
 WHOLE = b"".join(ANSWER)
 STARTS = [sum(map(len, ANSWER[:index])) for index in range(len(ANSWER) + 1)]
-# At the boundary; in the lengths, behind their checksum, in a header, in the payload, in the
+# At the boundary; in the lengths, after their checksum, in a header, in the payload, and in the
 # checksum at the end.
 PLACES = sorted({start + step for start in STARTS[:-1] for step in (0, 3, 12, 30, 95)})
 PLACES += [start - 2 for start in STARTS[1:]]
 
 
 def said_within(size: int) -> tuple[list[Event], str | None]:
-    """What is to come of so many bytes: the deltas of the frames that end in them, or a cut."""
+    """The result of so many bytes: the deltas of all complete frames, or a cut."""
     whole = [delta for delta, end in zip(DELTAS, STARTS[1:], strict=True) if end <= size]
     said = [delta for delta in whole if delta and not isinstance(delta, Done)]
     finish = [delta for delta in whole if isinstance(delta, Done)][-1:]
@@ -334,7 +334,7 @@ def said_within(size: int) -> tuple[list[Event], str | None]:
 async def test_an_answer_cut_anywhere_is_never_taken_for_whole(
     server: Server, provider: BedrockProvider, end: Callable[[Talk], Awaitable[None]]
 ) -> None:
-    """Only `messageStop` is an end: botocore ends a stream that was cut without a word."""
+    """Only `messageStop` is an end: botocore raises nothing for a stream that was cut."""
     for place in PLACES:
 
         async def answer(talk: Talk, place: int = place) -> None:
@@ -366,7 +366,7 @@ async def test_an_answer_cut_inside_a_chunk_is_cut(
 
 
 async def test_no_flipped_bit_gets_through(server: Server, provider: BedrockProvider) -> None:
-    """Up to the end of the answer; behind it, it costs the token counts at most."""
+    """Up to the end of the answer; after it, only the token counts can be lost."""
     end_of_answer = STARTS[-2]
     for place in range(0, len(WHOLE), 7):
         garbled = bytearray(WHOLE)
@@ -459,7 +459,7 @@ async def test_silence_has_an_end(server: Server, sent: tuple[bytes, ...] | None
 
 
 async def test_signs_of_life_keep_a_thinking_model_from_being_given_up(server: Server) -> None:
-    """What it thinks may be hidden: then only signatures come, for a while."""
+    """Thinking may be hidden: then only signatures come, for a while."""
 
     async def answer(talk: Talk) -> None:
         await talk.head()

@@ -1,4 +1,4 @@
-"""Bedrock as somebody else understands it: MiniStack's ConverseStream."""
+"""The provider against MiniStack's ConverseStream, which is not ours."""
 
 import hashlib
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ import pytest
 from app.events import Done
 from app.models.base import Message, Partial, Request
 from app.models.bedrock import BedrockProvider
-from app.models.http.deadlines import Deadlines
+from app.models.deadlines import Deadlines
 from tests.app.models.bedrock.asking import asked, text_of
 from tests.ministack import ministack
 from tests.store import CREDENTIALS
@@ -32,7 +32,7 @@ def provider(service: str, monkeypatch: pytest.MonkeyPatch) -> BedrockProvider:
 
 
 def reply(kind: str, model: str, text: str) -> str:
-    """What it says to a request whose texts, system first, are these lines."""
+    """Its answer to a request whose texts, system first, are these lines."""
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"[ministack mock {kind} {model}] reply for prompt#{digest}"
 

@@ -1,4 +1,4 @@
-"""Bedrock as a provider: what it is asked, what it answers, and how it goes on."""
+"""Bedrock as a provider: its requests, its answers, and its continuations."""
 
 import asyncio
 
@@ -25,7 +25,7 @@ CLAUDE_4_5 = "global.anthropic.claude-sonnet-4-5-20250929-v1:0"
 CLAUDE_4_6 = "us.anthropic.claude-opus-4-6-v1"
 
 
-# What is asked
+# Requests
 
 
 async def test_a_request_is_sent_whole(server: Server, provider: BedrockProvider) -> None:
@@ -57,7 +57,7 @@ async def test_a_request_is_sent_whole(server: Server, provider: BedrockProvider
 async def test_what_is_not_asked_for_is_not_sent_but_max_tokens_always(
     server: Server, provider: BedrockProvider
 ) -> None:
-    """Without it, Bedrock reserves quota for the longest answer that the model could give."""
+    """Without it, Bedrock reserves quota for the model's longest answer."""
     server.answer = saying(*ANSWER)
 
     await asked(provider)
@@ -81,7 +81,7 @@ async def test_turns_of_one_role_in_a_row_become_one(
     assert talk.body["messages"] == [{"role": "user", "content": [{"text": "a"}, {"text": "b"}]}]
 
 
-# What is answered
+# Answers
 
 
 async def test_text_reasoning_and_usage_come_as_deltas(
@@ -198,7 +198,7 @@ async def test_token_counts_are_kept_where_the_body_stays_open(
     assert await asked(provider) == ([Answer("a"), Done("stop", 11, 22)], None)
 
 
-# Going on
+# Continuations
 
 
 async def test_claude_up_to_4_5_is_given_its_beginning_without_white_space_at_the_end(
@@ -233,7 +233,7 @@ async def test_what_follows_a_prefill_is_never_taken_for_a_repetition(
 async def test_any_other_model_is_asked_for_the_rest(
     server: Server, provider: BedrockProvider, model: str
 ) -> None:
-    """Newer Claudes refuse a conversation that ends with a turn of their own, for good."""
+    """Newer Claudes refuse a conversation that ends with their own turn."""
     server.answer = saying(START, text("brown fox jumps"), text(" high"), stop(), usage())
     request = Request(messages=(Message("user", "hi"),), model=model, max_tokens=50)
     assert provider.continuation(request) == "asked"
@@ -252,7 +252,7 @@ async def test_any_other_model_is_asked_for_the_rest(
 async def test_where_nothing_was_said_the_request_goes_as_it_is(
     server: Server, provider: BedrockProvider, model: str, answer: str
 ) -> None:
-    """Bedrock refuses a turn that is blank."""
+    """Bedrock refuses a blank turn."""
     server.answer = saying(START, text("Hi"), stop(), usage())
     request = Request(messages=(Message("user", "hi"),), model=model, max_tokens=50)
 

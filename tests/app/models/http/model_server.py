@@ -1,4 +1,4 @@
-"""A model's service of the tests' own: it speaks real HTTP, and fails as it is told to."""
+"""A model's service for tests: a real HTTP server that fails on request."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from enum import Enum, auto
 from typing import Any
 
 EVENTS = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-# A body without a length ends, and ends well, with its connection.
+# A body without a length ends with its connection.
 EVENTS_UNTIL_CLOSE = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
 
 
@@ -48,7 +48,7 @@ def refusing(status: int, body: bytes, headers: str = "") -> Reply:
 
 @dataclass
 class Asked:
-    """One request, and when its client left."""
+    """One request, and the moment at which its client left."""
 
     path: str
     headers: dict[str, str]
@@ -58,7 +58,7 @@ class Asked:
 
 
 class ModelServer:
-    """Gives one answer after the other, and remembers what it was asked.
+    """Gives one answer after the other, and records the requests.
 
     `answer` is given the number of requests before this one, `respond` the request.
     """
@@ -88,7 +88,7 @@ class ModelServer:
     async def _serve_once(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int
     ) -> bool:
-        """Whether the connection goes on."""
+        """True if the connection stays open."""
         asked = await _request(reader, connection)
         answer = self.respond(asked)
         self.asked.append(asked)
@@ -97,7 +97,7 @@ class ModelServer:
             case End.WELL:
                 return answer.chunked or b"Content-Length" in answer.head
             case End.HELD:
-                # Nothing is pipelined, so all that can come is the end.
+                # Clients do not pipeline, so only the end can come.
                 assert await reader.read() == b""
                 asked.left.set()
             case End.RESET:

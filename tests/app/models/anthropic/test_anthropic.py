@@ -1,4 +1,4 @@
-"""What Anthropic is sent, and what its events mean."""
+"""The requests to Anthropic, and the meaning of its events."""
 
 from dataclasses import replace
 from typing import Any
@@ -8,25 +8,18 @@ import pytest
 from app.events import Answer, Done
 from app.models.anthropic import AnthropicProvider
 from app.models.base import Partial, Request
-from tests.app.models.model_server import End, ModelServer, Reply
-from tests.app.models.wires import (
-    ANTHROPIC,
+from tests.app.models.anthropic.wire import (
     BLOCK_STOP,
-    KEY,
     MESSAGE_STOP,
     PING,
-    PROMPT,
-    REQUEST,
-    Connect,
-    Wire,
-    asked,
+    WIRE,
     block_delta,
     block_start,
-    failure_of,
-    frame,
     message_delta,
     message_start,
 )
+from tests.app.models.http.model_server import End, ModelServer, Reply
+from tests.app.models.wires import KEY, PROMPT, REQUEST, Connect, Wire, asked, failure_of, frame
 
 pytestmark = pytest.mark.anyio
 
@@ -39,13 +32,13 @@ NEW = replace(REQUEST, model="claude-opus-4-6")
 
 @pytest.fixture
 def wire() -> Wire:
-    return ANTHROPIC
+    return WIRE
 
 
 async def body_of(
     server: ModelServer, connect: Connect, request: Request = REQUEST, said: str = ""
 ) -> dict[str, Any]:
-    """What the server is sent."""
+    """The body that the server receives."""
     server.answer = lambda _: Reply([START, TEXT, END, MESSAGE_STOP])
     await asked(connect(), request, Partial(answer=said))
     return server.asked[-1].body
@@ -81,7 +74,7 @@ def test_without_a_key_the_setting_is_named() -> None:
         AnthropicProvider.from_environ({"MODELS": "m"})
 
 
-# Continuing
+# Continuations
 
 
 async def test_claude_up_to_4_5_is_given_its_answer_so_far(
@@ -188,7 +181,7 @@ async def test_a_body_that_is_held_open_behind_the_stop_is_not_waited_for(
 async def test_a_failure_tells_the_tokens_where_the_server_has_counted_all_that_was_said(
     server: ModelServer, connect: Connect, frames: list[bytes], told: int | None
 ) -> None:
-    """The count at a message's start is of what comes before its text."""
+    """The count at a message's start excludes its text."""
     server.answer = lambda _: Reply(frames)
 
     assert (await failure_of(connect())).output_tokens == told

@@ -1,11 +1,11 @@
-"""How long a provider may be silent.
+"""Deadlines: how long a provider may be silent.
 
-        asked ···· first ···· item ·· idle ·· sign of life ·· idle ·· item ·· …
-                                └─────────────── first ────────────────┘
+        request ···· first ···· item ·· idle ·· sign of life ·· idle ·· item ·· …
+                                  └─────────────── first ────────────────┘
 
-A model may think for long before its first words, and send nothing meanwhile. Once it talks, it
-must at least show that it lives (a ping, a comment, half a frame); but signs of life alone do not
-keep a reader waiting for ever.
+A model may think for a long time before its first words and send nothing meanwhile. After that, the
+connection must show signs of life (a ping, a comment, half a frame). Signs of life alone do not
+extend the wait for the next item beyond `first`.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadlines:
-    """In seconds: until there is a connection, until there is text, and of utter silence."""
+    """In seconds: for the connection, for the first text, and for silence after it."""
 
     connect: float = 5.0
     first: float = 120.0
@@ -35,34 +35,34 @@ class Deadlines:
         return cls(**{name: _seconds(name, value) for name, value in set_.items() if value})
 
 
-class Watch:
-    """Watches over one stream of items, and ends it where it is silent for too long."""
+class IdleTimer:
+    """Ends one stream of items when it is silent for too long."""
 
     def __init__(self, deadlines: Deadlines) -> None:
         self._deadlines = deadlines
         self._clock = asyncio.get_running_loop().time
         self._item_by: float | None = None
-        self._waiting: asyncio.Timeout | None = None
+        self._timeout: asyncio.Timeout | None = None
 
-    def alive(self) -> None:
-        """Take note of a sign of life that is no item."""
-        waiting = self._waiting
-        if self._item_by is not None and waiting is not None and not waiting.expired():
-            waiting.reschedule(min(self._clock() + self._deadlines.idle, self._item_by))
+    def reset(self) -> None:
+        """Note a sign of life that is not an item."""
+        timeout = self._timeout
+        if self._item_by is not None and timeout is not None and not timeout.expired():
+            timeout.reschedule(min(self._clock() + self._deadlines.idle, self._item_by))
 
-    def ended(self) -> None:
-        """Stop watching: the end is known, and what may still come cannot undo it."""
-        if self._waiting is not None and not self._waiting.expired():
-            self._waiting.reschedule(None)
+    def stop(self) -> None:
+        """Stop timing: the answer is complete, and later silence cannot undo it."""
+        if self._timeout is not None and not self._timeout.expired():
+            self._timeout.reschedule(None)
 
-    async def over(self, items: AsyncGenerator[Item]) -> AsyncGenerator[Item]:
-        """Yield the items; raises `provider_timeout`. They are closed when this is."""
+    async def limit(self, items: AsyncGenerator[Item]) -> AsyncGenerator[Item]:
+        """Yield the items; raises `provider_timeout`. Closing this closes the items."""
         wait_until = self._clock() + self._deadlines.first
         async with aclosing(items):
             while True:
                 try:
-                    # One timeout an item: the time that the consumer takes does not count.
-                    async with asyncio.timeout_at(wait_until) as self._waiting:
+                    # One timeout per item: the consumer's time does not count.
+                    async with asyncio.timeout_at(wait_until) as self._timeout:
                         item = await anext(items)
                 except StopAsyncIteration:
                     return
@@ -81,7 +81,7 @@ def _seconds(name: str, value: str) -> float:
         seconds = 0.0
     if not seconds > 0:
         raise ValueError(
-            f"PROVIDER_{name.upper()}_SECONDS={value!r} is no time: set it to a number of seconds "
-            "above 0"
+            f"PROVIDER_{name.upper()}_SECONDS={value!r} is not a duration: set it to a number of "
+            "seconds above 0"
         )
     return seconds

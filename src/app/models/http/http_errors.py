@@ -1,9 +1,9 @@
-"""What a model's service says is wrong, and which failure that is.
+"""From a model service's error response to the failure that it means.
 
-Services agree on little. OpenAI and most that copy it send `{"error": {"type", "code",
-"message"}}`, Anthropic the same without a code, Ollama a string in place of the object, older
-vLLM the members without the object, and what stands in between, HTML. Where status, type and code
-do not tell, the message is searched. It is never logged or shown: it may quote prompt or key.
+Services agree on little. OpenAI and most of its imitators send `{"error": {"type", "code",
+"message"}}`, Anthropic the same without a code, Ollama a string in place of the object, older vLLM
+the members without the object, and proxies send HTML. Where status, type and code do not decide,
+the message is searched. It is never logged or shown: it may quote the prompt or the key.
 """
 
 import json
@@ -20,8 +20,8 @@ from app.models.failures import Code, failure
 FinishReason = Literal["stop", "length"]
 Ending = FinishReason | Code
 
-# Whatever else is said: who asks may not.
-_FIRM_STATUSES: dict[int, Code] = {
+# These statuses decide alone: the caller is not allowed.
+_DECISIVE_STATUSES: dict[int, Code] = {
     HTTPStatus.UNAUTHORIZED: "provider_denied",
     HTTPStatus.PAYMENT_REQUIRED: "quota_exhausted",
     HTTPStatus.FORBIDDEN: "model_access_denied",
@@ -50,7 +50,7 @@ _WORDS: dict[str, Code] = {
     "timeout_error": "provider_timeout",
 }
 
-# For those who call everything an `invalid_request_error`, a `BadRequestError` or nothing.
+# For services that call everything an `invalid_request_error`, a `BadRequestError` or nothing.
 _PHRASES: dict[str, Code] = {
     r"context.?(length|window|size|limit)": "context_too_long",
     r"(prompt|input) is too long": "context_too_long",
@@ -60,9 +60,9 @@ _PHRASES: dict[str, Code] = {
     r"invalid model\b": "unknown_model",
 }
 
-# Where the status says no more than that something is wrong with the request. All others mean
-# what they are, however their message is worded: it may quote the prompt.
-_TELLING = frozenset(
+# With these statuses any part of the request may be wrong, so the message decides. With all others
+# it does not: it may quote the prompt.
+_VAGUE_STATUSES = frozenset(
     {
         HTTPStatus.OK,
         HTTPStatus.BAD_REQUEST,
@@ -82,13 +82,13 @@ _STATUSES: dict[int, Code] = {
     529: "provider_overloaded",  # Anthropic's own
 }
 
-# What an error type or code looks like; anything else may be the prompt, and is not logged.
+# The shape of an error type or code. Anything else may be the prompt, and is not logged.
 _WORD = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
-class Complaint:
-    """One error as it was told; `found` says whether there was one in what was sent."""
+class ErrorBody:
+    """The error in the body of a response; `found` is false where the body holds none."""
 
     status: int
     found: bool = False
@@ -97,9 +97,9 @@ class Complaint:
     message: str = ""
 
     @classmethod
-    def of(cls, status: int, said: Any) -> Self:
-        """Read what came with this status. `said` is any JSON; None where it was none."""
-        members = said if isinstance(said, dict) else {}
+    def of(cls, status: int, body: Any) -> Self:
+        """The error in a body that came with this status. The body is any JSON, or None."""
+        members = body if isinstance(body, dict) else {}
         error = members.get("error", members if members.get("object") == "error" else None)
         if not error:
             return cls(status)
@@ -107,19 +107,19 @@ class Complaint:
             return cls(status, found=True, message=str(error))
         code = str(error.get("code") or "")
         if status == HTTPStatus.OK and re.fullmatch(r"[45]\d\d", code):
-            status = int(code)  # An error within a stream, which has begun with 200.
+            status = int(code)  # An error within a stream, whose own status is 200.
         type_, message = (str(error.get(name) or "") for name in ("type", "message"))
         return cls(status, found=True, type=type_, code=code, message=message)
 
     @property
     def failure(self) -> Code:
-        """Which failure it is."""
-        if code := _FIRM_STATUSES.get(self.status):
+        """The code of the failure that it means."""
+        if code := _DECISIVE_STATUSES.get(self.status):
             return code
         for word in (self.code, self.type):
             if code := _WORDS.get(word.lower()):
                 return code
-        if self.status in _TELLING:
+        if self.status in _VAGUE_STATUSES:
             for phrase, code in _PHRASES.items():
                 if re.search(phrase, self.message, re.IGNORECASE):
                     return code
@@ -130,46 +130,46 @@ class Complaint:
             return "provider_failed"
         if self.status < HTTPStatus.MULTIPLE_CHOICES:
             return "provider_failed" if self.found else "provider_incompatible"
-        # Without an error in it, a 404 is about the address, not the model.
+        # A 404 without an error is about the address, not the model.
         if self.status == HTTPStatus.NOT_FOUND and self.found:
             return "unknown_model"
         return "provider_rejected"
 
 
-def refusal(status: int, said: Any) -> ProviderError:
-    """The error to raise for what a service said; the log gets what is safe to tell of it."""
-    complaint = Complaint.of(status, said)
-    words = {"provider_type": complaint.type, "provider_code": complaint.code}
+def error_of(status: int, body: Any) -> ProviderError:
+    """The exception for an error response; logs its status, and its type and code where safe."""
+    error = ErrorBody.of(status, body)
+    words = {"provider_type": error.type, "provider_code": error.code}
     logger.warning(
         "the provider refuses",
         extra={
-            "status": complaint.status,
+            "status": error.status,
             **{name: word for name, word in words.items() if _WORD.fullmatch(word)},
         },
     )
-    # With 200 the server has taken the request: the model may have been at work.
-    return failure(complaint.failure, at_work=status == HTTPStatus.OK)
+    # With 200 the server has accepted the request: the model may have worked.
+    return failure(error.failure, at_work=status == HTTPStatus.OK)
 
 
-def finish_reason(said: str, meanings: Mapping[str, Ending], *, answered: bool) -> FinishReason:
+def finish_reason(reason: str, meanings: Mapping[str, Ending], *, answered: bool) -> FinishReason:
     """`stop` or `length`; raises ProviderError for a reason that means a failure.
 
-    A reason that `meanings` lacks ends an answer that has text: servers name their ends as they
-    like. Without text (`answered` is false) it is a failure.
+    Servers invent reasons. One that `meanings` lacks is `stop` after some text, and a failure
+    without any (`answered` is false).
     """
-    meaning = meanings.get(said, "stop" if answered else "provider_rejected")
-    if said not in meanings or meaning not in get_args(FinishReason):
-        known = {"reason": said} if _WORD.fullmatch(said) else {}
-        logger.warning("the provider stopped", extra=known)
+    meaning = meanings.get(reason, "stop" if answered else "provider_rejected")
+    if reason not in meanings or meaning not in get_args(FinishReason):
+        shown = {"reason": reason} if _WORD.fullmatch(reason) else {}
+        logger.warning("the provider stopped", extra=shown)
     if meaning == "stop" or meaning == "length":  # noqa: PLR1714 - mypy narrows this, not `in`
         return meaning
     raise failure(meaning, at_work=True)
 
 
 def parsed(text: bytes | str) -> Any:
-    """The JSON of this text; None if it is none.
+    """The value of a JSON text; None if the text is not JSON.
 
-    By the standard library: pydantic's own parser refuses half a surrogate pair.
+    This uses the standard library: pydantic's parser refuses half a surrogate pair.
     """
     try:
         return json.loads(text)

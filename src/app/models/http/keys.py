@@ -1,8 +1,8 @@
-"""The keys of the models' services.
+"""API keys for model services.
 
-They come from the environment or from where it says (`app.secret`). What is kept there is the
-key, or a JSON object with a member of that name, which is what the console of Secrets Manager
-makes.
+A key comes from the environment or from the store that it names (`app.secret`). A stored secret is
+the key itself, or a JSON object with a member of the key's name, as the console of Secrets Manager
+makes it.
 """
 
 import json
@@ -18,13 +18,13 @@ from app.secret import Secret
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key; `member` is its name where it is one of several in a secret."""
+    """A key; `member` is its name within a secret that holds several."""
 
     secret: Secret = field(repr=False)
     member: str
 
     async def value(self) -> str:
-        """The key; raises ProviderError if it cannot be had."""
+        """The key; raises ProviderError if it cannot be read."""
         try:
             text = await self.secret.text()
         except SecretUnavailable:
@@ -34,15 +34,15 @@ class Key:
         try:
             return _key_in(text, self.member)
         except (AttributeError, KeyError, ValueError):
-            # Without its cause: the message of a JSON error comes with the text it is about.
+            # Without its cause: a JSON error quotes the text.
             logger.error("the stored key is not text, nor JSON with a member of its name")
             raise failure("key_unreadable") from None
 
 
 def from_environ(environ: Mapping[str, str], name: str) -> Key | None:
-    """The key of that name; None if the environment knows nothing of it.
+    """The key of that name; None if the environment has neither the key nor its place.
 
-    Raises ValueError if it says where the key is in a way that is not understood.
+    Raises ValueError if the place is malformed.
     """
     found = secret.from_environ(environ, name)
     return None if found is None else Key(found, name)

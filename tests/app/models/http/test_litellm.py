@@ -1,4 +1,4 @@
-"""Both wires as somebody else understands them: LiteLLM's proxy, whose models are mocks.
+"""The wires against LiteLLM's proxy, which is not ours, and whose models are mocks.
 
 Its `/v1/messages` is asked for a model that is served by its own `/v1/chat/completions`, so that
 it makes a stream of Anthropic's events of one of OpenAI's chunks.
@@ -16,7 +16,7 @@ import pytest
 from app.events import Answer, Done
 from app.models.base import Partial, Provider
 from local.ports import free_port
-from tests.app.models.wires import ANTHROPIC, KEY, OPENAI, REQUEST, Wire, asked
+from tests.app.models.wires import KEY, REQUEST, Wire, all_wires, asked
 from tests.conftest import ROOT
 from tests.peers import wait_for
 
@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.anyio,
     pytest.mark.peers,
     pytest.mark.timeout(_START_SECONDS + 30),
-    pytest.mark.parametrize("wire", [OPENAI, ANTHROPIC], ids=lambda wire: wire.name),
+    pytest.mark.parametrize("wire", all_wires(), ids=lambda wire: wire.name),
 ]
 
 ANSWER = "naïve café 🚀\n\nIt is the end of “it”."
@@ -57,7 +57,7 @@ def config(url: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URL of a LiteLLM proxy that knows no network but the loopback's."""
+    """The URL of a LiteLLM proxy that uses the loopback network only."""
     port = free_port()
     url, folder = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("litellm")
     (folder / "config.yaml").write_text(json.dumps(config(url), ensure_ascii=False))
@@ -82,7 +82,7 @@ def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 async def provider(wire: Wire, litellm: str) -> AsyncIterator[Provider]:
-    provider = wire.provider(f"{litellm}/v1" if wire is OPENAI else litellm)
+    provider = wire.provider(f"{litellm}/v1" if wire.name == "openai" else litellm)
     yield provider
     await provider.close()
 
@@ -91,7 +91,7 @@ async def provider(wire: Wire, litellm: str) -> AsyncIterator[Provider]:
 async def test_it_is_understood_and_understands(wire: Wire, provider: Provider, said: str) -> None:
     request = replace(
         REQUEST,
-        model="answers" if wire is OPENAI else "translates",
+        model="answers" if wire.name == "openai" else "translates",
         system="Be brief.",
         temperature=0.5,
         stop=("END",),

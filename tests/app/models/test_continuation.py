@@ -75,7 +75,7 @@ async def test_an_answer_that_is_all_repetition_leaves_nothing() -> None:
 
 
 async def test_white_space_at_a_prefills_end_is_trimmed_as_far_as_it_comes_again() -> None:
-    """A prefill may not end in white space, so that is cut off, and often comes again."""
+    """A prefill may not end in white space, so that is removed, and often repeated."""
     assert said(await trimmed("word \n", " \nnext", shortest=1)) == "next"
 
 
@@ -126,7 +126,7 @@ def test_a_prefill_is_the_assistants_turn_begun_without_white_space_at_its_end()
 def test_without_text_to_go_on_with_the_request_is_sent_as_it_is(
     answer: str, how: Continuation
 ) -> None:
-    """An assistant's turn of white space is refused, and nothing worth asking about."""
+    """Services refuse a blank turn of the assistant's."""
     assert to_continue(REQUEST, answer, how) is REQUEST
 
 
@@ -202,7 +202,7 @@ async def unbroken(*deltas: Event) -> list[Event]:
 async def test_a_character_cut_in_half_is_passed_on_when_it_is_whole(
     kind: type[Thinking | Answer], pieces: list[str], passed_on: list[str]
 ) -> None:
-    """A half that stays one passes as it is: the log keeps what the model sends."""
+    """Half a pair without its other half passes unchanged: the log keeps the model's text."""
     deltas: list[Event] = [kind(piece) for piece in pieces]
 
     assert await unbroken(*deltas, FINISH) == [*(kind(each) for each in passed_on), FINISH]

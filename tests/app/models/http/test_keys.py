@@ -1,4 +1,4 @@
-"""Where keys come from: the environment, Secrets Manager, SSM; against moto's server."""
+"""The sources of keys: the environment, Secrets Manager, SSM; against moto's server."""
 
 import asyncio
 import json
@@ -8,8 +8,8 @@ import pytest
 
 from app import secret
 from app.exceptions import ProviderError
-from app.models import keys
-from app.models.keys import Key
+from app.models.http import keys
+from app.models.http.keys import Key
 from tests.store import Fault, faulty
 
 pytestmark = pytest.mark.anyio
@@ -44,7 +44,7 @@ def test_without_a_key_there_is_none() -> None:
 
 @pytest.mark.parametrize("place", ["vault:a", "secretsmanager:", "ssm", KEY])
 def test_a_place_that_is_not_understood_is_refused_without_being_repeated(place: str) -> None:
-    """Somebody will put the key itself there."""
+    """A user may put the key itself there by mistake."""
     with pytest.raises(ValueError, match=f"{NAME}_FROM must be") as refused:
         keys.from_environ({f"{NAME}_FROM": place}, NAME)
 
@@ -126,7 +126,7 @@ async def test_a_secret_without_the_key_in_it_is_for_the_operator(
     assert "OTHER" not in caplog.text
 
 
-async def test_a_key_that_was_read_serves_on_and_nobody_waits_while_the_store_is_in_trouble(
+async def test_a_key_that_was_read_is_used_without_delay_while_the_store_fails(
     aws: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(secret, "_READ_AGAIN_SECONDS", 0)

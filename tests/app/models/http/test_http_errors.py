@@ -1,4 +1,4 @@
-"""Which failure a service's error is, in the words of those who are known to send it."""
+"""The failure that an error means, in the words of the services that send it."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.models.failures import Code
-from app.models.http.complaints import Complaint, parsed, refusal
+from app.models.http.http_errors import ErrorBody, error_of, parsed
 
 OPENAI: list[tuple[int, Any, Code]] = [
     (401, {"type": "invalid_request_error", "code": "invalid_api_key"}, "provider_denied"),
@@ -22,7 +22,7 @@ OPENAI: list[tuple[int, Any, Code]] = [
     (429, {"type": "insufficient_quota", "code": None}, "quota_exhausted"),
     (500, {"type": "server_error", "code": None}, "provider_failed"),
     (503, {"type": "server_error", "message": "Slow down"}, "provider_overloaded"),
-    # What is passing stays so, however it is worded.
+    # The status decides that a failure is passing, not the message.
     (429, {"message": "context window tokens per minute"}, "provider_throttled"),
     (503, {"message": "the content filter is unavailable"}, "provider_overloaded"),
     (500, {"message": "the input is too long in the queue"}, "provider_failed"),
@@ -91,11 +91,11 @@ ANTHROPIC: list[tuple[int, Any, Code]] = [
     ("status", "error", "code"), OPENAI + AZURE + VLLM + LLAMA_CPP + OTHERS + ANTHROPIC
 )
 def test_an_error_is_the_failure_that_it_means(status: int, error: Any, code: Code) -> None:
-    assert Complaint.of(status, {"error": error}).failure == code
+    assert ErrorBody.of(status, {"error": error}).failure == code
 
 
 @pytest.mark.parametrize(
-    ("status", "said", "code"),
+    ("status", "body", "code"),
     [
         (404, {"error": "model 'x' not found"}, "unknown_model"),
         (404, {"object": "error", "type": "NotFoundError", "code": 404}, "unknown_model"),
@@ -111,8 +111,8 @@ def test_an_error_is_the_failure_that_it_means(status: int, error: Any, code: Co
         (429, "Too many requests", "provider_throttled"),
     ],
 )
-def test_a_body_of_any_other_shape_is_decided_too(status: int, said: Any, code: Code) -> None:
-    assert Complaint.of(status, said).failure == code
+def test_a_body_of_any_other_shape_is_decided_too(status: int, body: Any, code: Code) -> None:
+    assert ErrorBody.of(status, body).failure == code
 
 
 JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists)
@@ -125,22 +125,22 @@ JSON = st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.list
         {}, optional={"error": JSON | st.dictionaries(st.sampled_from(["type", "code"]), JSON)}
     ),
 )
-def test_any_json_with_any_status_is_decided(status: int, said: Any) -> None:
-    assert refusal(status, said).message
+def test_any_json_with_any_status_is_decided(status: int, body: Any) -> None:
+    assert error_of(status, body).message
 
 
 @settings(deadline=None)
 @given(st.binary())
 def test_any_bytes_are_json_or_none(body: bytes) -> None:
-    said = parsed(body)
+    value = parsed(body)
 
-    assert said is None or json.loads(body) == said or said != said  # noqa: PLR0124 - NaN
+    assert value is None or json.loads(body) == value or value != value  # noqa: PLR0124 - NaN
 
 
-def test_the_log_tells_status_type_and_code_but_no_message(
+def test_the_log_holds_status_type_and_code_but_no_message(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    refusal(400, {"error": {"type": "some_error", "code": "a prompt?", "message": "sk-key"}})
+    error_of(400, {"error": {"type": "some_error", "code": "a prompt?", "message": "sk-key"}})
 
     told = vars(caplog.records[-1])
     assert (told["status"], told["provider_type"]) == (400, "some_error")

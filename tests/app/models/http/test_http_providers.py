@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.events import Answer, Done
-from tests.app.models.model_server import (
+from tests.app.models.http.model_server import (
     EVENTS,
     EVENTS_UNTIL_CLOSE,
     End,
@@ -25,21 +25,18 @@ from tests.app.models.model_server import (
 from tests.app.models.wires import (
     DELTAS,
     KEY,
-    MESSAGE_STOP,
     NOTHING,
     PROMPT,
     REQUEST,
-    WIRES,
     Connect,
     Wire,
+    all_wires,
     asked,
-    chunk,
-    is_told_free,
-    message_delta,
+    is_free,
 )
 from tests.ports import refusing_port
 
-pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("wire", WIRES, ids=lambda w: w.name)]
+pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("wire", all_wires(), ids=lambda w: w.name)]
 
 SOON = 1.0
 
@@ -121,7 +118,7 @@ async def test_one_connection_serves_one_request_after_the_other(
 async def test_a_provider_that_was_closed_can_be_asked_again(
     wire: Wire, server: ModelServer, connect: Connect
 ) -> None:
-    """A test, or a reload, may close what others still hold."""
+    """A test, or a reload, may close a provider that is still in use."""
     server.answer = lambda _: Reply(wire.frames)
     provider = connect()
     await provider.close()
@@ -164,7 +161,7 @@ async def test_nothing_at_all_is_an_answer_cut(connect: Connect) -> None:
     assert await asked(connect()) == ([], "provider_cut")
 
 
-# Answers that are none
+# Errors instead of answers
 
 
 @pytest.mark.parametrize(
@@ -189,7 +186,7 @@ async def test_nothing_at_all_is_an_answer_cut(connect: Connect) -> None:
 async def test_a_status_tells_what_is_wrong_and_is_not_asked_about_again(
     server: ModelServer, connect: Connect, status: int, code: str
 ) -> None:
-    """Whoever asked decides whether to ask again; `Location` and `Retry-After` included."""
+    """The caller decides about a retry, despite `Location` and `Retry-After`."""
     headers = f"Retry-After: 0\r\nLocation: {server.url}/elsewhere\r\n"
     server.answer = lambda _: refusing(status, b"<html>", headers)
 
@@ -218,7 +215,7 @@ async def test_an_error_whose_body_breaks_off_still_has_its_status(
 async def test_a_success_that_is_no_stream_of_events_is_not_asked_for_again(
     server: ModelServer, connect: Connect, body: bytes
 ) -> None:
-    """A server that does not stream gives a whole answer each time, and each is paid for."""
+    """A server that does not stream sends a whole answer each time, and charges for it."""
     server.answer = lambda _: refusing(200, body, "Content-Type: text/html\r\n")
 
     assert await asked(connect()) == ([], "provider_incompatible")
@@ -269,7 +266,7 @@ async def test_a_connection_that_ends_without_an_answer_is_unreachable(
     assert len(server.asked) == 1
 
 
-async def test_an_address_where_nobody_listens_is_unreachable(connect: Connect) -> None:
+async def test_an_address_without_a_server_is_unreachable(connect: Connect) -> None:
     with refusing_port() as port:
         assert await asked(connect(f"http://127.0.0.1:{port}")) == ([], "provider_unreachable")
 
@@ -280,7 +277,7 @@ async def test_a_name_that_does_not_resolve_is_unreachable(connect: Connect) -> 
 
 @contextmanager
 def deaf_server() -> Iterator[str]:
-    """An address that answers no attempt to connect: its backlog is full."""
+    """An address that accepts no connection: its backlog is full."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
         address = listening.getsockname()
         filling = [socket.socket() for _ in range(8)]
@@ -302,7 +299,7 @@ async def test_a_connection_that_does_not_come_about_in_time_is_unreachable(
             assert await asked(provider) == ([], "provider_unreachable")
 
 
-# What costs nothing
+# Free failures
 
 
 @pytest.mark.parametrize(
@@ -314,7 +311,7 @@ async def test_a_refusal_costs_nothing_but_a_failure_may_have(
 ) -> None:
     server.answer = lambda _: refusing(status, b"<html>")
 
-    assert await is_told_free(connect()) is free
+    assert await is_free(connect()) is free
 
 
 @pytest.mark.parametrize(
@@ -326,16 +323,15 @@ async def test_a_refusal_within_a_stream_may_have_cost(
     data = said.replace(b"{", b'{"type": "error", ', 1)
     server.answer = lambda _: Reply([*wire.frames[:1], b"data: " + data + b"\n\n"])
 
-    assert not await is_told_free(connect())
+    assert not await is_free(connect())
 
 
 async def test_an_end_for_an_unknown_reason_may_have_cost(
     wire: Wire, server: ModelServer, connect: Connect
 ) -> None:
-    ends = [chunk({}, "news")] if wire.name == "openai" else [message_delta("news"), MESSAGE_STOP]
-    server.answer = lambda _: Reply(ends)
+    server.answer = lambda _: Reply(wire.unknown_end)
 
-    assert not await is_told_free(connect())
+    assert not await is_free(connect())
 
 
 async def test_only_a_request_that_was_never_sent_is_unreachable_for_nothing(
@@ -345,8 +341,8 @@ async def test_only_a_request_that_was_never_sent_is_unreachable_for_nothing(
     server.answer = lambda _: Reply([], End.RESET, b"")
 
     with refusing_port() as port:
-        assert await is_told_free(connect(f"http://127.0.0.1:{port}"))
-    assert not await is_told_free(connect())
+        assert await is_free(connect(f"http://127.0.0.1:{port}"))
+    assert not await is_free(connect())
     assert len(server.asked) == 1
 
 
@@ -405,7 +401,7 @@ async def test_a_comment_now_and_then_is_no_silence(
     assert (deltas, code) == (DELTAS, None)
 
 
-# Leaving
+# Closing
 
 
 async def test_the_server_sees_within_a_second_that_a_stream_was_closed(
@@ -422,7 +418,7 @@ async def test_the_server_sees_within_a_second_that_a_stream_was_closed(
 
 
 @pytest.mark.parametrize("head", [EVENTS, b""])
-async def test_the_server_sees_within_a_second_that_whoever_waits_was_cancelled(
+async def test_the_server_sees_within_a_second_that_its_client_was_cancelled(
     server: ModelServer, connect: Connect, head: bytes
 ) -> None:
     """While the model thinks, with or without having begun to answer."""
@@ -435,7 +431,7 @@ async def test_the_server_sees_within_a_second_that_whoever_waits_was_cancelled(
     server.answer = answer
     reading = asyncio.create_task(asked(connect()))
     await arrived.wait()
-    # The head is on its way: whether the client has read it yet, or not, is both right.
+    # The head is on its way; the client may or may not have read it.
     reading.cancel()
     await asyncio.wait([reading])
 
@@ -452,7 +448,7 @@ async def test_a_stream_that_is_never_begun_asks_nothing(
     assert server.asked == []
 
 
-# What is told to whom
+# Secrets
 
 
 async def test_neither_key_nor_prompt_is_in_the_log(
@@ -511,7 +507,7 @@ def test_the_first_model_is_the_default(wire: Wire) -> None:
 
 
 def pieces(wire: Wire) -> st.SearchStrategy[list[bytes]]:
-    """Bodies made of right frames, of wrong ones, and of any bytes."""
+    """Bodies of valid frames, of invalid frames, and of any bytes."""
     frames = st.sampled_from(wire.frames)
     mangled = st.builds(
         lambda whole, at, junk: whole[:at] + junk + whole[at:],

@@ -1,4 +1,4 @@
-"""What OpenAI-compatible servers are sent, and how differently they answer."""
+"""The requests to OpenAI-compatible servers, and the variants of their answers."""
 
 import asyncio
 import time
@@ -11,19 +11,16 @@ from app.events import Answer, Done, Thinking
 from app.models.base import Message, Partial, Request
 from app.models.openai import OpenAIProvider
 from durable_stream import Event
-from tests.app.models.model_server import End, ModelServer, Reply, refusing
+from tests.app.models.http.model_server import End, ModelServer, Reply, refusing
+from tests.app.models.openai.wire import DONE, USAGE, WIRE, chunk
 from tests.app.models.wires import (
     DELTAS,
-    DONE,
     KEY,
-    OPENAI,
     PROMPT,
     REQUEST,
-    USAGE,
     Connect,
     Wire,
     asked,
-    chunk,
     failure_of,
     frame,
 )
@@ -38,7 +35,7 @@ COUNTED = [Answer("text"), Done("stop", 11, 7)]
 
 @pytest.fixture
 def wire() -> Wire:
-    return OPENAI
+    return WIRE
 
 
 async def body_of(
@@ -48,7 +45,7 @@ async def body_of(
     said: str = "",
     **environ: str,
 ) -> dict[str, Any]:
-    """What the server is sent."""
+    """The body that the server receives."""
     server.answer = lambda _: Reply([TEXT, STOP, DONE])
     await asked(connect(**environ), request, Partial(answer=said))
     return server.asked[-1].body
@@ -81,7 +78,7 @@ async def test_all_that_a_request_can_say_is_sent(server: ModelServer, connect: 
 
 
 async def test_a_server_of_ones_own_needs_no_key(server: ModelServer) -> None:
-    server.answer = lambda _: Reply(OPENAI.frames)
+    server.answer = lambda _: Reply(WIRE.frames)
     environ = {"MODELS": "m", "OPENAI_BASE_URL": f"{server.url}/v1/"}
     provider = OpenAIProvider.from_environ(environ)
 
@@ -109,13 +106,13 @@ def test_the_hosted_one_needs_a_key() -> None:
 def test_hosted_reasoning_models_refuse_max_tokens_and_others_know_nothing_else(
     url: str, name: str
 ) -> None:
-    provider = OPENAI.provider(url)
+    provider = WIRE.provider(url)
 
     assert isinstance(provider, OpenAIProvider)
     assert provider.body(REQUEST)[name] == 100
 
 
-# Continuing
+# Continuations
 
 
 async def test_without_prefill_the_model_is_asked_for_the_rest(
@@ -166,7 +163,7 @@ async def test_only_one_that_was_asked_is_taken_to_repeat_itself(
     server.answer = lambda _: Reply([chunk({"content": "once upon a time again"}), STOP, DONE])
     provider = connect(OPENAI_PREFILL=prefill)
 
-    deltas, _ = await asked(provider, continue_from=Partial(answer="once upon a time "))
+    deltas, _ = await asked(provider, delivered=Partial(answer="once upon a time "))
 
     assert deltas[0] == Answer(rest)
     assert provider.continuation(REQUEST) == how
@@ -174,10 +171,10 @@ async def test_only_one_that_was_asked_is_taken_to_repeat_itself(
 
 def test_a_switch_that_is_neither_on_nor_off_is_refused() -> None:
     with pytest.raises(ValueError, match="OPENAI_PREFILL"):
-        OPENAI.provider("http://host", OPENAI_PREFILL="vllm")
+        WIRE.provider("http://host", OPENAI_PREFILL="vllm")
 
 
-# Dialects
+# Variants
 
 
 @pytest.mark.parametrize(
@@ -258,7 +255,7 @@ async def test_reasoning_is_thinking_under_either_name_and_once_under_both(
 async def test_a_body_that_is_held_open_behind_the_finish_is_not_waited_for(
     server: ModelServer, connect: Connect, frames: list[bytes]
 ) -> None:
-    """As Bedrock's endpoint does; the usage is worth a short wait, its absence no long one."""
+    """As Bedrock's endpoint does; the wait for the usage is short."""
     server.answer = lambda _: Reply(frames, End.HELD)
     provider = connect()
     begun = time.monotonic()

@@ -1,8 +1,8 @@
-"""What each of Bedrock's errors, and each reason to stop, means to a reader.
+"""From Bedrock's errors and stop reasons to the failures that they mean.
 
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ConverseStream.html lists the
-errors, and https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html
-what is behind them. Some say which of two things went wrong in their message only.
+errors, https://docs.aws.amazon.com/bedrock/latest/userguide/troubleshooting-api-error-codes.html
+their causes. Some errors have several causes, which only the message distinguishes.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from app.exceptions import ProviderError
 from app.log import logger
 from app.models.failures import Code, failure
 
-# An error in the middle of a stream begins with a small letter, so: without regard to case.
+# In lower case: the name of an error within a stream begins with a small letter.
 _BY_CODE: dict[str, Code] = {
     # ConverseStream's own
     "accessdeniedexception": "model_access_denied",
@@ -29,7 +29,7 @@ _BY_CODE: dict[str, Code] = {
     "serviceunavailableexception": "provider_overloaded",
     "throttlingexception": "provider_throttled",
     "validationexception": "provider_rejected",
-    # common to AWS's services
+    # common to AWS services
     "accessdenied": "model_access_denied",
     "expiredtoken": "provider_denied",
     "expiredtokenexception": "provider_denied",
@@ -53,7 +53,7 @@ _BY_CODE: dict[str, Code] = {
     "unrecognizedclientexception": "provider_denied",
 }
 
-# Where one code stands for several things, what its message tells them apart by.
+# Where one code has several meanings: parts of the message, and their meaning.
 _BY_MESSAGE: dict[str, tuple[tuple[str, Code], ...]] = {
     "accessdeniedexception": (
         ("api key", "provider_denied"),
@@ -115,7 +115,7 @@ _NO_CREDENTIALS = (
 )
 
 
-# The request has not left this machine. After any other error it may have arrived.
+# After these errors the request has not left this machine; after any other it may have arrived.
 _NEVER_SENT = (
     *_NO_CREDENTIALS,
     exceptions.ConnectTimeoutError,
@@ -127,20 +127,19 @@ _NEVER_SENT = (
 
 @contextlib.contextmanager
 def translated() -> Iterator[None]:
-    """Turn what botocore raises into a ProviderError: the one border that it crosses."""
+    """Translate botocore's exceptions into ProviderError, here and nowhere else."""
     try:
         yield
     except ProviderError:
         raise
     except Exception as error:
-        raise _refusal(error) from error
+        raise _error_of(error) from error
 
 
 def finish_reason(stop_reason: object, *, answered: bool) -> str:
     """`stop` or `length`; raises ProviderError for a reason that means a failure.
 
-    An unknown reason ends an answer that has text. Without text (`answered` is false) it is a
-    failure.
+    An unknown reason is `stop` after some text, and a failure without any (`answered` is false).
     """
     if (reason := _ENDS.get(str(stop_reason))) is not None:
         return reason
@@ -150,15 +149,15 @@ def finish_reason(stop_reason: object, *, answered: bool) -> str:
     raise failure(_STOPS.get(str(stop_reason), "provider_rejected"), at_work=True)
 
 
-def _refusal(error: Exception) -> ProviderError:
+def _error_of(error: Exception) -> ProviderError:
     if isinstance(error, exceptions.ClientError):
-        return _answered(error)
-    # Its name, never its message: that may quote the prompt.
+        return _from_answer(error)
+    # Without its message, which may quote the prompt.
     logger.warning("bedrock failed", extra={"type": type(error).__name__})
-    return failure(_unanswered(error), at_work=not isinstance(error, _NEVER_SENT))
+    return failure(_without_answer(error), at_work=not isinstance(error, _NEVER_SENT))
 
 
-def _answered(error: exceptions.ClientError) -> ProviderError:
+def _from_answer(error: exceptions.ClientError) -> ProviderError:
     answer = error.response
     code, message = str(answer["Error"].get("Code", "")), str(answer["Error"].get("Message", ""))
     # An event within a stream has no status.
@@ -186,7 +185,7 @@ def _by_status(status: int | None) -> Code:
     return known or ("provider_failed" if status >= _SERVER_ERROR else "provider_rejected")
 
 
-def _unanswered(error: Exception) -> Code:
+def _without_answer(error: Exception) -> Code:
     match error:
         case exceptions.ReadTimeoutError() | urllib3.exceptions.ReadTimeoutError():
             return "provider_timeout"
@@ -199,5 +198,5 @@ def _unanswered(error: Exception) -> Code:
         case exceptions.BotoCoreError():
             return "provider_rejected"
         case _:
-            # Whatever a parser that is fed with rubbish may raise.
+            # The parser may raise any exception for malformed data.
             return "provider_garbled"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 import local
-from tests.conftest import ROOT
+from tests.plugin import ROOT
 from tests.probe.paths import BUFFERING, HANGING, holding, proxy
 
 # A few answers of several seconds each.

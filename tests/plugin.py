@@ -42,6 +42,9 @@ def _dynamodb_local_runs() -> bool:
     return shutil.which("java") is not None and (ROOT / ".dynamodb-local/.installed").exists()
 
 
+# A test that carries the name of an optional part needs it, and goes with it.
+PARTS = ("access", "limits")
+
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "chromium": (
         lambda: shutil.which("chromium") is not None,
@@ -100,10 +103,12 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of `make prove`, before pytest chooses by markers."""
+    """Mark the tests of `make prove`, and drop those of parts that are deleted."""
     for item in items:
         if item.path.is_relative_to(PROOF) or any(map(item.get_closest_marker, NEEDS)):
             item.add_marker("prove")
+    gone = [part for part in PARTS if not (ROOT / "src/app" / part).exists()]
+    items[:] = [item for item in items if not any(map(item.get_closest_marker, gone))]
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -51,8 +51,8 @@ MAY_NOT_IMPORT = {
 }
 # A package that only these modules import, besides itself.
 ONLY_IMPORTED_BY = {
-    "app.access": "app.main",
-    "app.limits": "app.main",
+    "app.access": "app.parts",
+    "app.limits": "app.parts",
     "app.main": "",
     "lambda_stream": "app.main",
 }

@@ -264,7 +264,7 @@ def test_the_stack_is_the_one_that_the_template_describes() -> None:
     assert f"MemorySize: {Stack().memory_mb}\n" in TEMPLATE
     assert default("Architecture") == Stack().architecture
     assert (default("PointInTimeRecovery") == "true") == Stack().recoverable
-    assert int(default("TotalTokensPerDay")) == Limits().total_tokens_per_day
+    assert int(default("TotalTokensPerDay")) == Limits().total_tokens_per_day  # limits
     assert f"ThrottlingRateLimit: {ceilings._API_REQUESTS_PER_SECOND} " in TEMPLATE
 
 
@@ -509,7 +509,7 @@ async def test_what_a_run_uses_up_is_what_was_foretold() -> None:
     used = foretold(counted)
 
     assert counted.calls["PutItem"] == pytest.approx(used.records, rel=0.2)
-    assert counted.calls["UpdateItem"] == used.counter_units
+    assert counted.calls["UpdateItem"] == used.counter_units  # limits
     kinds = Counter(item["kind"]["S"] for item in counted.streamed)
     assert kinds["heartbeat"] == pytest.approx(used.heartbeats, abs=1)
     # Two looks by each of the two, then the polls of the one that does not write.

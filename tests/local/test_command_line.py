@@ -113,6 +113,7 @@ def test_a_dynamodb_that_is_not_there_is_named(task_root: Path) -> None:
     assert f"the table StreamTable cannot be made at {url}" in said
 
 
+@pytest.mark.access
 def test_a_setting_that_the_function_refuses_is_one_line_at_the_start() -> None:
     """Not an Internal Server Error of the page, whose reason is lines above in the terminal."""
     short = 'API_TOKENS={"default":"too-short"}'

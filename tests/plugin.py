@@ -4,9 +4,9 @@ A test that needs more than Python carries a marker (`chromium`, `docker`, `dyna
 `peers`, `sam`) and is skipped where that is missing. With `CI=true` a skip is a failure: CI
 installs everything, so a skip there means that a rule went unproven.
 
-`make test` runs what concerns a change of the application and needs nothing but Python;
-`make prove` runs the tests marked `prove`. Every test of proof and every test with one of the
-markers above is one of them; slow tests are marked by hand.
+`make test` takes two minutes and needs nothing but Python; `make prove` runs the tests marked
+`prove`. Those are all tests of proof and of tests/flows, all with one of the markers above or with
+`alone`, and the slow ones that are marked by hand.
 
 While a test that carries `alone` runs, because it measures time, no other worker of pytest-xdist
 runs a test. A module in TOGETHER is run by one worker: its tests share something that only one
@@ -25,7 +25,8 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 ROOT = Path(__file__).parents[1]
 
-PROOF = ROOT / "proof"
+# Folders whose tests are all for `make prove`.
+PROVEN = (ROOT / "proof", ROOT / "tests/flows")
 
 # Processes that tests start find the tools as this one does.
 os.environ["PYTHONPATH"] = str(ROOT / "tools")
@@ -105,7 +106,8 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of `make prove`, and drop those of parts that are deleted."""
     for item in items:
-        if item.path.is_relative_to(PROOF) or any(map(item.get_closest_marker, NEEDS)):
+        proven = any(map(item.path.is_relative_to, PROVEN))
+        if proven or any(map(item.get_closest_marker, (*NEEDS, "alone"))):
             item.add_marker("prove")
     gone = [part for part in PARTS if not (ROOT / "src/app" / part).exists()]
     items[:] = [item for item in items if not any(map(item.get_closest_marker, gone))]

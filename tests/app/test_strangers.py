@@ -272,6 +272,7 @@ async def started(table: str, environ: dict[str, str]) -> AsyncIterator[Adapter]
     await adapter.shutdown()
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(300)
 async def test_no_request_of_a_stranger_fails_an_invocation(
     moto_url: str, monkeypatch: pytest.MonkeyPatch

@@ -103,14 +103,16 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Mark the tests of `make prove`, and drop those of parts that are deleted."""
     for item in items:
         proven = any(map(item.path.is_relative_to, PROVEN))
         if proven or any(map(item.get_closest_marker, (*NEEDS, "alone"))):
             item.add_marker("prove")
     gone = [part for part in PARTS if not (ROOT / "src/app" / part).exists()]
-    items[:] = [item for item in items if not any(map(item.get_closest_marker, gone))]
+    left_out = [item for item in items if any(map(item.get_closest_marker, gone))]
+    items[:] = [item for item in items if item not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.hookimpl(tryfirst=True)

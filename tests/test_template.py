@@ -15,6 +15,8 @@ from pathlib import Path
 import pytest
 
 from app import metrics
+from app.access.api_tokens import ApiTokens
+from app.limits.settings import Limits
 from app.settings import Settings
 from durable_stream.table import UNDER_SAM_LOCAL
 from tests.stack import Stack, graphed, values_of
@@ -55,18 +57,12 @@ TOPIC = "arn:aws:sns:eu-west-1:123456789012:alarms"
 
 PROVIDERS = {
     "demo": {},
-    "openai": {"Models": "m", "ProviderSecret": SECRET},  # openai
-    "anthropic": {"Models": "m", "ProviderSecret": SECRET},  # anthropic
-    "bedrock": {"Models": "m", "BedrockModelArns": MODEL},  # bedrock
+    "openai": {"Models": "m", "ProviderSecret": SECRET},
+    "anthropic": {"Models": "m", "ProviderSecret": SECRET},
+    "bedrock": {"Models": "m", "BedrockModelArns": MODEL},
 }
-# The statements of the role of a function whose provider is the demo.
-ALWAYS = {
-    "AppendAndReadStreams",
-    "CountAgainstTheLimits",  # limits
-    "Log",
-    "ReadTheApiTokens",  # access
-    "Trace",
-}
+# What the role allows a function that asks nobody but the demo.
+ALWAYS = {"AppendAndReadStreams", "CountAgainstTheLimits", "Log", "Trace"}
 TABLE = {"Fn::GetAtt": ["StreamTable", "Arn"]}
 
 pytestmark = pytest.mark.sam
@@ -202,6 +198,29 @@ def settings_of(stack: Stack) -> Settings:
     return Settings.from_environ({name: str(value) for name, value in stack.variables.items()})
 
 
+def limits_of(stack: Stack) -> Limits:
+    return Limits.from_environ({name: str(value) for name, value in stack.variables.items()})
+
+
+def test_limits_are_set_unless_they_are_taken_away(stack: Stack) -> None:
+    unlimited = stack.with_parameters(
+        RequestsPerMinute="",
+        ConnectsPerMinute="",
+        StreamConnectsPerMinute="",
+        TokensPerDay="",
+        TotalTokensPerDay="",
+    )
+
+    assert limits_of(stack) == Limits(
+        requests_per_minute=60,
+        connects_per_minute=600,
+        stream_connects_per_minute=60,
+        tokens_per_day=1_000_000,
+        total_tokens_per_day=5_000_000,
+    )
+    assert limits_of(unlimited) == Limits()
+
+
 def test_pages_of_other_sites_may_use_it_only_where_they_are_named(stack: Stack) -> None:
     origins = ("https://app.example.com", "http://localhost:5173")
     opened = stack.with_parameters(AllowedOrigins=",".join(origins))
@@ -221,9 +240,9 @@ def test_events_are_padded_where_it_is_chosen(stack: Stack) -> None:
     ("name", "good", "bad"),
     [
         ("AllowedOrigins", ["", "https://a.example"], ["*", "https://a.example/", "a.example"]),
-        ("RequestsPerMinute", ["", "0", "60"], ["-1", "1.5", "many"]),  # limits
-        ("ConnectsPerMinute", ["", "0", "600"], ["-1", "1.5", "many"]),  # limits
-        ("StreamConnectsPerMinute", ["", "0", "60"], ["-1", "1.5", "many"]),  # limits
+        ("RequestsPerMinute", ["", "0", "60"], ["-1", "1.5", "many"]),
+        ("ConnectsPerMinute", ["", "0", "600"], ["-1", "1.5", "many"]),
+        ("StreamConnectsPerMinute", ["", "0", "60"], ["-1", "1.5", "many"]),
         ("ReservedConcurrency", ["", "0", "50"], ["00", "-1", "05"]),
         ("AlarmTopicArn", ["", TOPIC], ["alarms", f"{TOPIC} "]),
         ("ProviderSecret", ["", SECRET], ["sk-1234"]),
@@ -251,7 +270,6 @@ def test_concurrency_is_reserved_where_it_is_chosen_and_none_stops_the_function(
 # Who may create streams
 
 
-@pytest.mark.access
 def test_a_token_is_made_unless_access_is_open(stack: Stack) -> None:
     """48 letters and digits are 285 random bits."""
     [(name, secret)] = stack.properties_of("AWS::SecretsManager::Secret").items()
@@ -267,13 +285,21 @@ def test_a_token_is_made_unless_access_is_open(stack: Stack) -> None:
     assert stack.outputs["TokensSecretArn"]["Value"] == {"Ref": name}
 
 
-@pytest.mark.access
+def test_the_application_reads_the_secret_as_it_is_made(stack: Stack) -> None:
+    [secret] = stack.properties_of("AWS::SecretsManager::Secret").values()
+    recipe = secret["GenerateSecretString"]
+    token = "a" * recipe["PasswordLength"]
+    members = json.loads(recipe["SecretStringTemplate"]) | {recipe["GenerateStringKey"]: token}
+
+    assert ApiTokens.parse(json.dumps(members)).name_of(token) == "default"
+
+
 def test_open_access_makes_no_token_and_reads_none(stack: Stack) -> None:
     deployed = stack.with_parameters(Access="open")
 
     assert not deployed.properties_of("AWS::SecretsManager::Secret")
     assert not [name for name in deployed.variables if "TOKENS_FROM" in name]
-    assert deployed.statements.keys() == ALWAYS - {"ReadTheApiTokens"}
+    assert deployed.statements.keys() == ALWAYS
     assert "TokensSecretArn" not in deployed.outputs
 
 
@@ -305,7 +331,7 @@ def test_it_may_append_to_and_read_its_table_and_change_only_its_counters(stack:
 
 
 def test_it_may_do_nothing_else_but_log_trace_and_read_its_tokens(stack: Stack) -> None:
-    assert stack.statements.keys() == ALWAYS
+    assert stack.statements.keys() == ALWAYS | {"ReadTheApiTokens"}
     assert stack.statements["Log"]["Resource"] == {"Fn::GetAtt": ["StreamLogs", "Arn"]}
     assert {each["Effect"] for each in stack.statements.values()} == {"Allow"}
 
@@ -361,7 +387,7 @@ def test_a_secret_that_the_provider_does_not_need_may_not_be_read(
 ) -> None:
     deployed = stack.with_parameters(Provider=provider, ProviderSecret=SECRET)
 
-    assert deployed.statements.keys() == ALWAYS
+    assert deployed.statements.keys() == ALWAYS | {"ReadTheApiTokens"}
     assert not [name for name in deployed.variables if "KEY" in name]
 
 

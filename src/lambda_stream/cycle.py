@@ -19,7 +19,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 # Hop-by-hop headers (RFC 9110 7.6.1) describe a connection that is not ours. `content-length`
 # contradicts chunked bodies. Lambda answers 500 to a name it would have made up itself
-# (x-amzn-remapped-*).
+# (facts: x-amzn-remapped-*).
 _DROPPED = frozenset(
     {
         "connection",

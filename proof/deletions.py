@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-ENVIRONMENTS = (".venv", ".venv-sam", ".venv-peers", ".dynamodb-local")
+ENVIRONMENTS = (".venv", ".venv-sam", ".venv-peers", ".dynamodb-local", ".javascript")
 MARKED_FILES = frozenset({".py", ".toml", ".yaml"})
 
 QUICK = "--numprocesses logical -m 'not prove'"

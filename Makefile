@@ -7,20 +7,34 @@ WITH_SAM := PATH="$(CURDIR)/.venv-sam/bin:$$PATH" SAM_CLI_TELEMETRY=0
 SAM := $(WITH_SAM) sam
 USABLE := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
 ON_ALL_CORES := --numprocesses logical
+QUICK := $(ON_ALL_CORES) -m "not prove"
 LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format lock bench chaos sam peers dynamodb sam-local validate build deploy logs delete probe cost proof clean
+.PHONY: help run probe cost test check format lock peers dynamodb clean sam validate build deploy \
+	logs delete sam-local
 
+# A heading is a line that begins with "##@", a target's text is behind its "##".
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  make %-13s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+##@ Use
 
 run: .venv/.installed ## Serve the function URL on this machine
 	@$(TOOLS) -m local $(ARGS)
 
-test: .venv/.installed ## Run every test this machine can run; with ARGS, what they say
-	@$(PYTHON) -m pytest $(or $(ARGS),$(ON_ALL_CORES))
+probe: .venv/.installed ## Measure when events arrive from a deployment: make probe URL=https://…
+	@$(TOOLS) -m probe $(URL) $(ARGS)
+
+cost: .venv/.installed ## Compute the cost of an answer, a month and the dearest day; ARGS=--help
+	@$(TOOLS) -m cost $(ARGS)
+
+##@ Change
+
+test: .venv/.installed ## Run the tests of the application; ARGS replaces the choice of tests
+	@$(PYTHON) -m pytest $(or $(ARGS),$(QUICK))
 
 check: .venv/.installed check-web ## Check format, lint and types; change nothing
 	@$(PYTHON) -m ruff format --check
@@ -38,25 +52,22 @@ lock: .venv/.installed ## Pin the dependencies; ARGS=--upgrade takes newer ones
 	@$(LOCK) --group sam --output-file tools/locks/requirements-sam.txt
 	@$(LOCK) --group peers --output-file tools/locks/requirements-peers.txt
 
-bench: .venv/.installed ## Measure speed, as ratios within one run
-	@PYTHONPATH=src:tools $(PYTHON) -m proof.bench $(ARGS)
-
-chaos: .venv/.installed .dynamodb-local/.installed ## Break everything while streams are read, and judge each
-	@PYTHONPATH=src:tools $(PYTHON) -m proof.chaos $(ARGS)
-
-sam: .venv-sam/.installed ## Install the SAM CLI into .venv-sam
-
-peers: .venv-peers/.installed ## Install other people's servers, for tests, into .venv-peers
+peers: .venv-peers/.installed ## Install LiteLLM and MiniStack, for tests, into .venv-peers
 
 dynamodb: .dynamodb-local/.installed ## Fetch DynamoDB Local (Java), for tests, into .dynamodb-local
 
-sam-local: .venv/.installed .venv-sam/.installed ## Run `sam local start-api`, its table on this machine
-	@$(WITH_SAM) PYTHONPATH=tools $(PYTHON) -m local.sam $(ARGS)
+clean: ## Remove environments, builds and caches
+	@rm -rf .venv .venv-sam .venv-peers .dynamodb-local .aws-sam .javascript \
+		.mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+##@ Deploy
+
+sam: .venv-sam/.installed ## Install the SAM CLI into .venv-sam; the other targets do it too
 
 validate: .venv-sam/.installed ## Check template.yaml as SAM and CloudFormation see it
 	@$(SAM) validate --lint $(ARGS)
 
-build: .venv-sam/.installed ## Build what `sam deploy` uploads, as src/Makefile says
+build: .venv-sam/.installed ## Build the package that `sam deploy` uploads
 	@$(SAM) build $(ARGS)
 
 deploy: .venv-sam/.installed ## Build and deploy the stack; ARGS=--guided asks for every parameter
@@ -69,18 +80,11 @@ logs: .venv-sam/.installed ## Follow the function's log
 delete: .venv-sam/.installed ## Delete the stack; the table stays unless it is deployed otherwise
 	@$(SAM) delete $(ARGS)
 
-probe: .venv/.installed ## Tell what arrives when from a deployment: make probe URL=https://…
-	@$(TOOLS) -m probe $(URL) $(ARGS)
+sam-local: .venv/.installed .venv-sam/.installed ## Run `sam local start-api`, its table on this machine
+	@$(WITH_SAM) PYTHONPATH=tools $(PYTHON) -m local.sam $(ARGS)
 
-cost: .venv/.installed ## Compute what an answer, a month and a day at most cost; ARGS=--help
-	@$(TOOLS) -m cost $(ARGS)
-
-proof: .venv/.installed ## Check the model of the log, and what breaks without which rule (needs spin, gcc)
-	@$(PYTHON) -m proof.model $(ARGS)
-
-clean: ## Remove environments, builds and caches
-	@rm -rf .venv .venv-sam .venv-peers .dynamodb-local .aws-sam .javascript \
-		.mypy_cache .pytest_cache .ruff_cache .hypothesis
+# The targets of proof. Delete the folder, and they are gone.
+-include proof/proof.mk
 
 include tools/javascript.mk
 

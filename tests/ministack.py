@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from local.ports import free_port
-from tests.conftest import ROOT
 from tests.peers import wait_for
+from tests.plugin import ROOT
 from tests.store import CREDENTIALS
 
 PYTHON = ROOT / ".venv-peers/bin/python"

@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 import local
-from proof.chaos.event_source import EventSource
+from tests.event_source import EventSource
 
 ROOT = Path(__file__).parents[1]
 SAM = ROOT / ".venv-sam/bin"

@@ -5,7 +5,9 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -35,20 +37,27 @@ MANGUM_DEFAULTS: "LambdaConfig" = {
     "exclude_headers": [],
 }
 
-# DESIGN.md, "One direction": what a package may not import, on any line, for types or for real.
+# A package, and the packages that it may not import: on any line, for types as well.
 MAY_NOT_IMPORT = {
-    "lambda_stream": ("app", "local", "tests"),
-    "app": ("local", "tests"),
-    "app.access": ("app.main", "app.api", "app.generation", "app.event_log", "app.models"),
-    "app.event_log": ("app.main", "app.api", "app.generation", "app.models"),
-    "app.limits": ("app.main", "app.api", "app.generation", "app.event_log"),
-    "app.models": ("app.main", "app.api", "app.generation", "app.event_log"),
-    "app.generation": ("app.main", "app.api"),
-    "app.api": ("app.main",),
-    "local": ("app", "lambda_stream", "tests"),
+    "lambda_stream": ("app", "durable_stream", "local", "probe", "cost", "proof", "tests"),
+    "durable_stream": ("app", "lambda_stream", "local", "probe", "cost", "proof", "tests"),
+    "app": ("local", "probe", "cost", "proof", "tests"),
+    "app.access": ("app.api", "app.limits", "app.models"),
+    "app.limits": ("app.api", "app.access"),
+    "app.models": ("app.api",),
+    "local": ("app", "durable_stream", "lambda_stream", "proof", "tests"),
+    "probe": ("app", "durable_stream", "lambda_stream", "proof", "tests"),
+    "cost": ("app", "durable_stream", "lambda_stream", "proof", "tests"),
 }
-# It makes the Lambda handler, so it is the one place of the application that knows the runtime.
-KNOWS_THE_RUNTIME = "app.main"
+# A package that only these modules import, besides itself.
+ONLY_IMPORTED_BY = {
+    "app.access": "app.parts",
+    "app.limits": "app.parts",
+    "app.main": "",
+    "lambda_stream": "app.main",
+}
+# The engine can be lifted out: these and the standard library are all that it imports.
+THE_ENGINE_IMPORTS = {"boto3", "botocore", "durable_stream", "types_boto3_dynamodb"}
 
 # In two parts, so that this file passes its own test.
 REGISTRIES = tuple(
@@ -62,24 +71,34 @@ REGISTRIES = tuple(
     )
 )
 
+# Written so that this file passes its own test.
+OUTSIDE = (r"\bfacts/|[(]facts:", r"\bDESIGN[.]md", r"[.][.]/shared\b")
+
+PACKAGES = {
+    "lambda_stream": ROOT / "src",
+    "durable_stream": ROOT / "src",
+    "app": ROOT / "src",
+    "local": ROOT / "tools",
+    "probe": ROOT / "tools",
+    "cost": ROOT / "tools",
+}
 MODULES = {
     ".".join(path.relative_to(base).with_suffix("").parts).removesuffix(".__init__"): path
-    for base, package in (
-        (ROOT / "src", "lambda_stream"),
-        (ROOT / "src", "app"),
-        (ROOT, "local"),
-    )
+    for package, base in PACKAGES.items()
     for path in sorted((base / package).rglob("*.py"))
 }
 
 
-def imports_of(nodes: Iterator[ast.AST]) -> Iterator[str]:
-    for node in nodes:
+def imports_of(module: str) -> set[str]:
+    """The names that a module imports on any of its lines, in full."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert not node.level, "imports are absolute here"
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
 
 
 def within(name: str, package: str) -> bool:
@@ -90,17 +109,42 @@ def forbidden_to(module: str) -> Iterator[str]:
     for package, others in MAY_NOT_IMPORT.items():
         if within(module, package):
             yield from others
-    if within(module, "app") and module != KNOWS_THE_RUNTIME:
-        yield "lambda_stream"
+    for package, only in ONLY_IMPORTED_BY.items():
+        if not within(module, package) and module != only:
+            yield package
 
 
 @pytest.mark.parametrize("module", MODULES)
 def test_imports_follow_the_arrow(module: str) -> None:
-    imported = set(imports_of(ast.walk(ast.parse(MODULES[module].read_text()))))
+    forbidden = set(forbidden_to(module))
 
-    against = {name for name in imported for other in forbidden_to(module) if within(name, other)}
+    against = {name for name in imports_of(module) for other in forbidden if within(name, other)}
 
     assert against == set()
+
+
+@pytest.mark.parametrize("module", [each for each in MODULES if within(each, "durable_stream")])
+def test_the_engine_imports_boto3_and_the_standard_library(module: str) -> None:
+    imported = {name.partition(".")[0] for name in imports_of(module)}
+
+    assert imported <= THE_ENGINE_IMPORTS | sys.stdlib_module_names
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_module_imports_itself_through_others(package: str) -> None:
+    """Imports for types count as well."""
+    modules = [each for each in MODULES if within(each, package)]
+    imports = {
+        module: {_module(name) for name in imports_of(module) if within(name, package)} - {module}
+        for module in modules
+    }
+
+    TopologicalSorter(imports).prepare()  # raises CycleError, which names the circle
+
+
+def _module(name: str) -> str:
+    """The module that an imported name is, or is in."""
+    return name if name in MODULES else name.rpartition(".")[0]
 
 
 def git(*arguments: str) -> str:
@@ -159,8 +203,9 @@ def test_lambda_brings_boto() -> None:
 
 
 def test_make_help_names_every_target() -> None:
-    phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert phony
+    makefiles = (ROOT / "Makefile", *ROOT.glob("proof/*.mk"))
+    texts = [each.read_text().replace("\\\n", " ") for each in makefiles]
+    phony = [re.findall(r"^\.PHONY: (.+)$", text, re.MULTILINE) for text in texts]
 
     shown = subprocess.run(
         ["make", "-C", str(ROOT), "--no-print-directory", "help"],
@@ -169,7 +214,21 @@ def test_make_help_names_every_target() -> None:
         text=True,
     )
 
-    assert re.findall(r"^  make ([a-z-]+)", shown.stdout, re.MULTILINE) == phony[1].split()
+    targets = [target for [line] in phony for target in line.split()]
+    assert re.findall(r"^  make ([a-z-]+)", shown.stdout, re.MULTILINE) == targets
+
+
+def test_no_file_points_to_one_that_a_clone_does_not_have() -> None:
+    """Only .ci/run may look for a program outside, and goes on without it."""
+    pointing = [
+        (name, outside)
+        for name in git("ls-files", "-z").split("\0")
+        if (ROOT / name).is_file() and name != ".ci/run"
+        for outside in OUTSIDE
+        if re.search(outside, (ROOT / name).read_text(errors="replace"))
+    ]
+
+    assert pointing == []
 
 
 @pytest.mark.parametrize("path", EVENTS, ids=lambda path: path.stem)

@@ -1,4 +1,4 @@
-"""The promises of tests/conftest.py to tests that measure time, and to those that share much."""
+"""The promises of tests/plugin.py to tests that measure time, and to those that share much."""
 
 import os
 import subprocess
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.conftest import ROOT, TOGETHER
+from tests.plugin import ROOT, TOGETHER
 
 # Each test writes down when it begins and when it ends; both kinds meet in both workers.
 TURNS = """
@@ -41,7 +41,7 @@ def run_by_two_workers(folder: Path, modules: Mapping[str, str]) -> None:
     for name, source in modules.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(source)
-    (folder / "conftest.py").write_text((ROOT / "tests/conftest.py").read_text())
+    (folder / "conftest.py").write_text((ROOT / "tests/plugin.py").read_text())
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = alone\n")
     subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "xdist", "--numprocesses", "2"],

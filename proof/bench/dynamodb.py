@@ -73,7 +73,7 @@ def new_stream_id() -> str:
 
 
 def item(stream_id: str, seq: int, kind: str, **data: Any) -> "Item":
-    """A record as it is stored, by another writer than the application."""
+    """A record as the application stores it, from another writer."""
     now = time.time()
     return {
         "stream_id": {"S": stream_id},

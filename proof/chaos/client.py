@@ -7,7 +7,7 @@ from itertools import cycle
 
 import httpx
 
-from proof.chaos.event_stream import Decoder
+from tests.event_stream import Decoder
 
 # What a function URL answers for a sandbox that ended before its answer had begun.
 PLATFORM_STATUS, PLATFORM_BODY = httpx.codes.BAD_GATEWAY, "Internal Server Error"

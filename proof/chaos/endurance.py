@@ -18,11 +18,11 @@ import httpx
 from local import Running
 from local.dynamodb_local import dynamodb_local
 from proof.chaos.client import PLATFORM_STATUS, Client
-from proof.chaos.event_source import TERMINAL, Event, EventSource, PermanentFailure
 from proof.chaos.figures import Sample
 from proof.chaos.functions import SOURCE, function_of
 from proof.chaos.generations import Generations
 from proof.chaos.plan import named
+from tests.event_source import TERMINAL, Event, EventSource, PermanentFailure
 
 _AT_ONCE = 24
 _MARKS = (100, 500, 1000)

@@ -5,9 +5,9 @@ import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from proof.chaos.event_source import Event
 from proof.chaos.reader import Told
 from proof.chaos.traffic import Traffic
+from tests.event_source import Event
 
 _TOKENS = frozenset({"thinking", "answer"})
 _HUNDREDTHS = 100

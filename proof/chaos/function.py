@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from app import access, agent, limits
-from app.application import create_app, watching
+from app import agent, parts
+from app.application import create_app
 from app.models.demo import DemoProvider
 from app.settings import Settings
 from app.task import Task
@@ -69,8 +69,8 @@ demo = DemoProvider.from_environ(os.environ)
 app = create_app(
     Settings.from_environ(os.environ),
     replace(demo, tokens_per_second=math.inf),
-    gate=access.from_environ(os.environ),
-    hooks=[watching, limits.from_environ(os.environ)],
+    gate=parts.gate(os.environ),
+    hooks=parts.hooks(os.environ),
     agent=ReportingAgent(demo.tokens_per_second, host, int(port)),
     clock=Clock(lambda: time.time() + offset),
 )

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 import httpx
 
 from proof.chaos.client import is_of_the_log, is_the_platforms
-from proof.chaos.event_source import TERMINAL, Event, EventSource, PermanentFailure
 from proof.chaos.faults import Fault
 from proof.chaos.history import History
 from proof.chaos.plan import AtByte, Plan, Way
 from proof.chaos.sandboxes import Sandboxes
 from proof.chaos.traffic import Traffic
 from proof.chaos.wire import Wire
+from tests.event_source import TERMINAL, Event, EventSource, PermanentFailure
 
 # Keep-alives come every two seconds: who hears nothing for so long has no connection any more.
 _SILENCE = 7.0

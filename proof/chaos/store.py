@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from proof.chaos.event_source import TERMINAL
 from proof.chaos.faults import CANCELS, FREEZES, SILENCES, TO_THE_PROCESS, Fault
 from proof.chaos.history import History
 from proof.chaos.listening import listening
@@ -24,6 +23,7 @@ from proof.chaos.message import Message, answer_of, read, refusal
 from proof.chaos.plan import Plan
 from proof.chaos.sandboxes import LONG_SECONDS, Sandboxes
 from proof.chaos.traffic import Call, Ledger, Traffic, parse
+from tests.event_source import TERMINAL
 
 # A client misses the frozen sandbox after seven seconds and comes back; if the clock of the one
 # that it comes to is behind, that listens for a lease of four. And it may have to start.

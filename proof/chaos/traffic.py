@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from proof.chaos.event_source import TERMINAL
 from proof.chaos.faults import Fault
 from proof.chaos.plan import number_of
+from tests.event_source import TERMINAL
 
 _PID = re.compile(r"app/pid-(\d+)")
 

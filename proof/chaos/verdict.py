@@ -8,10 +8,10 @@ from typing import Any
 
 from app.events import Answer, Done, Start, Thinking
 from durable_stream import Cancelled, Claim, Failed, Record
-from proof.chaos.event_source import TERMINAL, Event
 from proof.chaos.plan import Plan
 from proof.chaos.reader import Told
 from proof.chaos.story import Outcome
+from tests.event_source import TERMINAL, Event
 
 # A writer that must assume it has lost stops within a lease; a busy machine is late to notice.
 LEASE = 4.0

@@ -7,8 +7,8 @@ AWS credentials (README.md has the line for uvicorn).
 import os
 from dataclasses import replace
 
-from app import access, limits, models
-from app.application import create_app, watching
+from app import models, parts
+from app.application import create_app
 from app.settings import Settings
 from lambda_stream import Adapter
 
@@ -17,7 +17,7 @@ settings = replace(settings, provider=models.resolve(settings.provider, os.envir
 app = create_app(
     settings,
     models.create(settings.provider, os.environ),
-    gate=access.from_environ(os.environ),
-    hooks=[watching, limits.from_environ(os.environ)],
+    gate=parts.gate(os.environ),
+    hooks=parts.hooks(os.environ),
 )
 handler = Adapter(app)

@@ -1,5 +1,7 @@
 """What the application's tests share: a DynamoDB, an empty table, and the log on it."""
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
@@ -10,6 +12,7 @@ from durable_stream import Registry
 from durable_stream.dynamodb import DynamoDBStore
 from durable_stream.table import Table
 from local.dynamodb_local import dynamodb_local
+from tests.app.public import BODY, ORIGIN, PADDING, ROOT, TOKENS, WEBSITE, bearer
 from tests.store import (
     CREDENTIALS,
     FaultyStore,
@@ -80,3 +83,35 @@ def aws(aws_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
         monkeypatch.setenv(name, value)
     httpx.post(f"{aws_url}/moto-api/reset", trust_env=False).raise_for_status()
     return aws_url
+
+
+@pytest.fixture(scope="module")
+def http() -> Iterator[httpx.Client]:
+    """One emulator for the module: no test here leaves anything that another would meet."""
+    settings = {
+        "API_TOKENS": TOKENS,
+        "ALLOWED_ORIGINS": f"{ORIGIN},https://other.example.com:8443",
+        "EVENT_PADDING_BYTES": str(PADDING),
+        "DEMO_TOKENS": "5",
+        "DEMO_TOKENS_PER_SECOND": "500",
+    }
+    flags = [flag for name, value in settings.items() for flag in ("--env", f"{name}={value}")]
+    command = [sys.executable, "-m", "local", "--port", "0", *flags]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        page = ""
+        while not page:
+            name, value = process.stdout.readline().split()[:2]
+            page = value if name == "page" else ""
+        with httpx.Client(base_url=page, timeout=30) as client:
+            yield client
+        process.terminate()
+
+
+@pytest.fixture
+def created(http: httpx.Client) -> dict[str, str]:
+    """A stream of the website's."""
+    answer = http.post("/streams", json=BODY, headers=bearer(WEBSITE))
+    assert answer.status_code == 201, answer.text
+    stream: dict[str, str] = answer.json()
+    return stream

@@ -138,6 +138,7 @@ async def test_a_body_costs_little_memory_little_time_and_a_short_answer() -> No
         assert not dear
 
 
+@pytest.mark.access
 @pytest.mark.alone
 async def test_a_body_is_not_parsed_for_a_stranger() -> None:
     """It is the token that is looked at first: nothing is told of the body, or spent on it."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.access import from_environ
+from app import parts
 from app.application import create_app
 from app.models.demo import DemoProvider
 from app.settings import Settings
@@ -40,9 +40,10 @@ def get(address: str) -> dict[str, Any]:
     return event
 
 
+@pytest.mark.access
 async def test_addresses_lead_back_to_where_they_come_from(log: DynamoDBStore) -> None:
     settings = Settings(table_name=log._table.name, timing=Timing(buffered_window=10))
-    gate = from_environ({"API_TOKENS": json.dumps({"default": "t" * 32})})
+    gate = parts.gate({"API_TOKENS": json.dumps({"default": "t" * 32})})
     adapter = Adapter(create_app(settings, DemoProvider(tokens=3), gate=gate))
     await adapter.startup()
     creating = json.loads((EVENTS / "rest-create.json").read_text())

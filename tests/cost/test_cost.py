@@ -267,7 +267,7 @@ def test_the_stack_has_the_settings_of_the_template() -> None:
     assert f"MemorySize: {Stack().memory_mb}\n" in TEMPLATE
     assert default("Architecture") == Stack().architecture
     assert (default("PointInTimeRecovery") == "true") == Stack().recoverable
-    assert int(default("TotalTokensPerDay")) == Limits().total_tokens_per_day
+    assert int(default("TotalTokensPerDay")) == Limits().total_tokens_per_day  # limits
     assert f"ThrottlingRateLimit: {ceilings._API_REQUESTS_PER_SECOND} " in TEMPLATE
 
 
@@ -510,7 +510,7 @@ async def test_the_usage_of_a_run_matches_the_prediction() -> None:
     used = predicted(counted)
 
     assert counted.calls["PutItem"] == pytest.approx(used.records, rel=0.2)
-    assert counted.calls["UpdateItem"] == used.counter_units
+    assert counted.calls["UpdateItem"] == used.counter_units  # limits
     kinds = Counter(item["kind"]["S"] for item in counted.streamed)
     assert kinds["heartbeat"] == pytest.approx(used.heartbeats, abs=1)
     # Three consistent reads of the two sandboxes, then the polls of the one that does not write.

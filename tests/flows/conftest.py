@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 import local
-from proof.chaos.event_source import Event, EventSource
+from tests.event_source import Event, EventSource
 from tests.store import delete_tables, moto
 
 ROOT = Path(__file__).parents[2]

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 import boto3
 import httpx
 
-from tests.conftest import ROOT
 from tests.ministack import ministack
+from tests.plugin import ROOT
 from tests.store import CREDENTIALS
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ import dataclasses
 import os
 from collections.abc import AsyncGenerator
 
-from app import access, limits
-from app.application import create_app, watching
+from app import parts
+from app.application import create_app
 from app.events import Answer, Done
 from app.models.base import Continuation, Partial, Request
 from app.models.demo import DemoProvider
@@ -56,7 +56,7 @@ handler = Adapter(
     create_app(
         settings,
         provider,
-        gate=access.from_environ(os.environ),
-        hooks=[watching, limits.from_environ(os.environ)],
+        gate=parts.gate(os.environ),
+        hooks=parts.hooks(os.environ),
     )
 )

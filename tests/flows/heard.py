@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from proof.chaos.event_source import TERMINAL, Event
+from tests.event_source import TERMINAL, Event
 
 
 def text(events: Sequence[Event], name: str = "answer") -> str:

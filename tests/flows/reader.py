@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from proof.chaos.event_source import Event, EventSource
+from tests.event_source import Event, EventSource
 from tests.flows.conftest import Function
 from tests.flows.heard import text
 

@@ -10,7 +10,7 @@ import pytest
 
 from app.models.base import Message, Request
 from app.models.demo import DemoProvider
-from proof.chaos.event_source import Event, EventSource
+from tests.event_source import Event, EventSource
 from tests.flows.deployment import Cloud, Stack, cloud, docker
 from tests.flows.heard import assert_each_once, text
 

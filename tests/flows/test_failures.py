@@ -10,7 +10,7 @@ import pytest
 
 from app.models.base import Message, Request
 from app.models.demo import DemoProvider
-from proof.chaos.event_source import Event
+from tests.event_source import Event
 from tests.flows.conftest import Conversation, Function, Gate, Start, log_entries
 from tests.flows.heard import assert_each_once, text
 

@@ -241,6 +241,7 @@ async def test_metrics_reach_the_log_as_lines_of_their_own(serve: Serve, model: 
     assert {*ended} & {"level", "message", "logger"} == set()
 
 
+@pytest.mark.limits
 async def test_a_request_over_a_limit_is_counted_under_its_code(serve: Serve) -> None:
     """Also where an EventSource must be answered 200."""
     async with serve(REQUESTS_PER_MINUTE="1") as function:

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from proof.chaos.event_source import Event
+from tests.event_source import Event
 from tests.flows.chat import TEXT, Chat, chat
 from tests.flows.chat_page import Profile, events_path, profile, reads, shows
 from tests.flows.conftest import Function, Start

@@ -20,9 +20,9 @@ from playwright.async_api import Page
 from app.models.base import Message, Request
 from app.models.demo import DemoProvider
 from local.ports import free_port
-from tests.conftest import ROOT
 from tests.flows.chat_page import Profile, profile, reads, shows, until
 from tests.flows.conftest import Function
+from tests.plugin import ROOT
 
 # Building takes half a minute, and the first container needs an image of its own.
 pytestmark = [

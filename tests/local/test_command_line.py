@@ -115,6 +115,7 @@ def test_an_unreachable_dynamodb_is_named_in_the_error(task_root: Path) -> None:
     assert f"the table StreamTable cannot be made at {url}" in error
 
 
+@pytest.mark.access
 def test_a_setting_that_the_function_refuses_is_an_error_of_one_line_at_the_start() -> None:
     """Otherwise the page shows an Internal Server Error, far from its reason in the terminal."""
     short = 'API_TOKENS={"default":"too-short"}'

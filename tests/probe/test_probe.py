@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pytest
 
 import local
-from tests.conftest import ROOT
+from tests.plugin import ROOT
 from tests.probe.paths import BUFFERING, HANGING, holding, proxy
 
 # Each test takes a few answers of several seconds.
@@ -125,6 +125,7 @@ async def test_a_response_without_a_body_that_never_ends_is_found(serve: Serve) 
     assert report.status == 1
 
 
+@pytest.mark.access
 async def test_the_token_is_sent_and_never_printed(serve: Serve) -> None:
     async with serve(API_TOKENS=json.dumps({"probe": TOKEN})) as url:
         stranger = await probe(url, API_TOKEN="")

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from proof.chaos.event_source import Event
 from proof.chaos.figures import (
     Sample,
     calls,
@@ -15,6 +14,7 @@ from proof.chaos.figures import (
 )
 from proof.chaos.reader import Told
 from proof.chaos.traffic import Traffic
+from tests.event_source import Event
 
 STREAM = "s" * 32
 DEAD, NEXT = 11, 12

@@ -6,7 +6,6 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from proof.chaos.event_source import Event
 from proof.chaos.faults import Fault
 from proof.chaos.generations import Generation, Generations
 from proof.chaos.history import History
@@ -19,6 +18,7 @@ from proof.chaos.sandboxes import Sandboxes
 from proof.chaos.story import Outcome
 from proof.chaos.traffic import Ledger
 from proof.chaos.verdict import Verdict
+from tests.event_source import Event
 
 pytestmark = pytest.mark.anyio
 

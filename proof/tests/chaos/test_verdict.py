@@ -10,12 +10,12 @@ from app.api.sse import frame
 from app.events import REGISTRY, Answer, Done, Start, Thinking
 from durable_stream import Cancelled, Claim, Failed, Handoff, Heartbeat, Record
 from durable_stream import Event as Payload
-from proof.chaos.event_source import Event
 from proof.chaos.faults import Fault
 from proof.chaos.plan import Plan, draw
 from proof.chaos.reader import Told
 from proof.chaos.story import Outcome
 from proof.chaos.verdict import LATENESS, LEASE, Verdict, judge
+from tests.event_source import Event
 
 STREAM = "s" * 32
 PLAN = next(

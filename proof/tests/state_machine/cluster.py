@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from app import events
-from app.limits.settings import Limits
+from app.limits.settings import Limits  # limits
 from app.models.base import Request
 from durable_stream import (
     Heartbeat,
@@ -53,7 +53,7 @@ TIMING = Timing(
     keep_alive=0.2,
 )
 POLICY = RetryPolicy(idle_attempts=3)
-LIMITS = Limits(tokens_per_day=10**9)
+LIMITS = Limits(tokens_per_day=10**9)  # limits
 
 _STEP_SECONDS = 15.0
 

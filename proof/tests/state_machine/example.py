@@ -11,16 +11,16 @@ from typing import Any
 
 from app.agent import agent
 from app.events import Start
-from app.limits.accounts import Accounts
-from app.limits.budget import Budget
-from app.limits.counters import Counters
+from app.limits.accounts import Accounts  # limits
+from app.limits.budget import Budget  # limits
+from app.limits.counters import Counters  # limits
 from app.producer import AgentProducer
-from durable_stream import Engine, StoreUnavailable, Streams, Window
+from durable_stream import AllHooks, Engine, StoreUnavailable, Streams, Window
 from durable_stream import stream as known
 from durable_stream.writing import Writing
 from proof.tests.state_machine.cluster import (
     HANDOFF_MARGIN,
-    LIMITS,
+    LIMITS,  # limits
     POLICY,
     TIMING,
     Client,
@@ -132,11 +132,15 @@ class Example:
     # Sandboxes
 
     async def _start(self, way: Way) -> Sandbox:
-        budget = Budget(Counters(way.table), LIMITS)
+        budget = Budget(Counters(way.table), LIMITS)  # limits
         engine = Engine(
             store=way.log,
             producer=AgentProducer(agent, self.provider),
-            hooks=Accounts(budget, TIMING.create_patience),
+            hooks=AllHooks(
+                [
+                    Accounts(budget, TIMING.create_patience),  # limits
+                ]
+            ),
             timing=TIMING,
             policy=POLICY,
         )

@@ -16,7 +16,7 @@ def check(example: Example) -> None:
     for stream in example.created:
         if stream.stream_id:
             _check_log(stream, example.cluster.stored(stream.stream_id))
-            _check_reservations(stream, example.cluster.reservations[stream.prompt])
+            _check_reservations(stream, example.cluster.reservations[stream.prompt])  # limits
     for client in example.clients:
         _check_delivered(client)
     assert set(example.cluster.puts.values()) <= {1}, "a position was written twice"

@@ -17,8 +17,8 @@ from app.events import Answer, Done
 from app.models.base import Partial, Provider
 from local.ports import free_port
 from tests.app.models.wires import KEY, REQUEST, Wire, all_wires, asked
-from tests.conftest import ROOT
 from tests.peers import wait_for
+from tests.plugin import ROOT
 
 # It imports the clients of some hundred services first.
 _START_SECONDS = 300

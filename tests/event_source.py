@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-from proof.chaos.event_stream import DEFAULT_RETRY_MS, Decoder
+from tests.event_stream import DEFAULT_RETRY_MS, Decoder
 
 # The events, and kinds of records, behind which a stream has nothing more.
 TERMINAL = frozenset({"done", "error", "cancelled"})

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from app import limits
-from app.access import from_environ
+from app import limits, parts
 from app.application import create_app
 from app.models.demo import DemoProvider
 from app.settings import Settings
@@ -22,7 +21,7 @@ from tests.store import FaultyStore
 
 pytestmark = pytest.mark.anyio
 
-EVENTS = Path(__file__).parents[2] / "events"
+EVENTS = Path(__file__).parents[3] / "events"
 TOKENS = {"API_TOKENS": json.dumps({"one": "1" * 32, "two": "2" * 32})}
 
 
@@ -75,7 +74,7 @@ async def serve(log: DynamoDBStore) -> Serve:
         app = create_app(
             settings,
             provider,
-            gate=from_environ(environ or {}),
+            gate=parts.gate(environ or {}),
             hooks=[limits.from_environ(limited)],
         )
         adapter = Adapter(app, buffered=buffered)
@@ -115,6 +114,7 @@ async def test_a_reader_over_a_limit_is_sent_away_until_the_next_minute(serve: S
         assert (await connected(reader, other["events_url"], 1))[0] == 1
 
 
+@pytest.mark.access
 async def test_a_stream_is_its_owners_whichever_token_opens_it(serve: Serve) -> None:
     async with serve(environ=TOKENS, connects_per_minute=2) as reader:
         first, second = "1" * 32, "2" * 32

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Iterator
 import httpx
 import pytest
 
-from proof.chaos.event_source import EventSource, PermanentFailure
+from tests.event_source import EventSource, PermanentFailure
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proof.chaos.event_stream import Decoder, Message
+from tests.event_stream import Decoder, Message
 
 STREAM = (
     "\ufeff: hi\r\nevent: answer\rdata: né\n\rdata:🚀\r\ndata\nid: s:1\r\n\r\n\ndata: cut".encode()

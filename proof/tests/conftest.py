@@ -1,0 +1,11 @@
+"""The tests of proof run as tests/plugin.py says, like those of the application."""
+
+import pytest
+
+from tests import plugin
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # The conftest.py of the other tests may have done it.
+    if not config.pluginmanager.is_registered(plugin):
+        config.pluginmanager.register(plugin)

@@ -1,0 +1,34 @@
+"""The optional parts. To remove one, delete its folder and the lines here that end in its name."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from app.access import from_environ as access  # access
+from app.application import MakeHooks, watching
+from app.gate import Gate, OpenGate
+from app.limits import from_environ as limits  # limits
+
+Environ = Mapping[str, str]
+
+
+def _open(_environ: Environ) -> Gate:
+    return OpenGate()
+
+
+# The first one is used.
+_GATES: Sequence[Callable[[Environ], Gate]] = [
+    access,  # access
+    _open,
+]
+_HOOKS: Sequence[Callable[[Environ], MakeHooks]] = [
+    limits,  # limits
+]
+
+
+def gate(environ: Environ) -> Gate:
+    """The gate that the environment asks for; raises ValueError with what to set."""
+    return _GATES[0](environ)
+
+
+def hooks(environ: Environ) -> Sequence[MakeHooks]:
+    """All hooks that the environment asks for; raises ValueError with what to set."""
+    return [watching, *(make(environ) for make in _HOOKS)]

@@ -46,7 +46,11 @@ def run_by_two_workers(folder: Path, modules: Mapping[str, str]) -> None:
     subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "xdist", "--numprocesses", "2"],
         cwd=folder,
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env={
+            **os.environ,
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTHONPATH": str(ROOT / "src"),
+        },
         check=True,
         capture_output=True,
         timeout=100,

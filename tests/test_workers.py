@@ -6,7 +6,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from tests.plugin import ROOT, TOGETHER
+
+pytestmark = pytest.mark.prove
 
 # Each test writes down when it begins and when it ends; both kinds meet in both workers.
 TURNS = """
@@ -46,7 +50,11 @@ def run_by_two_workers(folder: Path, modules: Mapping[str, str]) -> None:
     subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "xdist", "--numprocesses", "2"],
         cwd=folder,
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"},
+        env={
+            **os.environ,
+            "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+            "PYTHONPATH": str(ROOT / "src"),
+        },
         check=True,
         capture_output=True,
         timeout=100,

@@ -1,9 +1,9 @@
 """Delete each optional part in a copy of the repository, and check and test the copy.
 
 A part is a few files and folders, the lines that end in `# <part>`, and the blocks of lines from
-`# <part>: begin` to `# <part>: end`. To remove it by hand, delete these and run `make format`,
-which removes imports that nothing uses any more. This does the same. The environments are linked
-into the copy, so nothing is installed again.
+`# <part>: begin` to `# <part>: end`; a provider has an entry in `app.providers` as well. To remove
+a part by hand, delete these and run `make format`, which removes imports that nothing uses any
+more. This does the same. The environments are linked into the copy, so nothing is installed again.
 """
 
 import argparse
@@ -25,20 +25,28 @@ MARKED_FILES = frozenset({".py", ".toml", ".yaml"})
 QUICK = "--numprocesses logical -m 'not prove'"
 # The engine and the runtime import no part, so their tests are not run again.
 OF_THE_APPLICATION = f"{QUICK} --ignore tests/durable_stream --ignore tests/lambda_stream"
+PROVIDERS = "src/app/providers.py"
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """An optional part: the patterns of its paths, and the tests that its deletion could break."""
+    """An optional part: the patterns of its paths, and the tests that its deletion could break.
+
+    `entry_of` is the file that holds the part's `Entry`.
+    """
 
     name: str
     paths: tuple[str, ...]
     tests: str = OF_THE_APPLICATION
+    entry_of: str = ""
 
 
 PARTS = (
     Part("limits", ("src/app/limits", "tests/**/limits")),
     Part("access", ("src/app/access", "tests/**/access")),
+    Part("bedrock", ("src/app/models/bedrock", "tests/**/bedrock"), entry_of=PROVIDERS),
+    Part("openai", ("src/app/models/openai.py", "tests/**/openai"), entry_of=PROVIDERS),
+    Part("anthropic", ("src/app/models/anthropic.py", "tests/**/anthropic"), entry_of=PROVIDERS),
     Part("proof", ("proof",), QUICK),
 )
 
@@ -101,11 +109,21 @@ def delete(part: Part, copy: Path) -> None:
             raise ValueError(f"{part.name}: nothing is called {pattern}")
         for path in found:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
+    if part.entry_of:
+        _delete_entry(part.name, copy / part.entry_of)
     for path in _marked_files(copy):
         text = path.read_text()
         without = "".join(_lines_without(part.name, text))
         if without != text:
             path.write_text(without)
+
+
+def _delete_entry(name: str, path: Path) -> None:
+    entry = rf'    Entry\(\n        name="{name}",\n(?:        .*\n)*    \),\n'
+    text, deleted = re.subn(entry, "", path.read_text())
+    if deleted != 1:
+        raise ValueError(f"{path}: {deleted} entries are named {name}")
+    path.write_text(text)
 
 
 def _marked_files(copy: Path) -> Iterator[Path]:

@@ -27,8 +27,8 @@ from app.providers import PROVIDERS
 
 ROOT = Path(__file__).parents[1]
 
-# Folders whose tests are all for `make prove`.
-PROVEN = (ROOT / "proof", ROOT / "tests/flows")
+# Folders and modules whose tests are all for `make prove`.
+PROVEN = (ROOT / "proof", ROOT / "tests/flows", ROOT / "tests/probe/test_probe.py")
 
 # Processes that tests start find the tools as this one does.
 os.environ["PYTHONPATH"] = str(ROOT / "tools")

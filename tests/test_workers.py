@@ -6,7 +6,11 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from tests.plugin import ROOT, TOGETHER
+
+pytestmark = pytest.mark.prove
 
 # Each test writes down when it begins and when it ends; both kinds meet in both workers.
 TURNS = """

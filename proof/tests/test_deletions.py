@@ -26,6 +26,14 @@ Parameters:
   Access:
     Type: String
 """
+ENTRY = """\
+    Entry(
+        name="{}",
+        settings=(
+            "MODELS",
+        ),
+    ),
+"""
 
 
 @pytest.fixture
@@ -76,6 +84,22 @@ def test_a_block_without_its_beginning_or_end_is_a_mistake(repository: Path, tex
 
     with pytest.raises(ValueError, match="a block of tides is not closed"):
         delete(TIDES, repository)
+
+
+def test_the_entry_of_a_provider_goes(repository: Path) -> None:
+    providers = repository / "src/providers.py"
+    providers.write_text(f"(\n{ENTRY.format('tides')}{ENTRY.format('demo')})\n")
+
+    delete(Part("tides", ("src/tides",), entry_of="src/providers.py"), repository)
+
+    assert providers.read_text() == f"(\n{ENTRY.format('demo')})\n"
+
+
+def test_a_provider_without_an_entry_is_a_mistake(repository: Path) -> None:
+    (repository / "src/providers.py").write_text("()\n")
+
+    with pytest.raises(ValueError, match="0 entries are named tides"):
+        delete(Part("tides", ("src/tides",), entry_of="src/providers.py"), repository)
 
 
 def test_a_part_whose_files_are_not_there_is_a_mistake(repository: Path) -> None:

@@ -5,7 +5,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     BaseModel,
     ConfigDict,
-    FailFast,
     Field,
     JsonValue,
     create_model,
@@ -74,7 +73,7 @@ class CreateStream(_Strict):
     prompt: str | None = Field(
         None, description="Short for one user message.", json_schema_extra=_NOT_EMPTY
     )
-    messages: Annotated[list[MessageBody], FailFast(), Field(max_length=1000)] | None = None
+    messages: list[MessageBody] | None = Field(None, max_length=1000, fail_fast=True)
     system: str | None = Field(None, description="Instructions to the model.")
     stop: StopSequences | None = None
     model: str | None = Field(None, description="One of `/healthz`'s models; by default the first.")

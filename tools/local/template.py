@@ -1,4 +1,4 @@
-"""What template.yaml says of the table."""
+"""The table that template.yaml describes."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -53,8 +53,9 @@ dynamodb: .dynamodb-local/.installed ## Fetch DynamoDB Local (Java), for tests, 
 sam-local: .venv/.installed .venv-sam/.installed ## Run `sam local start-api`, its table on this machine
 	@$(WITH_SAM) PYTHONPATH=tools $(PYTHON) -m local.sam $(ARGS)
 
-validate: .venv-sam/.installed ## Check template.yaml as SAM and CloudFormation see it
+validate: .venv-sam/.installed ## Check template.yaml and observability.yaml with SAM and cfn-lint
 	@$(SAM) validate --lint $(ARGS)
+	@$(SAM) validate --lint --template observability.yaml $(ARGS)
 
 build: .venv-sam/.installed ## Build what `sam deploy` uploads, as src/Makefile says
 	@$(SAM) build $(ARGS)

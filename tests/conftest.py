@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
+from tests.stack import Stack, transformed
+
 ROOT = Path(__file__).parents[1]
 
 # Processes that tests start find the tools as this one does.
@@ -61,6 +63,12 @@ TOGETHER = {
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def stack() -> Stack:
+    """The stack of template.yaml with the default parameters; for tests marked `sam`."""
+    return transformed()
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]

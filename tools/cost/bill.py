@@ -11,7 +11,7 @@ from cost.workload import Answer, Stack
 _MILLION = 1e6
 _DAYS_IN_MONTH = 30.4
 
-# template.yaml, app.metrics; each error code that has been seen is a metric more.
+# As in observability.yaml and app.metrics. Each error code that occurred is another metric.
 METRICS = 14
 ALARM_METRICS = 7
 DASHBOARDS = 1

@@ -64,8 +64,9 @@ clean: ## Remove environments, builds and caches
 
 sam: .venv-sam/.installed ## Install the SAM CLI into .venv-sam; the other targets do it too
 
-validate: .venv-sam/.installed ## Check template.yaml as SAM and CloudFormation see it
+validate: .venv-sam/.installed ## Check template.yaml and observability.yaml with SAM and cfn-lint
 	@$(SAM) validate --lint $(ARGS)
+	@$(SAM) validate --lint --template observability.yaml $(ARGS)
 
 build: .venv-sam/.installed ## Build the package that `sam deploy` uploads
 	@$(SAM) build $(ARGS)

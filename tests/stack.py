@@ -1,9 +1,38 @@
-"""The stack that `sam deploy` makes of template.yaml, with the parameters one chooses."""
+"""An interpreter of transformed templates: the stack that CloudFormation makes with parameters."""
 
 import json
+import os
 import re
-from collections.abc import Iterable, Iterator
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+ROOT = Path(__file__).parents[1]
+SAM = ROOT / ".venv-sam/bin"
+
+# SAM's translator needs an older pydantic than the application, so it runs in SAM's environment.
+# `sam deploy` uploads the code and the nested template before the transform.
+_TRANSFORM = """
+import json
+from samtranslator.translator.transform import transform
+from samtranslator.yaml_helper import yaml_parse
+
+class ManagedPolicies:
+    def load(self):
+        return {}
+
+def read(name):
+    with open(name) as file:
+        return yaml_parse(file)
+
+template = read("template.yaml")
+resources = template["Resources"]
+resources["StreamFunction"]["Properties"]["CodeUri"] = "s3://bucket/key"
+resources["Observability"]["Properties"]["TemplateURL"] = "https://bucket.s3.amazonaws.com/key"
+nested = {"Observability": read("observability.yaml")}
+print(json.dumps([transform(template, {}, ManagedPolicies()), nested]))
+"""
 
 Resource = dict[str, Any]
 
@@ -23,18 +52,34 @@ _REFERENCE = re.compile(r"\$\{([^}]+)\}")
 class Stack:
     """A transformed template as CloudFormation deploys it with these parameters.
 
-    A reference to another resource stays what it is: only a deployment has a value for it.
+    A reference to another resource stays a reference: only a deployment has a value for it.
     """
 
-    def __init__(self, template: dict[str, Any], **parameters: str) -> None:
-        defaults = {name: each["Default"] for name, each in template["Parameters"].items()}
-        assert parameters.keys() <= defaults.keys()
+    def __init__(
+        self, template: dict[str, Any], nested: Mapping[str, Any] | None = None, **parameters: Any
+    ) -> None:
+        declared = template["Parameters"]
+        defaults = {name: each["Default"] for name, each in declared.items() if "Default" in each}
+        assert parameters.keys() <= declared.keys()
         self.template = template
+        self._nested = nested or {}
         self.parameters = defaults | parameters
+        assert self.parameters.keys() == declared.keys()
         self._values = {**self.parameters, **PSEUDO_PARAMETERS, "AWS::NoValue": _NOTHING}
 
     def with_parameters(self, **parameters: str) -> "Stack":
-        return Stack(self.template, **parameters)
+        return Stack(self.template, self._nested, **parameters)
+
+    @property
+    def observability(self) -> "Stack":
+        """The nested stack of alarms and dashboard, with the parameters that this one passes."""
+        passed = self.resources["Observability"]["Properties"]["Parameters"]
+        return Stack(self._nested["Observability"], **passed)
+
+    @property
+    def alarms(self) -> dict[str, dict[str, Any]]:
+        """The properties of the alarms, by logical id."""
+        return self.observability.properties_of("AWS::CloudWatch::Alarm")
 
     @property
     def resources(self) -> dict[str, Resource]:
@@ -73,7 +118,7 @@ class Stack:
         return {each["Sid"]: each for each in policy["PolicyDocument"]["Statement"]}
 
     def refusals(self) -> list[str]:
-        """What the rules say against the parameters."""
+        """The descriptions of the rules that the parameters break."""
         return [
             assertion["AssertDescription"]
             for rule in self.template["Rules"].values()
@@ -104,6 +149,8 @@ class Stack:
                 return self._resolved(text).split(separator)
             case {"Fn::Sub": str(text)}:
                 return self._substituted(text)
+            case {"Fn::Sub": [text, own]}:
+                return self._with_own_values(text, self._resolved(own))
             case _:
                 return self._with_members_resolved(node)
 
@@ -117,8 +164,24 @@ class Stack:
                 return node
 
     def _substituted(self, text: str) -> str | dict[str, str]:
-        whole = _REFERENCE.sub(lambda found: str(self._values.get(found[1], found[0])), text)
+        whole = _REFERENCE.sub(lambda found: self._text_of(found[1]), text)
         return {"Fn::Sub": whole} if _REFERENCE.search(whole) else whole
+
+    def _with_own_values(self, text: str, own: dict[str, Any]) -> dict[str, Any]:
+        whole = _REFERENCE.sub(
+            lambda found: found[0] if found[1] in own else self._text_of(found[1]), text
+        )
+        return {"Fn::Sub": [whole, own]}
+
+    def _text_of(self, name: str) -> str:
+        """The text that replaces `${name}`; it may be a reference to a resource again."""
+        match self._values.get(name):
+            case None:
+                return f"${{{name}}}"
+            case {"Ref": resource}:
+                return f"${{{resource}}}"
+            case value:
+                return str(value)
 
     def _holds(self, condition: Any) -> bool:
         match condition:
@@ -134,6 +197,22 @@ class Stack:
                 return bool(self._resolved(left) == self._resolved(right))
             case _:
                 raise NotImplementedError(condition)
+
+
+def run_with_sam(*command: str | Path) -> str:
+    """The output of a program of SAM's environment."""
+    environ = {**os.environ, "AWS_DEFAULT_REGION": "eu-west-1", "SAM_CLI_TELEMETRY": "0"}
+    done = subprocess.run(
+        command, check=False, cwd=ROOT, env=environ, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def transformed() -> Stack:
+    """The project's own stack with the default parameters, as SAM transforms it."""
+    template, nested = json.loads(run_with_sam(SAM / "python", "-c", _TRANSFORM))
+    return Stack(template, nested)
 
 
 def values_of(node: object, key: str) -> Iterator[Any]:

@@ -1,44 +1,25 @@
-"""The stack that `sam deploy` makes of template.yaml, looked at after SAM has transformed it.
+"""template.yaml after SAM's transform, and observability.yaml, its nested stack.
 
-Only the transformed template shows what a URL's `AuthType` or an API event turns into, and only
-there does cfn-lint know every property: it lets a misspelt `InvokeMode` of a SAM function pass.
+Only the transformed template shows the result of a URL's `AuthType` or of an API event. cfn-lint
+knows every property only there: it accepts a misspelt `InvokeMode` of a SAM function.
+
+Tests of an optional part are with the part's other tests, such as tests/app/limits. Here nothing
+depends on a part.
 """
 
 import json
-import os
 import re
-import subprocess
 import tomllib
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app import metrics
-from app.access.api_tokens import ApiTokens
-from app.limits.settings import Limits
 from app.settings import Settings
 from durable_stream.table import UNDER_SAM_LOCAL
-from tests.stack import Stack, graphed, values_of
-
-ROOT = Path(__file__).parents[1]
-SAM = ROOT / ".venv-sam/bin"
-
-# SAM's translator wants an older pydantic than the application: it runs in SAM's environment.
-# `sam deploy` has uploaded the code by then.
-TRANSFORM = """
-import json, sys
-from samtranslator.translator.transform import transform
-from samtranslator.yaml_helper import yaml_parse
-
-class ManagedPolicies:
-    def load(self):
-        return {}
-
-template = yaml_parse(sys.stdin.read())
-template["Resources"]["StreamFunction"]["Properties"]["CodeUri"] = "s3://bucket/key"
-print(json.dumps(transform(template, {}, ManagedPolicies())))
-"""
+from tests.stack import ROOT, SAM, Stack, graphed, run_with_sam, values_of
 
 # For each function, each door in the words of `sam deploy --guided`, and if it has authentication.
 DOORS = """
@@ -51,79 +32,78 @@ print(json.dumps(auth_per_resource(stacks)))
 """
 
 SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:model-key-AbCdEf"
-PROFILE = "arn:aws:bedrock:eu-west-1:123456789012:inference-profile/eu.amazon.nova-lite-v1:0"
 MODEL = "arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-lite-v1:0"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:alarms"
 
+# What each provider needs. The template may have fewer.
 PROVIDERS = {
-    "demo": {},
-    "openai": {"Models": "m", "ProviderSecret": SECRET},
+    "openai": {"Models": "m", "ProviderSecret": SECRET, "OpenAIBaseUrl": "http://m/v1"},
     "anthropic": {"Models": "m", "ProviderSecret": SECRET},
     "bedrock": {"Models": "m", "BedrockModelArns": MODEL},
 }
-# What the role allows a function that asks nobody but the demo.
-ALWAYS = {"AppendAndReadStreams", "CountAgainstTheLimits", "Log", "Trace"}
+STATEMENTS_OF_PARTS = {"CountAgainstTheLimits", "ReadTheApiTokens"}
+ALARMS_OF_PARTS = {"SpendingIsHigh"}
+METRICS_OF_PARTS = {"TokensSpent"}
 TABLE = {"Fn::GetAtt": ["StreamTable", "Arn"]}
 
 pytestmark = pytest.mark.sam
 
 
-def run(*command: str | Path, text: str = "") -> str:
-    environ = {**os.environ, "AWS_DEFAULT_REGION": "eu-west-1", "SAM_CLI_TELEMETRY": "0"}
-    done = subprocess.run(
-        command, check=False, cwd=ROOT, env=environ, input=text, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-@pytest.fixture(scope="session")
-def transformed() -> str:
-    return run(SAM / "python", "-c", TRANSFORM, text=(ROOT / "template.yaml").read_text())
-
-
-@pytest.fixture(scope="session")
-def stack(transformed: str) -> Stack:
-    """The stack that the defaults make."""
-    return Stack(json.loads(transformed))
+def choices(stack: Stack) -> list[dict[str, str]]:
+    """Every combination of the parameters that decide which resources there are."""
+    declared = stack.template["Parameters"]
+    providers = [
+        {"Provider": provider, **PROVIDERS.get(provider, {})}
+        for provider in declared["Provider"]["AllowedValues"]
+    ]
+    values = {
+        "ReservedConcurrency": ["", "0", "50"],
+        "AlarmTopicArn": ["", TOPIC],
+        **{name: declared[name]["AllowedValues"] for name in ("Access",) if name in declared},
+    }
+    return [
+        provider | dict(zip(values, chosen, strict=True))
+        for provider in providers
+        for chosen in product(*values.values())
+    ]
 
 
 def test_sam_accepts_the_template() -> None:
-    run(SAM / "sam", "validate", "--lint")
+    run_with_sam(SAM / "sam", "validate", "--lint")
 
 
-def test_cloudformation_accepts_what_sam_makes_of_it(transformed: str, tmp_path: Path) -> None:
+def test_cloudformation_accepts_what_sam_makes_of_it(stack: Stack, tmp_path: Path) -> None:
+    """It also accepts the nested template, which `sam validate` does not read."""
     template = tmp_path / "transformed.json"
-    template.write_text(transformed)
+    template.write_text(json.dumps(stack.template))
 
-    run(SAM / "cfn-lint", "--template", template)
+    run_with_sam(SAM / "cfn-lint", template, "observability.yaml")
 
 
-@pytest.mark.parametrize("access", ["tokens", "open"])
-@pytest.mark.parametrize("provider", PROVIDERS)
-def test_whatever_is_chosen_nothing_refers_to_what_is_not_there(
-    stack: Stack, access: str, provider: str
-) -> None:
-    for concurrency, topic in product(["", "0", "50"], ["", TOPIC]):
-        deployed = stack.with_parameters(
-            Access=access,
-            Provider=provider,
-            ReservedConcurrency=concurrency,
-            AlarmTopicArn=topic,
-            **PROVIDERS[provider],
-        )
+def test_the_nested_stack_gets_every_parameter_that_it_declares(stack: Stack) -> None:
+    """SAM does not compare the two files."""
+    passed = stack.resources["Observability"]["Properties"]["Parameters"]
+
+    assert passed.keys() == stack.observability.template["Parameters"].keys()
+
+
+def test_whatever_is_chosen_nothing_refers_to_what_is_not_there(stack: Stack) -> None:
+    for chosen in choices(stack):
+        deployed = stack.with_parameters(**chosen)
 
         assert not deployed.dangling()
         assert not deployed.refusals()
+        # The nested stack's parameters may refer to resources of the whole stack.
+        assert not deployed.observability.dangling() - deployed.resources.keys()
 
 
 def test_a_guided_deployment_asks_nothing_that_enter_does_not_answer_well() -> None:
-    """It asks of every door that it takes for open if that is okay, and Enter means no."""
-    doors = json.loads(run(SAM / "python", "-c", DOORS))
+    """For every door without authentication it asks for consent, and Enter means no."""
+    doors = json.loads(run_with_sam(SAM / "python", "-c", DOORS))
     settings = tomllib.loads((ROOT / "samconfig.toml").read_text())["default"]["deploy"]
 
     assert [door for door, has_authentication in doors if not has_authentication] == []
-    # SAM CLI asks about a changeset by a question to which Enter means no, too.
+    # If SAM CLI asks for consent to a changeset, Enter means no, too.
     assert settings["parameters"]["confirm_changeset"] is False
 
 
@@ -179,9 +159,9 @@ def test_the_function_starts_our_runtime(stack: Stack) -> None:
 
 def test_every_variable_is_one_that_the_code_reads(stack: Stack) -> None:
     source = "".join(path.read_text() for path in (ROOT / "src/app").rglob("*.py"))
-    deployed = stack.with_parameters(Provider="openai", OpenAIBaseUrl="http://m/v1", Models="m")
-    # Where a secret is has the secret's own name and this at the end.
-    names = {name.removesuffix("_FROM") for name in deployed.variables}
+    deployed = [stack.with_parameters(**chosen) for chosen in choices(stack)]
+    # NAME_FROM says where the secret NAME is.
+    names = {name.removesuffix("_FROM") for each in deployed for name in each.variables}
 
     unread = {name for name in names if not re.search(rf"\b{name}\b", source)}
 
@@ -194,31 +174,8 @@ def test_sam_local_is_recognised_by_the_name_that_it_gives_the_table(stack: Stac
 
 
 def settings_of(stack: Stack) -> Settings:
-    """What the code makes of the function's environment."""
+    """The settings that the code reads from the function's environment."""
     return Settings.from_environ({name: str(value) for name, value in stack.variables.items()})
-
-
-def limits_of(stack: Stack) -> Limits:
-    return Limits.from_environ({name: str(value) for name, value in stack.variables.items()})
-
-
-def test_limits_are_set_unless_they_are_taken_away(stack: Stack) -> None:
-    unlimited = stack.with_parameters(
-        RequestsPerMinute="",
-        ConnectsPerMinute="",
-        StreamConnectsPerMinute="",
-        TokensPerDay="",
-        TotalTokensPerDay="",
-    )
-
-    assert limits_of(stack) == Limits(
-        requests_per_minute=60,
-        connects_per_minute=600,
-        stream_connects_per_minute=60,
-        tokens_per_day=1_000_000,
-        total_tokens_per_day=5_000_000,
-    )
-    assert limits_of(unlimited) == Limits()
 
 
 def test_pages_of_other_sites_may_use_it_only_where_they_are_named(stack: Stack) -> None:
@@ -240,13 +197,9 @@ def test_events_are_padded_where_it_is_chosen(stack: Stack) -> None:
     ("name", "good", "bad"),
     [
         ("AllowedOrigins", ["", "https://a.example"], ["*", "https://a.example/", "a.example"]),
-        ("RequestsPerMinute", ["", "0", "60"], ["-1", "1.5", "many"]),
-        ("ConnectsPerMinute", ["", "0", "600"], ["-1", "1.5", "many"]),
-        ("StreamConnectsPerMinute", ["", "0", "60"], ["-1", "1.5", "many"]),
         ("ReservedConcurrency", ["", "0", "50"], ["00", "-1", "05"]),
         ("AlarmTopicArn", ["", TOPIC], ["alarms", f"{TOPIC} "]),
         ("ProviderSecret", ["", SECRET], ["sk-1234"]),
-        ("BedrockModelArns", ["", MODEL, f"{PROFILE},{MODEL}"], ["*", MODEL.replace("nova", "*")]),
     ],
 )
 def test_a_parameter_that_cannot_work_is_refused(
@@ -270,43 +223,10 @@ def test_concurrency_is_reserved_where_it_is_chosen_and_none_stops_the_function(
 # Who may create streams
 
 
-def test_a_token_is_made_unless_access_is_open(stack: Stack) -> None:
-    """48 letters and digits are 285 random bits."""
-    [(name, secret)] = stack.properties_of("AWS::SecretsManager::Secret").items()
-
-    assert secret["GenerateSecretString"] == {
-        "SecretStringTemplate": "{}",
-        "GenerateStringKey": "default",
-        "PasswordLength": 48,
-        "ExcludePunctuation": True,
-    }
-    assert stack.variables["API_TOKENS_FROM"] == {"Fn::Sub": f"secretsmanager:${{{name}}}"}
-    assert stack.statements["ReadTheApiTokens"]["Resource"] == {"Ref": name}
-    assert stack.outputs["TokensSecretArn"]["Value"] == {"Ref": name}
-
-
-def test_the_application_reads_the_secret_as_it_is_made(stack: Stack) -> None:
-    [secret] = stack.properties_of("AWS::SecretsManager::Secret").values()
-    recipe = secret["GenerateSecretString"]
-    token = "a" * recipe["PasswordLength"]
-    members = json.loads(recipe["SecretStringTemplate"]) | {recipe["GenerateStringKey"]: token}
-
-    assert ApiTokens.parse(json.dumps(members)).name_of(token) == "default"
-
-
-def test_open_access_makes_no_token_and_reads_none(stack: Stack) -> None:
-    deployed = stack.with_parameters(Access="open")
-
-    assert not deployed.properties_of("AWS::SecretsManager::Secret")
-    assert not [name for name in deployed.variables if "TOKENS_FROM" in name]
-    assert deployed.statements.keys() == ALWAYS
-    assert "TokensSecretArn" not in deployed.outputs
-
-
 def test_no_secret_is_shown_or_asked_for(stack: Stack) -> None:
-    """CloudFormation keeps parameters, and shows those of no-echo type to who knows how.
+    """CloudFormation keeps parameters; even those of type NoEcho can be read.
 
-    A dynamic reference is a secret's value, wherever it stands.
+    A dynamic reference is replaced by the secret's value, wherever it stands.
     """
     assert not [name for name in stack.template["Parameters"] if "Key" in name]
     assert "{{resolve:" not in json.dumps(stack.template)
@@ -315,23 +235,15 @@ def test_no_secret_is_shown_or_asked_for(stack: Stack) -> None:
 # What the function may do
 
 
-def test_it_may_append_to_and_read_its_table_and_change_only_its_counters(stack: Stack) -> None:
-    log, counters = (
-        stack.statements[sid] for sid in ("AppendAndReadStreams", "CountAgainstTheLimits")
-    )
+def test_it_may_append_to_and_read_its_table(stack: Stack) -> None:
+    log = stack.statements["AppendAndReadStreams"]
 
-    assert log["Resource"] == counters["Resource"] == TABLE
+    assert log["Resource"] == TABLE
     assert set(log["Action"]) == {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"}
-    assert counters["Action"] == "dynamodb:UpdateItem"
-    # ForAllValues also holds of a request that names no key.
-    assert counters["Condition"] == {
-        "ForAllValues:StringLike": {"dynamodb:LeadingKeys": "limit:*"},
-        "Null": {"dynamodb:LeadingKeys": "false"},
-    }
 
 
-def test_it_may_do_nothing_else_but_log_trace_and_read_its_tokens(stack: Stack) -> None:
-    assert stack.statements.keys() == ALWAYS | {"ReadTheApiTokens"}
+def test_it_may_do_nothing_else_but_log_and_trace(stack: Stack) -> None:
+    assert stack.statements.keys() - STATEMENTS_OF_PARTS == {"AppendAndReadStreams", "Log", "Trace"}
     assert stack.statements["Log"]["Resource"] == {"Fn::GetAtt": ["StreamLogs", "Arn"]}
     assert {each["Effect"] for each in stack.statements.values()} == {"Allow"}
 
@@ -352,74 +264,11 @@ def test_only_traces_go_to_every_resource_as_they_have_none(stack: Stack) -> Non
     assert stack.function["TracingConfig"] == {"Mode": "Active"}
 
 
-def test_with_bedrock_it_may_also_ask_the_models_that_are_named(stack: Stack) -> None:
-    deployed = stack.with_parameters(
-        Provider="bedrock", Models="eu.amazon.nova-lite-v1:0", BedrockModelArns=f"{PROFILE},{MODEL}"
-    )
+def test_the_demo_may_not_read_a_secret_that_it_does_not_need(stack: Stack) -> None:
+    deployed = stack.with_parameters(Provider="demo", ProviderSecret=SECRET)
 
-    statement = deployed.statements["AskTheModels"]
-
-    assert statement["Action"] == "bedrock:InvokeModelWithResponseStream"
-    assert statement["Resource"] == [PROFILE, MODEL]
-    assert deployed.variables["MODELS"] == "eu.amazon.nova-lite-v1:0"
-
-
-@pytest.mark.parametrize(
-    ("provider", "variable"),
-    [("anthropic", "ANTHROPIC_API_KEY_FROM"), ("openai", "OPENAI_API_KEY_FROM")],
-)
-def test_with_a_key_it_may_also_read_that_secret_and_is_told_only_where_it_is(
-    stack: Stack, provider: str, variable: str
-) -> None:
-    deployed = stack.with_parameters(Provider=provider, Models="m", ProviderSecret=SECRET)
-
-    statement = deployed.statements["ReadTheKey"]
-
-    assert statement["Action"] == "secretsmanager:GetSecretValue"
-    assert statement["Resource"] == SECRET
-    keys = {name: value for name, value in deployed.variables.items() if "KEY" in name}
-    assert keys == {variable: f"secretsmanager:{SECRET}"}
-
-
-@pytest.mark.parametrize("provider", ["demo", "bedrock"])
-def test_a_secret_that_the_provider_does_not_need_may_not_be_read(
-    stack: Stack, provider: str
-) -> None:
-    deployed = stack.with_parameters(Provider=provider, ProviderSecret=SECRET)
-
-    assert deployed.statements.keys() == ALWAYS | {"ReadTheApiTokens"}
+    assert deployed.statements.keys() == stack.statements.keys()
     assert not [name for name in deployed.variables if "KEY" in name]
-
-
-def test_a_server_of_ones_own_needs_no_key(stack: Stack) -> None:
-    url = "https://models.example.com/v1"
-    deployed = stack.with_parameters(
-        Provider="openai", Models="m", OpenAIBaseUrl=url, OpenAIPrefill="true"
-    )
-
-    assert deployed.variables["OPENAI_BASE_URL"] == url
-    assert deployed.variables["OPENAI_PREFILL"] == "true"
-    assert not deployed.refusals()
-    assert "ReadTheKey" not in deployed.statements
-
-
-@pytest.mark.parametrize(
-    ("parameters", "missing"),
-    [
-        ({"Provider": "demo"}, []),
-        ({"Provider": "openai"}, ["Models", "ProviderSecret"]),
-        ({"Provider": "openai", "Models": "m", "ProviderSecret": SECRET}, []),
-        ({"Provider": "anthropic", "Models": "m"}, ["ProviderSecret"]),
-        ({"Provider": "bedrock", "Models": "m"}, ["BedrockModelArns"]),
-        ({"Provider": "bedrock", "Models": "m", "BedrockModelArns": MODEL}, []),
-    ],
-)
-def test_a_deployment_that_lacks_a_setting_is_refused_before_anything_is_made(
-    stack: Stack, parameters: dict[str, str], missing: list[str]
-) -> None:
-    refusals = stack.with_parameters(**parameters).refusals()
-
-    assert [refusal.partition(" ")[0] for refusal in refusals] == missing
 
 
 # What is kept, and for how long
@@ -461,71 +310,106 @@ def test_logs_do_not_stay_for_ever(stack: Stack) -> None:
     assert group["RetentionInDays"] == stack.parameters["LogRetentionDays"] > 0
 
 
-# What is watched
+# Alarms and dashboard
 
 
 @pytest.mark.parametrize(("topic", "actions"), [("", None), (TOPIC, [TOPIC])])
 def test_alarms_are_sent_where_there_is_a_topic_for_them(
     stack: Stack, topic: str, actions: list[str] | None
 ) -> None:
-    deployed = stack.with_parameters(AlarmTopicArn=topic, ReservedConcurrency="50")
-    alarms = deployed.properties_of("AWS::CloudWatch::Alarm").values()
+    alarms = stack.with_parameters(AlarmTopicArn=topic, ReservedConcurrency="50").alarms
 
-    assert len(alarms) == 7
-    assert all(each.get("AlarmActions") == actions for each in alarms)
-    assert all(each.get("OKActions") == actions for each in alarms)
+    assert alarms.keys() - ALARMS_OF_PARTS == {
+        "FunctionFails",
+        "FunctionIsThrottled",
+        "ConcurrencyRunsOut",
+        "FirstTokenIsSlow",
+        "WritersDie",
+        "AnswersFail",
+    }
+    assert all(each.get("AlarmActions") == actions for each in alarms.values())
+    assert all(each.get("OKActions") == actions for each in alarms.values())
 
 
 def test_nothing_to_measure_is_no_alarm(stack: Stack) -> None:
     """Metrics are written when streams end: at night there are none."""
-    alarms = stack.properties_of("AWS::CloudWatch::Alarm").values()
-
-    assert {each["TreatMissingData"] for each in alarms} == {"notBreaching"}
+    assert {each["TreatMissingData"] for each in stack.alarms.values()} == {"notBreaching"}
 
 
 @pytest.mark.parametrize("reserved", ["", "0"])
 def test_concurrency_runs_out_only_where_some_is_reserved(stack: Stack, reserved: str) -> None:
     stopped = stack.with_parameters(ReservedConcurrency=reserved)
+    running = stack.with_parameters(ReservedConcurrency="50")
 
-    assert "ConcurrencyRunsOut" not in stopped.resources
-    expressions = stack.with_parameters(ReservedConcurrency="50").resources["ConcurrencyRunsOut"]
-    assert list(values_of(expressions, "Expression")) == ["100 * running / 50"]
+    assert "ConcurrencyRunsOut" not in stopped.alarms
+    expressions = list(values_of(running.alarms["ConcurrencyRunsOut"], "Expression"))
+    assert expressions == ["100 * running / 50"]
+
+
+def watched(stack: Stack, namespace: str) -> list[dict[str, Any]]:
+    """The metrics of a namespace that alarms watch, by themselves or in an expression."""
+    alarms = stack.with_parameters(ReservedConcurrency="50").alarms
+    watching = [*alarms.values(), *values_of(alarms, "Metric")]
+    return [each for each in watching if each.get("Namespace") == namespace]
 
 
 def test_alarms_watch_what_the_code_counts_for_this_stack(stack: Stack) -> None:
-    alarms = stack.properties_of("AWS::CloudWatch::Alarm")
-    # A metric stands in the alarm itself, or in an expression's member.
-    watched = [
-        each
-        for each in [*alarms.values(), *values_of(alarms, "Metric")]
-        if each.get("Namespace") == metrics.NAMESPACE
-    ]
-
-    assert {each["MetricName"] for each in watched} == {
-        "TimeToFirstToken",
-        "Takeovers",
-        "Errors",
-        "TokensSpent",
-    }
-    assert {each["MetricName"] for each in watched} <= metrics.UNITS.keys()
     service = {"Name": "service", "Value": stack.variables["POWERTOOLS_SERVICE_NAME"]}
-    assert all(each["Dimensions"] == [service] for each in watched)
+    own = watched(stack, metrics.NAMESPACE)
+    names = {each["MetricName"] for each in own}
+
+    assert names - METRICS_OF_PARTS == {"TimeToFirstToken", "Takeovers", "Errors"}
+    assert names <= metrics.UNITS.keys()
+    assert all(each["Dimensions"] == [service] for each in own)
+
+
+def test_alarms_watch_this_function(stack: Stack) -> None:
+    function = {"Name": "FunctionName", "Value": {"Ref": "StreamFunction"}}
+    of_lambda = watched(stack, "AWS/Lambda")
+    names = {each["MetricName"] for each in of_lambda}
+
+    assert names == {"Errors", "Throttles", "ConcurrentExecutions"}
+    assert all(each["Dimensions"] == [function] for each in of_lambda)
+
+
+def dashboard(stack: Stack) -> tuple[str, dict[str, Any]]:
+    """The dashboard's body, and the values of its own that it refers to."""
+    [properties] = stack.observability.properties_of("AWS::CloudWatch::Dashboard").values()
+    body, own = properties["DashboardBody"]["Fn::Sub"]
+    return body, own
 
 
 def test_the_dashboard_shows_all_that_the_code_counts(stack: Stack) -> None:
-    [dashboard] = stack.properties_of("AWS::CloudWatch::Dashboard").values()
-    body = dashboard["DashboardBody"]["Fn::Sub"]
+    body, _ = dashboard(stack)
 
     shown = {name for namespace, name in graphed(body) if namespace == metrics.NAMESPACE}
 
     assert shown == metrics.UNITS.keys()
     assert f'"service", "{stack.variables["POWERTOOLS_SERVICE_NAME"]}"' in body
+    assert '"FunctionName", "${StreamFunction}"' in body
+
+
+def test_the_dashboard_shows_every_alarm_that_always_exists(stack: Stack) -> None:
+    body, own = dashboard(stack)
+    separator, references = own["Alarms"]["Fn::Join"]
+
+    arns = separator.join(".".join(each["Fn::GetAtt"]) for each in references)
+    [shown] = values_of(json.loads(body.replace("${Alarms}", arns)), "alarms")
+
+    assert set(shown) == {f"{name}.Arn" for name in stack.alarms}
+
+
+def test_the_stack_names_its_dashboard(stack: Stack) -> None:
+    [name] = stack.observability.properties_of("AWS::CloudWatch::Dashboard")
+
+    assert stack.outputs["DashboardName"]["Value"] == {
+        "Fn::GetAtt": ["Observability", "Outputs.DashboardName"]
+    }
+    assert stack.observability.outputs["DashboardName"]["Value"] == {"Ref": name}
 
 
 def test_there_is_a_page_on_what_to_do_at_each_alarm(stack: Stack) -> None:
     page = (ROOT / "docs/operations.md").read_text()
-    deployed = stack.with_parameters(ReservedConcurrency="50")
-
-    alarms = deployed.properties_of("AWS::CloudWatch::Alarm")
+    alarms = stack.with_parameters(ReservedConcurrency="50").alarms
 
     assert {row[1] for row in re.finditer(r"^\| `(\w+)`", page, re.MULTILINE)} == alarms.keys()

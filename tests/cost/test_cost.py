@@ -39,6 +39,7 @@ pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = (ROOT / "template.yaml").read_text()
+OBSERVABILITY = (ROOT / "observability.yaml").read_text()
 
 # 101 tokens in 1.5 s: the first after 0.5 s, then a record every 0.05 s.
 ANSWER = Answer(
@@ -272,12 +273,12 @@ def test_the_stack_has_the_settings_of_the_template() -> None:
 
 
 def test_every_metric_alarm_and_dashboard_of_the_stack_is_on_the_bill() -> None:
-    alarms = TEMPLATE.split("Type: AWS::CloudWatch::Alarm\n")[1:]
+    alarms = OBSERVABILITY.split("Type: AWS::CloudWatch::Alarm\n")[1:]
     watched = [max(1, alarm.count("MetricStat:")) for alarm in alarms]
 
     assert len(metrics.UNITS) == billing.METRICS
     assert sum(watched) == billing.ALARM_METRICS
-    assert TEMPLATE.count("Type: AWS::CloudWatch::Dashboard\n") == billing.DASHBOARDS
+    assert OBSERVABILITY.count("Type: AWS::CloudWatch::Dashboard\n") == billing.DASHBOARDS
 
 
 @pytest.mark.parametrize(

@@ -222,7 +222,7 @@ async def test_by_hand_it_starts_on_this_machine_and_says_what_brings_a_table(
     tmp_path: Path,
 ) -> None:
     """`sam build` and `sam local invoke` as SAM CLI's users type them, with our samconfig.toml."""
-    for name in ("samconfig.toml", "template.yaml"):
+    for name in ("samconfig.toml", "template.yaml", "observability.yaml"):
         (tmp_path / name).write_bytes((ROOT / name).read_bytes())
     (tmp_path / "src").symlink_to(ROOT / "src")
     await ran("sam", "build", folder=tmp_path)

@@ -11,7 +11,7 @@ from cost.workload import Answer, Stack
 _MILLION = 1e6
 _DAYS_IN_MONTH = 30.4
 
-# Counted in template.yaml and app.metrics. Every error code that occurs adds a metric.
+# Counted in observability.yaml and app.metrics. Every error code that occurs adds a metric.
 METRICS = 14
 ALARM_METRICS = 7
 DASHBOARDS = 1

@@ -133,8 +133,10 @@ def _localise(built: Path, architecture: str, settings: Mapping[str, str]) -> Se
     that `sam local invoke` works, too.
     """
     template = yaml.safe_load(built.read_text())
-    template["Parameters"]["Architecture"]["Default"] = architecture
-    template["Parameters"]["Access"]["Default"] = "open"
+    parameters = template["Parameters"]
+    parameters["Architecture"]["Default"] = architecture
+    if "Access" in parameters:  # access is an optional part of the template
+        parameters["Access"]["Default"] = "open"
     environment = template["Resources"][FUNCTION]["Properties"]["Environment"]
     known = {name: settings[name] for name in ("TABLE_NAME", "AWS_ENDPOINT_URL_DYNAMODB")}
     variables = {**dict.fromkeys(settings, ""), **environment["Variables"], **known}

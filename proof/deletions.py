@@ -25,6 +25,7 @@ MARKED_FILES = frozenset({".py", ".toml", ".yaml"})
 QUICK = "--numprocesses logical -m 'not prove'"
 # The engine and the runtime import no part, so their tests are not run again.
 OF_THE_APPLICATION = f"{QUICK} --ignore tests/durable_stream --ignore tests/lambda_stream"
+OF_THE_MODELS = f"{QUICK} tests/app tests/local/test_providers.py tests/test_project.py"
 PROVIDERS = "src/app/providers.py"
 
 
@@ -44,9 +45,11 @@ class Part:
 PARTS = (
     Part("limits", ("src/app/limits", "tests/**/limits")),
     Part("access", ("src/app/access", "tests/**/access")),
-    Part("bedrock", ("src/app/models/bedrock", "tests/**/bedrock"), entry_of=PROVIDERS),
-    Part("openai", ("src/app/models/openai.py", "tests/**/openai"), entry_of=PROVIDERS),
-    Part("anthropic", ("src/app/models/anthropic.py", "tests/**/anthropic"), entry_of=PROVIDERS),
+    Part("bedrock", ("src/app/models/bedrock", "tests/**/bedrock"), OF_THE_MODELS, PROVIDERS),
+    Part("openai", ("src/app/models/openai.py", "tests/**/openai"), OF_THE_MODELS, PROVIDERS),
+    Part(
+        "anthropic", ("src/app/models/anthropic.py", "tests/**/anthropic"), OF_THE_MODELS, PROVIDERS
+    ),
     Part("proof", ("proof",), QUICK),
 )
 
@@ -146,8 +149,9 @@ def _lines_without(part: str, text: str) -> Iterator[str]:
 
 
 def _make(copy: Path, target: str, arguments: str) -> None:
-    # No file of the copy makes an environment out of date, which is linked in.
-    old = [f"--assume-old={name}/.installed" for name in ENVIRONMENTS]
+    # No file of the copy makes an environment out of date that is linked in.
+    linked = [name for name in ENVIRONMENTS if (ROOT / name).exists()]
+    old = [f"--assume-old={name}/.installed" for name in linked]
     command = ["make", "--no-print-directory", *old, target]
     _run(copy, *command, *([f"ARGS={arguments}"] if arguments else []))
 

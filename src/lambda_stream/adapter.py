@@ -30,7 +30,8 @@ Intentional differences from Mangum 0.22. Read the reason before you "fix" one:
 11. An event that is not an HTTP request raises UnsupportedEvent, whose message says what to do.
     Mangum raises RuntimeError, KeyError or TypeError, depending on which part is missing.
 12. `lifespan`, `custom_handlers`, `text_mime_types` and `exclude_headers` are not options, because
-    only buffered responses and other events need them. Mangum's defaults apply.
+    only buffered responses and other events need them. Mangum's defaults apply, and SVG counts as
+    text: API Gateway and `sam local` show a page the base64 of anything else.
 13. The scope has an extension, from which the application learns whether its response is streamed
     and when the invocation must end:
 
@@ -168,9 +169,13 @@ class Adapter:
         """Return Mangum, made inside the event loop: outside it, Mangum makes a loop of its own."""
         if self._mangum is None:
             from mangum import Mangum
+            from mangum.adapter import DEFAULT_TEXT_MIME_TYPES
 
             self._mangum = Mangum(
-                cast("Any", self._app), lifespan="off", api_gateway_base_path=self._base_path
+                cast("Any", self._app),
+                lifespan="off",
+                api_gateway_base_path=self._base_path,
+                text_mime_types=[*DEFAULT_TEXT_MIME_TYPES, "image/svg+xml"],
             )
         return self._mangum
 

@@ -454,6 +454,21 @@ async def test_a_buffered_response_is_the_proxy_result_for_its_source(
     assert await adapter.respond(to("/answers", name), context()) == RESULTS[name]
 
 
+async def test_a_picture_in_svg_is_text_in_a_buffered_response() -> None:
+    """`sam local` and API Gateway pass base64 on as it is, unless a type is declared as binary."""
+
+    async def draw(_scope: Any, _receive: Any, send: Any) -> None:
+        headers = [(b"content-type", b"image/svg+xml")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"<svg/>"})
+
+    adapter = Adapter(draw, buffered=True)
+
+    result = await adapter.respond(event("rest-create"), context())
+
+    assert (result["body"], result["isBase64Encoded"]) == ("<svg/>", False)
+
+
 async def test_a_load_balancer_that_sends_multi_value_headers_gets_them(adapter: Adapter) -> None:
     source = to("/answers", "alb-read") | {"multiValueHeaders": {"host": ["example.com"]}}
 

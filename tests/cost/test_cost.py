@@ -272,6 +272,7 @@ def test_the_stack_has_the_settings_of_the_template() -> None:
     assert f"ThrottlingRateLimit: {ceilings._API_REQUESTS_PER_SECOND} " in TEMPLATE
 
 
+@pytest.mark.limits
 def test_every_metric_alarm_and_dashboard_of_the_stack_is_on_the_bill() -> None:
     alarms = OBSERVABILITY.split("Type: AWS::CloudWatch::Alarm\n")[1:]
     watched = [max(1, alarm.count("MetricStat:")) for alarm in alarms]

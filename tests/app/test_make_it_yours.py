@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from httpx_sse import EventSource
 from starlette.types import Receive, Scope, Send
 
-from app.access import from_environ
+from app import parts
 from app.api.deps import public
 from app.api.sse import frame
 from app.application import create_app
@@ -72,7 +72,7 @@ def serve(log: DynamoDBStore) -> Serve:
         app = create_app(
             Settings(table_name=log._table.name),
             DemoProvider(),
-            gate=from_environ(environ or {}),
+            gate=parts.gate(environ or {}),
             agent=counting,
             store=stored,
         )
@@ -109,6 +109,7 @@ def test_an_event_of_ones_own_is_rendered_from_its_class_alone() -> None:
     assert frame(record) == expected.encode()
 
 
+@pytest.mark.access
 async def test_a_route_of_ones_own_is_closed_unless_it_says_that_it_is_public(
     serve: Serve,
 ) -> None:

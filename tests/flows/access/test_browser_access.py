@@ -24,7 +24,7 @@ from tests.flows.conftest import Conversation, Gate, Start
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 
-TOKEN = "the-token-of-a-known-person"
+TOKEN = "the-token-of-a-person-who-is-known-here"
 CLOSED = {"API_TOKENS": json.dumps({"person": TOKEN})}
 ANOTHER_PAGE = """<!doctype html><output></output><script type="module">
   const given = new URLSearchParams(location.search);

@@ -1,8 +1,9 @@
 """The task of an agent: one attempt at one answer."""
 
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from itertools import count
 from typing import TypeAlias
 
 from app.models.base import Partial, Provider, Request
@@ -15,7 +16,8 @@ class Task:
 
     `stream_id` is the same in every attempt, so it can be part of an idempotency key. Attempts
     count from 1. `model` is the configured provider. `scope` is closed when the attempt ends: a
-    generator that an agent reads in an `async for` is not closed with the agent by itself.
+    generator that an agent reads in an `async for` is not closed with the agent by itself. `calls`
+    numbers the requests to the model.
     """
 
     stream_id: str
@@ -24,6 +26,7 @@ class Task:
     said: Partial
     model: Provider
     scope: AsyncExitStack = field(default_factory=AsyncExitStack)
+    calls: Iterator[int] = field(default_factory=count)
 
 
 Agent: TypeAlias = Callable[[Task], AsyncGenerator[Event]]

@@ -1,6 +1,7 @@
 """Streams that survive: an append-only log, its writers, its readers, and how they take over.
 
-These names are all that an application needs. Nothing here knows what a stream is about.
+These names are most of what an application needs. The store on DynamoDB is in `dynamodb` and
+`table`, which import boto3. Nothing here knows the subject of a stream.
 """
 
 from durable_stream.attempts import RetryPolicy

@@ -73,7 +73,8 @@ async def attempts(producer: Producer, task: Task, policy: RetryPolicy) -> Async
                         progressed |= event.progress
             raise RuntimeError("a producer ended without a terminal event")
         except ProducerFailed as error:
-            logger.warning("the producer failed", extra={"code": error.code})
+            named = {"code": error.code, "attempt": task.attempt}
+            logger.warning("the producer failed", extra=named)
             failed = error
         free = failed.free and len(said) == len(task.said)
         pause = trouble.pause(failed, free=free, progressed=progressed)

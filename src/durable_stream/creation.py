@@ -5,7 +5,7 @@ import hashlib
 import secrets
 
 from durable_stream.engine import Engine
-from durable_stream.events import Start, encode
+from durable_stream.events import MAX_EVENT, Start, encode
 from durable_stream.exceptions import InputTooLarge, KeyReused
 from durable_stream.history import History
 from durable_stream.records import Record, new_nonce
@@ -16,9 +16,6 @@ from durable_stream.timing import Window
 from durable_stream.writing import Writing
 
 _EXPIRED_KEY = "This Idempotency-Key made a stream that has expired: use a new key."
-
-# DynamoDB's limit is 400 KB for the whole item.
-_LARGEST_START = 390_000
 
 # 192 bits: unguessable, and 32 characters of base64 without padding.
 _ID_BYTES = 24
@@ -35,7 +32,7 @@ class Creation:
 
         A key gives the same stream id every time. Without a writer, the first reader claims it.
         """
-        if len(encode(event)) > _LARGEST_START:
+        if len(encode(event)) > MAX_EVENT:
             raise InputTooLarge
         now = self._engine.clock.now()
         return Record(

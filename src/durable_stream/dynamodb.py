@@ -145,7 +145,7 @@ class DynamoDBStore:
         except (KeyError, TypeError) as error:
             # The log outlives the code: while a deployment rolls, sandboxes of both versions read.
             raise StoreUnavailable(
-                f"a newer version than this wrote {kind!r} at {item['seq']['N']}"
+                f"another version than this wrote {kind!r} at {item['seq']['N']}"
             ) from error
 
 

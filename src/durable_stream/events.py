@@ -13,12 +13,16 @@ the class is one of its own.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, ClassVar, Self, dataclass_transform
+from dataclasses import dataclass, fields, replace
+from itertools import groupby
+from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
 # A record's text, in characters. With every character escaped (6 bytes, 12 outside the BMP) the
 # item stays below DynamoDB's 400 KB.
 MAX_TEXT = 16_000
+
+# The longest event that is not text, in characters of its JSON, for the same limit.
+MAX_EVENT = 390_000
 
 
 @dataclass_transform(frozen_default=True)
@@ -64,9 +68,11 @@ class Text(Event):
 
     @classmethod
     def merged(cls, run: Sequence[Self]) -> Sequence[Self]:
-        """The joined text, in pieces that each fit into a record."""
-        text = "".join(event.text for event in run)
-        return [cls(text[at : at + MAX_TEXT]) for at in range(0, len(text), MAX_TEXT)]
+        """The joined text, in pieces that each fit into a record.
+
+        Only events whose other members are equal are joined.
+        """
+        return [piece for _, like in groupby(run, _other_members) for piece in _pieces([*like])]
 
 
 class Start(Event):
@@ -146,7 +152,8 @@ class Registry:
     """The event classes of one application, by kind, with the engine's own among them.
 
     An application's class of the same kind as one of the engine's replaces it, and must be a
-    subclass of it. Raises ValueError for two classes of one kind.
+    subclass of it. Raises ValueError for two classes of one kind, and for terminal text: a text may
+    become several records, and only the last record of a stream is terminal.
     """
 
     def __init__(self, declared: Iterable[type[Event]] = ()) -> None:
@@ -157,12 +164,28 @@ class Registry:
                 raise ValueError(
                     f"two events are called {event.kind!r}: give {event.__name__} another kind"
                 )
+            if issubclass(event, Text) and event.terminal:
+                raise ValueError(f"{event.__name__} is text and terminal: end with another event")
             kinds[event.kind] = event
         self.kinds: Mapping[str, type[Event]] = kinds
 
     def decode(self, kind: str, data: str) -> Event:
         """The event from its kind and JSON; raises KeyError or TypeError if it is unknown."""
         return self.kinds[kind](**json.loads(data))
+
+
+AnyText = TypeVar("AnyText", bound=Text)
+
+
+def _other_members(event: Text) -> tuple[Any, ...]:
+    members = fields(event)
+    return tuple(getattr(event, each.name) for each in members if each.name != "text")
+
+
+def _pieces(events: Sequence[AnyText]) -> list[AnyText]:
+    text = "".join(event.text for event in events)
+    parts = [text[at : at + MAX_TEXT] for at in range(0, len(text), MAX_TEXT)]
+    return [replace(events[0], text=part) for part in parts]
 
 
 def encode(event: Event) -> str:

@@ -1,13 +1,17 @@
 """Hooks: how limits, metrics and tracing listen to the engine, which does not know them."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Awaitable, Sequence
 
 from durable_stream.events import Event
+from durable_stream.exceptions import described
 from durable_stream.history import History
 from durable_stream.outcome import Outcome
 from durable_stream.records import Record
 from durable_stream.task import Task
 from durable_stream.timing import Window
+
+logger = logging.getLogger(__name__)
 
 
 class Hooks:
@@ -20,7 +24,7 @@ class Hooks:
         """Before a new stream is logged; raise an error to refuse it."""
 
     async def withdrawn(self, start: Record) -> None:
-        """A stream that was about to be created already exists, or could not be logged."""
+        """A stream that was about to be created already exists, or a later hook refused it."""
 
     async def repeated(self, start: Record) -> None:
         """A creation came again with its idempotency key; raise an error to refuse it."""
@@ -38,10 +42,10 @@ class Hooks:
         """A stream whose writer was interrupted has another writer now, in this process."""
 
     def attempting(self, task: Task) -> None:
-        """An attempt begins. Called in the context of each task that works on it."""
+        """A writer begins with this attempt. Called in the context of each of its tasks."""
 
     async def ended(self, before: History, end: Event, outcome: Outcome | None) -> None:
-        """This process appended a stream's terminal record. Called once for each stream.
+        """This process appended a stream's terminal record. Called once for each stream at most.
 
         `before` is the stream without the records of the last writer, whose `outcome` it is; or
         the whole stream, and None, if a process ended it that had produced nothing.
@@ -68,9 +72,9 @@ class AllHooks(Hooks):
                 raise
 
     async def withdrawn(self, start: Record) -> None:
-        """Tell each."""
+        """Tell each, also if one fails."""
         for hook in self._hooks:
-            await hook.withdrawn(start)
+            await _safely(hook.withdrawn(start))
 
     async def repeated(self, start: Record) -> None:
         """Ask each."""
@@ -98,11 +102,19 @@ class AllHooks(Hooks):
             hook.attempting(task)
 
     async def ended(self, before: History, end: Event, outcome: Outcome | None) -> None:
-        """Tell each."""
+        """Tell each, also if one fails."""
         for hook in self._hooks:
-            await hook.ended(before, end, outcome)
+            await _safely(hook.ended(before, end, outcome))
 
     def wrote(self, outcome: Outcome) -> None:
         """Tell each."""
         for hook in self._hooks:
             hook.wrote(outcome)
+
+
+async def _safely(told: Awaitable[None]) -> None:
+    """Let one listener fail without keeping the news from the others."""
+    try:
+        await told
+    except Exception as error:  # noqa: BLE001 - a listener may raise anything
+        logger.error("a hook failed", extra=described(error))  # noqa: TRY400

@@ -17,7 +17,7 @@ from contextlib import aclosing
 
 from durable_stream.buffer import EventBuffer
 from durable_stream.engine import Engine
-from durable_stream.events import Claim, Event, Handoff, Heartbeat
+from durable_stream.events import MAX_EVENT, Claim, Event, Handoff, Heartbeat, Text
 from durable_stream.exceptions import StoreError, StoreUnavailable, described
 from durable_stream.history import History
 from durable_stream.outcome import Tally
@@ -89,11 +89,12 @@ class Writing:
     # From the producer
 
     async def _fill(self, events: AsyncGenerator[Event]) -> None:
-        self._hooks.attempting(self._task)
         end: Event = self._broken
         try:
+            self._hooks.attempting(self._task)
             async with aclosing(events):
                 async for event in events:
+                    _check(event)
                     if event.terminal:
                         # If closing fails after this, the producer has finished all the same.
                         end = event
@@ -111,8 +112,8 @@ class Writing:
     # Into the log
 
     async def _append(self, writer: Writer, before: History) -> None:
-        self._hooks.attempting(self._task)
         try:
+            self._hooks.attempting(self._task)
             end = await self._commit(writer)
             logger.info("ended", extra={"kind": end.kind, "records": writer.seq})
             if end.terminal:
@@ -190,3 +191,9 @@ class Writing:
                 await self._hooks.ended(before, end, self._tally.outcome())
         except TimeoutError:
             logger.warning("there was no time left to settle")
+
+
+def _check(event: Event) -> None:
+    """Raise ValueError for an event that no record can hold."""
+    if not isinstance(event, Text) and event.weight > MAX_EVENT:
+        raise ValueError(f"an event of kind {event.kind} exceeds {MAX_EVENT} characters: split it")

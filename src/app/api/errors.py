@@ -5,7 +5,7 @@ The values that a client sent are never repeated, neither in an answer nor in th
 
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -25,6 +25,8 @@ from durable_stream import (
     StreamError,
     StreamNotFound,
 )
+
+T = TypeVar("T")
 
 # FastAPI's answer to a body that json.loads refuses for another reason than its syntax: not UTF-8,
 # nested too deep, an endless number.
@@ -93,9 +95,14 @@ async def _stream_error(request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, StoreError):
         logger.error("the store failed", exc_info=error)
         metrics.failed(error.code)
-    status = _STATUSES.get(type(error), HTTPStatus.INTERNAL_SERVER_ERROR)
+    status = _first(_STATUSES, error, HTTPStatus.INTERNAL_SERVER_ERROR)
     again = _RETRY_AFTER if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-    return answer(status, error.code, _MESSAGES.get(type(error), error.message), again)
+    return answer(status, error.code, _first(_MESSAGES, error, error.message), again)
+
+
+def _first(table: Mapping[type[StreamError], T], error: StreamError, default: T) -> T:
+    """The entry for the error's class or a base of it."""
+    return next((entry for each, entry in table.items() if isinstance(error, each)), default)
 
 
 async def _invalid(_: Request, error: Exception) -> JSONResponse:

@@ -87,8 +87,6 @@ class DescribedApp(FastAPI):
             for operation in operations.values():
                 for parameter in operation.get("parameters", ()):
                     parameter["schema"] = _without_null(parameter["schema"])
-                for parameter in operation.get("parameters", ()):
-                    parameter["schema"] = _without_null(parameter["schema"])
                 operation["responses"].pop(_NEVER_ANSWERED[self._mode], None)
                 if self._mode == "open":
                     operation.pop("security", None)

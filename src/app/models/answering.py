@@ -16,12 +16,12 @@ from durable_stream import Event
 
 def answer(task: Task) -> AsyncGenerator[Event]:
     """The model's answer to a task, after the delivered text; raises ProviderError."""
-    events = _answer(task)
+    events = _answer(task, is_first=next(task.calls) == 0)
     task.scope.push_async_callback(events.aclose)
     return events
 
 
-async def _answer(task: Task) -> AsyncGenerator[Event]:
+async def _answer(task: Task, *, is_first: bool) -> AsyncGenerator[Event]:
     yielded: list[Event] = []
     try:
         async with aclosing(task.model.stream(task.input, task.said)) as events:
@@ -35,6 +35,8 @@ async def _answer(task: Task) -> AsyncGenerator[Event]:
     except ProviderError as error:
         reported = _plausible_count(error.output_tokens, task.input.max_tokens)
         error.hint = _tokens(task.said, Partial.of(yielded), reported)
+        # An earlier request of the same attempt may have cost something.
+        error.free &= is_first
         raise
 
 

@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
+from app import models
 from app.events import Start
 from app.models.base import Continuation, Message, Partial, Request
+from app.task import Task
 from durable_stream import Event
 
 REQUEST = Request(messages=(Message("user", "hello"),), model="scripted", max_tokens=100)
@@ -53,3 +55,9 @@ class ScriptedProvider:
             self.running -= 1
             if self.breaks_when_closed:
                 raise RuntimeError("broken while closing")
+
+
+async def answering(task: Task) -> AsyncGenerator[Event]:
+    """The agent of the tests: one that a cloner's own agent does not replace."""
+    async for event in models.answer(task):
+        yield event

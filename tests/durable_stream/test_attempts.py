@@ -7,7 +7,6 @@ from unittest.mock import ANY
 
 import pytest
 
-from app.agent import agent
 from app.events import Answer, Done, Thinking
 from app.exceptions import ProviderError
 from app.models.base import Partial
@@ -16,7 +15,7 @@ from app.models.lengths import estimated
 from app.producer import AgentProducer
 from durable_stream import Claim, Event, Failed, RetryPolicy, Task
 from durable_stream.attempts import attempts
-from tests.app.scripted import START, ScriptedProvider, Step
+from tests.app.scripted import START, ScriptedProvider, Step, answering
 
 pytestmark = pytest.mark.anyio
 
@@ -33,7 +32,7 @@ async def asked(
     provider = ScriptedProvider(steps)
     task = Task(stream_id="s" * 32, attempt=1, start=START, said=said, idle=idle)
     async with asyncio.timeout(20):
-        events = [e async for e in attempts(AgentProducer(agent, provider), task, policy)]
+        events = [e async for e in attempts(AgentProducer(answering, provider), task, policy)]
     return events, provider
 
 

@@ -2,17 +2,22 @@
 
 import asyncio
 import dataclasses
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import pytest
 
 from durable_stream import (
+    AllHooks,
     Claim,
     Engine,
     Event,
     Failed,
     Heartbeat,
+    History,
+    Hooks,
+    Outcome,
     ProducerFailed,
     Record,
     Registry,
@@ -25,7 +30,7 @@ from durable_stream import (
     Window,
 )
 from durable_stream.dynamodb import DynamoDBStore
-from durable_stream.events import MAX_TEXT
+from durable_stream.events import MAX_EVENT, MAX_TEXT
 from tests.durable_stream.test_streams import die, read, read_until
 
 pytestmark = pytest.mark.anyio
@@ -56,6 +61,14 @@ class Parked(Event):
     terminal = True
 
 
+class Report(Event):
+    """The robot has parked, and tells of its day."""
+
+    kind = "report"
+    terminal = True
+    day: str
+
+
 Step = Event | Exception | asyncio.Event
 
 
@@ -80,16 +93,19 @@ class Robot:
                 yield step
 
 
-Process = Callable[[Robot], Streams]
+class Process(Protocol):
+    def __call__(self, robot: Robot, *hooks: Hooks) -> Streams: ...
 
 
 @pytest.fixture
 def process(log: DynamoDBStore) -> Process:
-    store = DynamoDBStore(log._table, Registry([Move, Battery, Parked]))
+    store = DynamoDBStore(log._table, Registry([Move, Battery, Parked, Report]))
 
-    def make(robot: Robot) -> Streams:
-        policy = RetryPolicy(idle_attempts=3)
-        return Streams(Engine(store=store, producer=robot, timing=TIMING, policy=policy))
+    def make(robot: Robot, *hooks: Hooks) -> Streams:
+        policy, listening = RetryPolicy(idle_attempts=3), AllHooks(hooks)
+        return Streams(
+            Engine(store=store, producer=robot, hooks=listening, timing=TIMING, policy=policy)
+        )
 
     return make
 
@@ -226,3 +242,98 @@ def test_an_application_may_add_members_to_the_start_and_to_no_other_kind_of_the
     assert Registry([Named]).decode("start", '{"input":"x","name":"y"}') == Named("x", name="y")
     with pytest.raises(ValueError, match="two events are called 'claim'"):
         Registry([Fake])
+
+
+class Said(Text):
+    """Text of one of several speakers."""
+
+    kind = "said"
+    by: str = ""
+
+
+def test_text_is_joined_only_with_text_of_equal_other_members() -> None:
+    run = [Said("a", by="x"), Said("b", by="x"), Said("c", by="y"), Said("d", by="x")]
+
+    assert Said.merged(run) == [Said("ab", by="x"), Said("c", by="y"), Said("d", by="x")]
+
+
+def test_text_that_is_terminal_is_a_mistake() -> None:
+    """It may become several records, and only a stream's last record may be terminal."""
+
+    class Verdict(Text):
+        kind = "verdict"
+        terminal = True
+
+    with pytest.raises(ValueError, match="text and terminal"):
+        Registry([Verdict])
+
+
+@pytest.mark.parametrize("event", [Move("x" * MAX_EVENT), Report("x" * MAX_EVENT)])
+async def test_an_event_that_no_record_can_hold_ends_its_stream_as_broken(
+    process: Process, event: Event
+) -> None:
+    """Another attempt would only come to the same end."""
+    robot = Robot([[Move("door"), event]])
+
+    records = await read(await process(robot).create_and_read(Start("fetch"), None, NOW))
+
+    *before, end = events(records)
+    assert before == [Start("fetch"), Move("door")]
+    assert isinstance(end, Failed)
+    assert end.code == "broken"
+    assert len(robot.tasks) == 1
+
+
+async def test_the_largest_event_that_is_accepted_fits_into_a_record(process: Process) -> None:
+    largest = Move("x" * (MAX_EVENT - len('{"to":""}')))
+    robot = Robot([[largest, Parked()]])
+
+    records = await read(await process(robot).create_and_read(Start("fetch"), None, NOW))
+
+    assert events(records) == [Start("fetch"), largest, Parked()]
+
+
+class Deaf(Hooks):
+    """A listener that fails at each thing it hears of a writer."""
+
+    def attempting(self, _task: Task) -> None:
+        raise RuntimeError("attempting")
+
+
+class Failing(Hooks):
+    """A listener that fails at the end."""
+
+    async def ended(self, *_args: object) -> None:
+        raise RuntimeError("ended")
+
+
+@dataclass
+class Listening(Hooks):
+    """A listener that keeps the ends it is told of."""
+
+    ends: list[Event] = field(default_factory=list)
+
+    async def ended(self, _before: History, end: Event, _outcome: Outcome | None) -> None:
+        self.ends.append(end)
+
+
+async def test_a_hook_that_fails_at_an_attempt_leaves_no_stream_without_an_end(
+    process: Process,
+) -> None:
+    streams = process(Robot([[Move("door"), Parked()]] * 3), Deaf())
+
+    records = await read(await streams.create_and_read(Start("fetch"), None, NOW))
+
+    assert isinstance(records[-1].event, Failed)
+
+
+async def test_a_hook_that_fails_at_the_end_keeps_no_other_from_hearing_it(
+    process: Process,
+) -> None:
+    listening = Listening()
+    streams = process(Robot([[Parked()]]), Failing(), listening)
+
+    await read(await streams.create_and_read(Start("fetch"), None, NOW))
+    await streams.close()
+
+    assert listening.ends == [Parked()]

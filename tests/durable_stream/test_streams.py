@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from app.agent import agent
 from app.events import REGISTRY, Answer, Done, Start, Thinking
 from app.exceptions import ProviderError
 from app.models.base import Message, Partial, Provider, Request
@@ -39,7 +38,7 @@ from durable_stream import (
 from durable_stream.creation import derived_id
 from durable_stream.dynamodb import DynamoDBStore
 from durable_stream.table import Table
-from tests.app.scripted import START, ScriptedProvider, Step
+from tests.app.scripted import START, ScriptedProvider, Step, answering
 from tests.store import Fault, FaultyStore, create_table, delete_item, put_item
 
 pytestmark = pytest.mark.anyio
@@ -78,7 +77,7 @@ def streams_of(
     return Streams(
         Engine(
             store=store,
-            producer=AgentProducer(agent, provider),
+            producer=AgentProducer(answering, provider),
             hooks=hooks or Hooks(),
             policy=RetryPolicy(idle_attempts=idle_attempts),
             tail_records=tail_records,

@@ -9,7 +9,6 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.agent import agent
 from app.events import Start
 from app.limits.accounts import Accounts  # limits
 from app.limits.budget import Budget  # limits
@@ -30,6 +29,7 @@ from proof.tests.state_machine.cluster import (
 )
 from proof.tests.state_machine.counting import Conversation, CountingProvider, asking
 from proof.tests.state_machine.ways import Way
+from tests.app.scripted import answering
 
 _OURS = ("/src/app/", "/src/durable_stream/")
 
@@ -135,7 +135,7 @@ class Example:
         budget = Budget(Counters(way.table), LIMITS)  # limits
         engine = Engine(
             store=way.log,
-            producer=AgentProducer(agent, self.provider),
+            producer=AgentProducer(answering, self.provider),
             hooks=AllHooks(
                 [
                     Accounts(budget, TIMING.create_patience),  # limits

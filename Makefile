@@ -12,7 +12,7 @@ LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run probe cost test check format lock peers dynamodb clean sam validate build deploy \
+.PHONY: help run probe cost test prove-tests check format lock peers dynamodb clean sam validate build deploy \
 	logs delete sam-local
 
 # A heading is a line that begins with "##@", a target's text is behind its "##".
@@ -35,6 +35,9 @@ cost: .venv/.installed ## Compute the cost of an answer, a month and the dearest
 
 test: .venv/.installed ## Run the tests of the application; ARGS replaces the choice of tests
 	@$(PYTHON) -m pytest $(or $(ARGS),$(QUICK))
+
+prove-tests: .venv/.installed ## Run the tests that `make test` leaves out
+	@$(PYTHON) -m pytest $(wildcard tests proof/tests) $(or $(ARGS),$(ON_ALL_CORES) -m prove)
 
 check: .venv/.installed check-web ## Check format, lint and types; change nothing
 	@$(PYTHON) -m ruff format --check

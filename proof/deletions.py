@@ -1,9 +1,10 @@
 """Delete each optional part in a copy of the repository, and check and test the copy.
 
 A part is a few files and folders, the lines that end in `# <part>`, and the blocks of lines from
-`# <part>: begin` to `# <part>: end`; a provider has an entry in `app.providers` as well. To remove
-a part by hand, delete these and run `make format`, which removes imports that nothing uses any
-more. This does the same. The environments are linked into the copy, so nothing is installed again.
+`# <part>: begin` to `# <part>: end`, which Markdown holds as HTML comments; a provider has an entry
+in `app.providers` as well. To remove a part by hand, delete these and run `make format`, which
+removes imports that nothing uses any more. This does the same. The environments are linked into the
+copy, so nothing is installed again.
 """
 
 import argparse
@@ -20,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENTS = (".venv", ".venv-sam", ".venv-peers", ".dynamodb-local", ".javascript")
-MARKED_FILES = frozenset({".py", ".toml", ".yaml"})
+MARKED_FILES = frozenset({".md", ".py", ".toml", ".yaml"})
 
 QUICK = "--numprocesses logical -m 'not prove'"
 # The engine and the runtime import no part, so their tests are not run again.
@@ -138,8 +139,8 @@ def _marked_files(copy: Path) -> Iterator[Path]:
 def _lines_without(part: str, text: str) -> Iterator[str]:
     inside = False
     for line in text.splitlines(keepends=True):
-        if re.fullmatch(rf"\s*# {part}: (begin|end)\n", line):
-            if line.endswith("begin\n") == inside:
+        if re.fullmatch(rf"\s*(?:#|<!--) {part}: (begin|end)(?: -->)?\n", line):
+            if ("begin" in line) == inside:
                 raise ValueError(f"a block of {part} is not closed, or not opened: {line.strip()}")
             inside = not inside
         elif not inside and not line.endswith(f" # {part}\n"):

@@ -3,12 +3,12 @@ PROOF := PYTHONPATH=src:tools $(PYTHON)
 # Of the seeds whose first 60 streams have every fault, one with little waiting.
 CHAOS := --streams 60 --seed 2233
 
-.PHONY: prove proof chaos prove-tests deletions bench
+.PHONY: prove proof chaos deletions bench
 
 ##@ Prove
 
 # The model and the chaos run beside each other. ARGS is for prove-tests.
-prove: .venv/.installed .dynamodb-local/.installed ## Prove everything else; all targets below but bench
+prove: .venv/.installed .dynamodb-local/.installed ## Prove everything else; prove-tests and all targets below but bench
 	@model_log=$$(mktemp); \
 	nice -n 19 $(MAKE) --no-print-directory proof ARGS= >$$model_log 2>&1 & model=$$!; \
 	$(MAKE) --no-print-directory chaos ARGS="$(CHAOS)"; chaos=$$?; \
@@ -22,9 +22,6 @@ proof: .venv/.installed ## Check the model of the log, and what breaks without w
 
 chaos: .venv/.installed .dynamodb-local/.installed ## Break everything while streams are read, and judge each
 	@$(PROOF) -m proof.chaos $(ARGS)
-
-prove-tests: .venv/.installed ## Run the tests that `make test` leaves out
-	@$(PYTHON) -m pytest tests proof/tests $(or $(ARGS),$(ON_ALL_CORES) -m prove)
 
 deletions: .venv/.installed ## Delete each optional part in a copy, and check and test the copy
 	@$(PYTHON) -m proof.deletions $(ARGS)

@@ -5,7 +5,7 @@ WEB := 'src/app/web/*.{css,html,js}'
 
 .PHONY: check-web format-web
 
-ifneq ($(shell command -v npm),)
+ifneq ($(shell command -v npm 2>/dev/null),)
 check-web: .javascript/.installed
 	@node .javascript/typescript/lib/tsc.js --project tools/tsconfig.json
 	@$(PRETTIER) --check $(WEB)

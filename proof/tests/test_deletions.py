@@ -26,6 +26,12 @@ Parameters:
   Access:
     Type: String
 """
+MANUAL = """\
+<!-- tides: begin -->
+Watch the tides.
+<!-- tides: end -->
+Watch the gates.
+"""
 ENTRY = """\
     Entry(
         name="{}",
@@ -45,6 +51,7 @@ def repository(tmp_path: Path) -> Path:
         "tests/app/tides/test_keep.py": "",
         "tests/app/test_app.py": "",
         "template.yaml": TEMPLATE,
+        "docs/manual.md": MANUAL,
     }.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
@@ -73,6 +80,7 @@ def test_its_blocks_go_with_their_marks(repository: Path) -> None:
     assert (repository / "template.yaml").read_text() == (
         "Parameters:\n  Access:\n    Type: String\n"
     )
+    assert (repository / "docs/manual.md").read_text() == "Watch the gates.\n"
 
 
 @pytest.mark.parametrize(

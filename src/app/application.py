@@ -23,7 +23,7 @@ from durable_stream import AllHooks, Clock, Engine, Hooks, Registry, Store, Stre
 from durable_stream.dynamodb import DynamoDBStore
 from durable_stream.table import Table
 
-MakeHooks = Callable[[Table, Timing], Hooks]
+MakeHooks = Callable[[Table, Timing, Clock], Hooks]
 
 
 class State(TypedDict):
@@ -36,7 +36,7 @@ class State(TypedDict):
     clock: Clock
 
 
-def watching(_table: Table, _timing: Timing) -> Hooks:
+def watching(_table: Table, _timing: Timing, _clock: Clock) -> Hooks:
     """The hooks that report what the engine does: log lines and metrics."""
     return AllHooks([StreamInLog(), metrics.Metrics()])
 
@@ -65,7 +65,7 @@ def create_app(
         engine = Engine(
             store=store(table) if store else DynamoDBStore(table, events),
             producer=AgentProducer(agent, model),
-            hooks=AllHooks([make(table, settings.timing) for make in hooks]),
+            hooks=AllHooks([make(table, settings.timing, clock) for make in hooks]),
             timing=settings.timing,
             policy=settings.retry,
             clock=clock,

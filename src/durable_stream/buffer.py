@@ -25,7 +25,7 @@ class EventBuffer:
 
     @property
     def complete(self) -> bool:
-        """Whether the end of the stream waits in here."""
+        """True if the end of the stream waits in here."""
         return bool(self._waiting) and self._waiting[-1].terminal
 
     async def put(self, event: Event) -> None:

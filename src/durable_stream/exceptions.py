@@ -34,7 +34,7 @@ class StoreError(StreamError):
 
 
 class StoreUnavailable(StoreError):
-    """Raised when the store does not answer; whether a write happened is not known."""
+    """Raised when the store does not answer; a write may have happened or not."""
 
     code = "log_unavailable"
     message = "The event log does not answer right now. Send the same request again."

@@ -53,7 +53,7 @@ def _idle(events: Sequence[Event]) -> int:
 
 
 def is_waiting(record: Record) -> bool:
-    """Whether a stream whose newest record this is waits for a writer."""
+    """True if a stream whose newest record this is waits for a writer."""
     match record.event:
         case Handoff():
             return True
@@ -64,7 +64,7 @@ def is_waiting(record: Record) -> bool:
 
 
 def is_stale(record: Record, *, now: float, lease: float) -> bool:
-    """Whether the writer of this newest record has been silent for longer than its lease."""
+    """True if the writer of this newest record has been silent for longer than its lease."""
     return now - record.at / 1000 > lease
 
 

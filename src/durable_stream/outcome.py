@@ -59,7 +59,7 @@ class Tally:
 
     @property
     def ended(self) -> bool:
-        """Whether the last event has been acknowledged."""
+        """True if the last event has been acknowledged."""
         return self._end is not None
 
     def outcome(self) -> Outcome:

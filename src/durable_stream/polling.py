@@ -32,7 +32,7 @@ class Poller:
 
     @property
     def polling(self) -> bool:
-        """Whether the store is being asked; a poller that has broken asks no more."""
+        """True while the store is asked; a poller that has broken asks no more."""
         return self._polling is not None and not self._polling.done()
 
     @contextmanager

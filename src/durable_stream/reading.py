@@ -88,7 +88,7 @@ class Reading:
 
     @property
     def complete(self) -> bool:
-        """Whether everything has been delivered."""
+        """True if everything has been delivered."""
         return self._complete
 
     async def settled(self) -> None:

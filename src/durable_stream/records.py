@@ -26,7 +26,7 @@ class Record:
 
     @property
     def terminal(self) -> bool:
-        """Whether nothing may follow this record."""
+        """True if nothing may follow this record."""
         return self.event.terminal
 
 

@@ -88,7 +88,7 @@ class Stream:
             self.tail.announce()
 
     def produce(self, task: Task, window: Window) -> Writing:
-        """Start the producer; what it yields waits for `write`."""
+        """Start the producer; its events wait for `write`."""
         engine = self.engine
         return Writing(
             task,
@@ -124,7 +124,7 @@ class Stream:
     async def _unclaimed(self) -> Sequence[Record]:
         """All records of the stream, as the store has them now; none if it may not be claimed."""
         known = self.tail.newest
-        # The reader has listened; what counts here is what this process has learned meanwhile.
+        # The reader has listened; here only the news that reached this process meanwhile counts.
         if known is None or self.claimable_in() > 0:
             return ()
         if not is_waiting(known):

@@ -112,7 +112,7 @@ def key(partition: str, seq: int) -> "Key":
 
 
 def _is_cancelled() -> bool:
-    """Whether the running task itself was cancelled."""
+    """True if the running task itself was cancelled."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

@@ -11,7 +11,7 @@ from durable_stream.timing import Clock
 
 
 class Superseded(StreamError):
-    """Raised when another writer holds the next position; `record` is what stands there."""
+    """Raised when another writer holds the next position; `record` is the one that stands there."""
 
     def __init__(self, record: Record) -> None:
         super().__init__(f"position {record.seq} is held by {record.writer or 'a creator'}")

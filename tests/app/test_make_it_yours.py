@@ -18,9 +18,8 @@ from app.events import EVENTS, Answer
 from app.models.demo import DemoProvider
 from app.settings import Settings
 from app.task import Task
-from durable_stream import Event, Record, Registry, Store
+from durable_stream import Event, Record, Registry
 from durable_stream.dynamodb import DynamoDBStore
-from durable_stream.table import Table
 
 pytestmark = pytest.mark.anyio
 
@@ -42,10 +41,6 @@ async def counting(task: Task) -> AsyncGenerator[Event]:
     for done in (1, 2):
         yield Progress(done, 2)
     yield Answer(f"{task.input.messages[-1].content}, attempt {task.attempt}")
-
-
-def stored(table: Table) -> Store:
-    return DynamoDBStore(table, Registry([*EVENTS, Progress]))
 
 
 yours = APIRouter()
@@ -74,7 +69,7 @@ def serve(log: DynamoDBStore) -> Serve:
             DemoProvider(),
             gate=parts.gate(environ or {}),
             agent=counting,
-            store=stored,
+            events=Registry([*EVENTS, Progress]),
         )
         app.include_router(yours)
         async with app.router.lifespan_context(app) as state:
@@ -119,10 +114,14 @@ async def test_a_route_of_ones_own_is_closed_unless_it_says_that_it_is_public(
             await client.get("/private", headers=BEARER),
         )
         public_to_all = await client.get("/open")
+        paths = (await client.get("/openapi.json")).json()["paths"]
 
     assert (refused.status_code, refused.json()["error"]["code"]) == (401, "unauthorized")
     assert admitted.json() == {"hello": "you"}
     assert public_to_all.json() == {"hello": "world"}
+    assert paths["/private"]["get"]["security"] == [{"API token": []}]
+    assert "401" in paths["/private"]["get"]["responses"]
+    assert "security" not in paths["/open"]["get"]
 
 
 async def test_where_access_is_open_every_route_is(serve: Serve) -> None:

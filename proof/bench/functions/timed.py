@@ -10,7 +10,7 @@ from app.api.deps import public
 from app.application import create_app
 from app.log import StreamInLog, logger
 from app.settings import Settings
-from durable_stream import AllHooks, Hooks, Timing
+from durable_stream import AllHooks, Clock, Hooks, Timing
 from durable_stream.outcome import Tally
 from durable_stream.table import Table
 from lambda_stream import Adapter
@@ -36,7 +36,7 @@ def _timed(owner: object, name: str) -> None:
     setattr(owner, name, timed)
 
 
-def _watching(_table: Table, _timing: Timing) -> Hooks:
+def _watching(_table: Table, _timing: Timing, _clock: Clock) -> Hooks:
     hooks = metrics.Metrics(), StreamInLog()
     for name in ("resumed", "took_over", "wrote"):
         _timed(hooks[0], name)

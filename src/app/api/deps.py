@@ -99,9 +99,14 @@ def public(endpoint: Endpoint) -> Endpoint:
     return endpoint
 
 
+def is_public(endpoint: object) -> bool:
+    """True for a route that is marked as public."""
+    return getattr(endpoint, "is_public", False)
+
+
 async def closed_unless_public(request: Request) -> None:
     """Let only creators at a route that is not marked as public; raises Unauthorized."""
-    if not getattr(request.scope["endpoint"], "is_public", False):
+    if not is_public(request.scope["endpoint"]):
         await admit_creator(request)
 
 

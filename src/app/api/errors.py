@@ -124,7 +124,7 @@ def _problem(problem: Mapping[str, Any]) -> str:
 
 
 def _is_of_the_body_as_a_whole(problem: Mapping[str, Any]) -> bool:
-    """Whether the body is not an object at all, rather than one with a wrong member."""
+    """True if the body is no object at all, rather than one with a wrong member."""
     is_object = problem["type"] in _OF_AN_OBJECT
     return problem["type"] == "json_invalid" or (problem["loc"] == ("body",) and not is_object)
 

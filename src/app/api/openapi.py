@@ -1,10 +1,13 @@
 """The OpenAPI document, which depends on the gate."""
 
+from collections.abc import Iterator
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.routing import APIRoute, iter_route_contexts
 
 from app.api import sse
+from app.api.deps import is_public
 from app.api.schemas import ErrorAnswer
 from app.events import REGISTRY
 from app.gate import Mode
@@ -92,6 +95,18 @@ class DescribedApp(FastAPI):
                     operation.pop("security", None)
         if self._mode == "open":
             document["components"].pop("securitySchemes", None)
+        else:
+            for operation in self._closed_operations(document["paths"]):
+                operation.setdefault("security", [{"API token": []}])
+                operation["responses"].setdefault("401", {"description": _REFUSALS[401]})
+
+    def _closed_operations(self, paths: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The operations of routes that `closed_unless_public` closes."""
+        for route in iter_route_contexts(self.routes):
+            if isinstance(route.original_route, APIRoute) and not is_public(route.endpoint):
+                operations = paths.get(route.path_format, {})
+                names = {method.lower() for method in route.methods or ()}
+                yield from (operations[name] for name in names & operations.keys())
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

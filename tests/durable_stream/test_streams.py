@@ -900,7 +900,7 @@ async def test_a_writer_that_another_has_superseded_in_a_silence_stops_when_the_
     assert zombie.running == 0
 
 
-@pytest.mark.prove
+@pytest.mark.alone
 @pytest.mark.both_stores
 @pytest.mark.parametrize("how", ["hangs", "refuses"])
 async def test_behind_a_silence_of_the_log_every_stream_goes_on_with_its_first_attempt(

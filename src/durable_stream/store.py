@@ -1,4 +1,4 @@
-"""The store: what the engine needs of a database."""
+"""The store: the operations of a database that the engine needs."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

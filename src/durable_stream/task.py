@@ -13,7 +13,7 @@ class Task:
 
     `said` holds the application's events that earlier attempts have delivered, in order. `idle` is
     how many claims, this attempt's among them, the log has behind its last progress. `hint` is
-    what a failure of this writer's last attempt left for the next (`ProducerFailed.hint`).
+    the `ProducerFailed.hint` of this writer's last attempt, if that failed.
     """
 
     stream_id: str

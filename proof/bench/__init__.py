@@ -1,1 +1,1 @@
-"""How fast it is, measured against what one would use instead: `python -m proof.bench`."""
+"""The template's speed, measured against its alternatives: `python -m proof.bench`."""

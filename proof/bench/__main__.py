@@ -1,8 +1,8 @@
-"""`python -m proof.bench`: how fast it is, as ratios within one run.
+"""`python -m proof.bench`: the template's speed, as ratios within one run.
 
-Every number is the median of several runs, taken in turns with what it is compared to. Next to
-it stand the quartiles: half of all runs lie between them. The exit status tells whether a limit
-was missed. Nothing here is a test: on a busy machine, run it again.
+Every number is the median of several runs, taken in turns with the runs of its comparison. Next to
+it stand the quartiles: half of all runs lie between them. The exit status is 1 if a limit was
+missed. Nothing here is a test: on a busy machine, run it again.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def _machine() -> str:
-    """What the numbers hold for, and how busy it was."""
+    """The machine behind the numbers, and how busy it was."""
     cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(": ")[2] for line in cpuinfo if line.startswith("model name")]
     processor = models[0] if models else platform.machine()

@@ -1,4 +1,4 @@
-"""A DynamoDB that can only be read, and holds one stream, as text made beforehand.
+"""A read-only DynamoDB that holds one stream, as text made beforehand.
 
 moto takes milliseconds for every item it returns: with it, a replay would measure nothing else.
 """
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from proof.bench.dynamodb import Item
 
-_PAGE = 1024 * 1024  # what DynamoDB returns at most, counted as it stores items
+_PAGE = 1024 * 1024  # the most that DynamoDB returns, counted as it stores items
 _POSITION = re.compile(rb'"(?::start|seq)":\s*\{"N":\s*"(\d+)"\}')
 _LIMIT = re.compile(rb'"Limit":\s*(\d+)')
 
@@ -26,7 +26,7 @@ def serving(items: Sequence["Item"]) -> Iterator[str]:
     """The URL of a DynamoDB whose every stream is this one, for as long as the block runs.
 
     Query gives a page from the position named `:start` on, of as many items as `Limit` says,
-    GetItem the item at a `seq`; whatever else they say is taken as given.
+    GetItem the item at a `seq`. Their other parameters are ignored.
     """
     with _Server(items) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -83,7 +83,7 @@ class _Conversation(BaseHTTPRequestHandler):
         self.wfile.write(answer)
 
     def log_message(self, *_: Any) -> None:
-        """Nobody reads an access log here."""
+        """Write no access log."""
 
 
 def _number(pattern: re.Pattern[bytes], request: bytes, default: int) -> int:

@@ -1,6 +1,6 @@
 """A model that answers at once: as many deltas as `max_tokens` asks for, each sent on its own.
 
-It speaks as OpenAI, Anthropic or Bedrock, as it is asked. What is sent is made beforehand.
+It speaks as OpenAI, Anthropic or Bedrock, as it is asked. Its answers are made beforehand.
 """
 
 import binascii
@@ -55,7 +55,7 @@ class _Conversation(BaseHTTPRequestHandler):
             self.wfile.write(event)
 
     def log_message(self, *_: Any) -> None:
-        """Nobody reads an access log here."""
+        """Write no access log."""
 
 
 @cache
@@ -117,7 +117,7 @@ def _frame(event: str, payload: dict[str, Any]) -> bytes:
     named = {":event-type": event, ":content-type": "application/json", ":message-type": "event"}
     headers = b"".join(_header(name, value) for name, value in named.items())
     body = json.dumps(payload).encode()
-    # Three numbers of four bytes in front, one behind.
+    # Three numbers of four bytes in front, one at the end.
     lengths = struct.pack("!II", 16 + len(headers) + len(body), len(headers))
     message = lengths + struct.pack("!I", binascii.crc32(lengths)) + headers + body
     return message + struct.pack("!I", binascii.crc32(message))

@@ -1,7 +1,7 @@
-"""How long somebody waits for a sandbox: from the start of its process to its first poll.
+"""The wait for a new sandbox: from the start of its process to its first poll.
 
-Against the stock runtime with Mangum around the same application, in the same environment, with
-the same packages, all compiled beforehand: the first run of each is not counted.
+It is compared with the stock runtime with Mangum around the same application, in the same
+environment, with the same packages, all compiled beforehand: the first run of each is not counted.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ TITLE = "Cold start, against awslambdaric with Mangum(app)"
 
 @dataclass(frozen=True, slots=True)
 class _Start:
-    """One sandbox: milliseconds of clock and processor to its first poll, and MiB then."""
+    """One sandbox: milliseconds of clock and processor to its first poll, and its MiB then."""
 
     polled: float
     processor: float
@@ -56,7 +56,7 @@ def rows() -> Iterator[Row]:
 
 
 def _first_token() -> Row:
-    """From the start of the process, as nobody's model is as fast as this one."""
+    """Time from the start of the process, alone: no real model is as fast as this one."""
     provider = {"DEMO_FIRST_TOKEN_MS": "0", "DEMO_TOKENS": "1"}
     with moto() as store:
         [waits] = in_turns(_ROUNDS, lambda: _until_first_token(store.environ() | provider))

@@ -1,4 +1,4 @@
-"""A proxy before DynamoDB that knows which calls were made, and when."""
+"""A proxy before DynamoDB that notes each call and its time."""
 
 import re
 import select
@@ -18,13 +18,13 @@ _CALL = re.compile(rb"\r\nX-Amz-Target: DynamoDB_\d+\.(\w+)\r\n")
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """The calls that went through the proxy at `url`: when (`time.perf_counter`) and which."""
+    """The calls through the proxy at `url`: time (`time.perf_counter`) and operation."""
 
     url: str
     made: list[tuple[float, str]] = field(default_factory=list)
 
     def count(self, operation: str, since: float = 0, until: float = float("inf")) -> int:
-        """How often an operation was called within a time."""
+        """The number of calls of an operation between two times."""
         return sum(name == operation and since <= at < until for at, name in self.made)
 
 

@@ -1,6 +1,6 @@
-"""What it costs that every token is in the log before it is sent.
+"""The cost of a log that has every token before it is sent.
 
-The first token is measured as whoever asks with `new EventSource("/sse?prompt=…")` sees it, from
+The first token is measured as a client with `new EventSource("/sse?prompt=…")` sees it, from
 the invocation to its event, in a warm sandbox; once with the log, once with one that takes
 everything for written. The provider takes its time for the first token, as models do, so that
 the start of the stream is written meanwhile: one PutItem should be left.
@@ -27,12 +27,12 @@ _TOKENS_PER_SECOND = 60
 _QUERY = "prompt=bench"
 
 _SILENT_SECONDS = 10
-# By then a reader that has heard a last word has slowed down.
+# By then a reader has slowed down after the last word it heard.
 _SETTLED_SECONDS = 2
 
 
 def rows() -> Iterator[Row]:
-    """Time to first token with and without the log, writes of an answer, polls of a silence."""
+    """Time to first token with and without the log, an answer's writes, polls in a silence."""
     with moto() as store:
         yield _first_token(store)
         with ThreadPoolExecutor() as threads:
@@ -86,7 +86,7 @@ def _until_first_token(sandbox: Sandbox) -> float:
 
 
 def _put(store: Store) -> float:
-    """The median of a few: one is over in two milliseconds, and says little."""
+    """The median time of a few PutItem calls: one takes two milliseconds, and says little."""
     stream_id = new_stream_id()
     taken = []
     for seq in range(_PUTS):
@@ -98,7 +98,7 @@ def _put(store: Store) -> float:
 
 
 def _writes(store: Store) -> float:
-    """PutItem calls for a thousand tokens of a longer stream, its start and end included."""
+    """The PutItem calls for a thousand tokens of a longer stream, its start and end included."""
     provider = {"DEMO_TOKENS": "1000", "DEMO_TOKENS_PER_SECOND": str(_TOKENS_PER_SECOND)}
     with (
         counted(store.url) as calls,
@@ -111,7 +111,7 @@ def _writes(store: Store) -> float:
 
 
 def _polls(store: Store) -> float:
-    """As a writer elsewhere, give signs of life and nothing else; count what a reader asks."""
+    """Append only heartbeats, as a writer elsewhere does; count a reader's Query calls."""
     stream_id = new_stream_id()
     with (
         counted(store.url) as calls,

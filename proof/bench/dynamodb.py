@@ -34,7 +34,7 @@ class Store:
     client: "DynamoDBClient"
 
     def environ(self, url: str | None = None) -> dict[str, str]:
-        """What makes a sandbox use this table, perhaps through a proxy at `url`."""
+        """The variables that make a sandbox use this table, perhaps through a proxy at `url`."""
         return {"AWS_ENDPOINT_URL_DYNAMODB": url or self.url, "TABLE_NAME": self.table}
 
     def put(self, item: "Item") -> None:
@@ -68,7 +68,7 @@ def client(url: str) -> "DynamoDBClient":
 
 
 def new_stream_id() -> str:
-    """An id that the application would have given."""
+    """An id like the application's own."""
     return secrets.token_urlsafe(24)
 
 

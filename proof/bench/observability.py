@@ -1,7 +1,7 @@
-"""The cost of being watched: Powertools' logger and metrics, and the counting for them.
+"""The cost of observability: Powertools' logger and metrics, and the counting for them.
 
-Watching is measured as a share of an answer that is written and streamed at a model's pace, in
-processor time of the same process: it is far less than two answers differ by. Of a cold start,
+It is measured as a share of an answer that is written and streamed at a model's pace, in processor
+time of the same process: it is far less than the difference between two answers. Of a cold start,
 Powertools' share in the imports is measured.
 """
 
@@ -29,7 +29,7 @@ _IMPORTED = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)")
 
 
 def rows() -> Iterator[Row]:
-    """Processor time of an answer, and imports of a cold start."""
+    """The share in an answer's processor time, and in a cold start's imports."""
     yield _streaming()
     yield _imports()
 
@@ -60,7 +60,7 @@ def _streaming() -> Row:
 
 
 def _share(function: Sandbox) -> float:
-    """Watching an answer, against all that the process does meanwhile, in per cent."""
+    """The share of watching an answer in all the work of the process meanwhile, in per cent."""
     watched, used = _watching(function), cpu_seconds(function.pid)
     _, answer = function.get("/sse", "prompt=bench")
     used = cpu_seconds(function.pid) - used
@@ -71,7 +71,7 @@ def _share(function: Sandbox) -> float:
 
 
 def _watching(function: Sandbox) -> float:
-    """Seconds that the function has spent on watching itself, since it began."""
+    """The seconds that the function has spent on watching itself since it began."""
     _, answer = function.get("/watching")
     seconds = re.search(rb'"seconds":([\d.e-]+)', answer.body)
     assert seconds is not None
@@ -79,7 +79,7 @@ def _watching(function: Sandbox) -> float:
 
 
 def _check(output: TextIO) -> None:
-    """Raise ValueError unless each answer was told of, in the log and for CloudWatch."""
+    """Raise ValueError unless each answer is in the log and in the metrics for CloudWatch."""
     output.seek(0)
     lines = [json.loads(line) for line in output]
     counted = sum("Appends" in line for line in lines)
@@ -100,7 +100,7 @@ def _imports() -> Row:
 
 
 def _shares_of_imports() -> float:
-    """By Python's own account, `-X importtime`: each module's own microseconds."""
+    """Powertools' share by Python's `-X importtime`: each module's own microseconds."""
     command = [sys.executable, "-X", "importtime", "-c", "import app.main"]
     ran = subprocess.run(
         command, env=environ_of("app.main.handler"), check=True, capture_output=True, text=True

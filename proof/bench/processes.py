@@ -24,7 +24,7 @@ _READ_EVENT: dict[str, Any] = json.loads((ROOT / "events/function-url-read.json"
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A process that has said where it listens."""
+    """A process that has printed its address."""
 
     pid: int
     host: str
@@ -48,7 +48,7 @@ def server(command: Sequence[str]) -> Iterator[Server]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What the threads of a process have used of the processors."""
+    """The processor time that the threads of a process have used."""
     threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
     return sum(int(thread.read_text().split()[0]) for thread in threads) / 1e9
 
@@ -72,7 +72,7 @@ class Sandbox:
     api: RuntimeApi
 
     def get(self, path: str, query: str = "") -> tuple[float, Answer]:
-        """GET from the function's URL: when it was asked, and its whole answer."""
+        """GET from the function's URL; return the time of the request, and the whole answer."""
         asked_at = time.perf_counter()
         self.api.invoke(_get(path, query))
         answer = self.api.answer()
@@ -90,7 +90,7 @@ def sandbox(
 ) -> Iterator[Sandbox]:
     """A sandbox under our runtime, or under the stock one: same packages, same environment.
 
-    What it logs goes to `output`.
+    Its log lines go to `output`.
     """
     if stock:
         command = [sys.executable, "-m", "awslambdaric", handler]
@@ -105,7 +105,7 @@ def sandbox(
 
 
 def environ_of(handler: str) -> dict[str, str]:
-    """The whole environment of a function, with little of ours."""
+    """The whole environment of a function, with few variables of our own process."""
     return {
         **_base(),
         **CREDENTIALS,

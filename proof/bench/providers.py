@@ -1,8 +1,8 @@
-"""What a real provider adds to the demo: to a cold start, to a request, to every delta.
+"""The cost of a real provider over the demo: in a cold start, a request, and every delta.
 
-The model is on this machine and answers at once. What a request and a delta take is compared with
-the library underneath, used as its documentation shows: httpx with httpx-sse, or boto3. The
-difference is ours.
+The model is on this machine and answers at once. The times of a request and a delta are compared
+with those of the library underneath, used as its documentation shows: httpx with httpx-sse, or
+boto3. The difference is ours.
 """
 
 import json
@@ -33,7 +33,7 @@ Pairs = list[tuple[float, float]]
 
 @dataclass(frozen=True, slots=True)
 class _Asker:
-    """One process that asked: the milliseconds of its first request, and pairs of ours, theirs.
+    """One asking process: the milliseconds of its first request, and pairs of ours, theirs.
 
     `waits` are milliseconds to a first delta, `costs` microseconds of processor a delta.
     """
@@ -53,7 +53,7 @@ def rows() -> Iterator[Row]:
 
 
 def _settings(url: str) -> dict[str, dict[str, str]]:
-    """A sandbox's variables for each provider that is listed and that the canned model speaks."""
+    """A sandbox's variables for each listed provider whose API the canned model speaks."""
     own = {
         "openai": {"OPENAI_BASE_URL": f"{url}/v1", "OPENAI_API_KEY": "bench"},
         "anthropic": {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "bench"},
@@ -95,7 +95,7 @@ def _requests(name: str, environ: Mapping[str, str]) -> Iterator[Row]:
 
 
 def _compared(what: str, measured: Sequence[Pairs], unit: str, limit: float) -> Iterator[Row]:
-    """With the library's own, and the difference, which the limit is for; medians of processes."""
+    """Compare with the library's own; the limit is for the difference. Medians of processes."""
     ours = [statistics.median(pair[0] for pair in pairs) for pairs in measured]
     theirs = [statistics.median(pair[1] for pair in pairs) for pairs in measured]
     added = [a - b for a, b in zip(ours, theirs, strict=True)]

@@ -1,6 +1,6 @@
-"""A finished stream, read again from its beginning: what a reload costs.
+"""A finished stream, read again from its beginning: the cost of a reload.
 
-Against querying the same pages with boto3 and doing nothing with them.
+It is compared with querying the same pages with boto3 and doing nothing with them.
 """
 
 import time

@@ -1,7 +1,7 @@
 """A Runtime API for one sandbox: as little of it as a measurement needs, and as fast as may be.
 
-It reads what a runtime sends as raw bytes and looks at them afterwards, so that a slow reader is
-never what is measured. A plain HTTP server's answer is read by the same function.
+It reads a runtime's answer as raw bytes and looks at them afterwards, so that a slow reader is
+never part of the measurement. A plain HTTP server's answer is read by the same function.
 """
 
 import json
@@ -16,7 +16,7 @@ from io import BufferedIOBase
 from threading import Thread
 from typing import Any
 
-# Longer than anything measured here takes: then something is broken, and the run ends.
+# Longer than any measurement here takes: then something is broken, and the run ends.
 PATIENCE = 60.0
 
 _PIECE = 256 * 1024
@@ -39,7 +39,7 @@ class Answer:
         return b"".join(piece for _, piece in self.pieces)
 
     def time_of(self, mark: bytes) -> float:
-        """When the first occurrence of `mark` was complete; raises ValueError if it never was."""
+        """The time when the first `mark` was complete; raises ValueError if none was."""
         seen = bytearray()
         for at, piece in self.pieces:
             seen += piece
@@ -61,7 +61,7 @@ def read_chunked(source: BufferedIOBase) -> Answer:
 class RuntimeApi:
     """One sandbox's Runtime API, served while `serving` runs.
 
-    Methods wait for what the sandbox does; they raise queue.Empty when it does not.
+    Methods wait for the sandbox to act; they raise queue.Empty when it does not.
     """
 
     def __init__(self) -> None:
@@ -69,12 +69,12 @@ class RuntimeApi:
 
     @property
     def address(self) -> str:
-        """What `AWS_LAMBDA_RUNTIME_API` is set to."""
+        """The value of `AWS_LAMBDA_RUNTIME_API`."""
         host, port = self._server.server_address[:2]
         return f"{host!s}:{port}"
 
     def polled(self) -> float:
-        """When the sandbox asked for its next invocation."""
+        """Wait for the sandbox to ask for its next invocation; return the time."""
         return self._server.polls.get(timeout=PATIENCE)
 
     def invoke(self, event: Any) -> None:
@@ -143,4 +143,4 @@ class _Conversation(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: Any) -> None:
-        """Nobody reads an access log here."""
+        """Write no access log."""

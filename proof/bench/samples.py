@@ -16,7 +16,7 @@ class Sample:
 
     @classmethod
     def ratios(cls, numerators: Self, denominators: Self) -> Self:
-        """Round by round: what slowed a whole round down cancels out."""
+        """Divide round by round: a slowdown of a whole round cancels out."""
         pairs = zip(numerators.values, denominators.values, strict=True)
         return cls([numerator / denominator for numerator, denominator in pairs])
 
@@ -34,9 +34,9 @@ class Sample:
 
 
 def in_turns(rounds: int, *measures: Callable[[], T]) -> list[list[T]]:
-    """What each measure gave in each round.
+    """The results of each measure, round by round.
 
-    Taking turns spreads whatever else the machine does over all of them. Every other round runs
+    Taking turns spreads the machine's other work over all of them. Every other round runs
     backwards, so that none always follows the same one.
     """
     results: list[list[T]] = [[] for _ in measures]

@@ -1,8 +1,8 @@
-"""What an event costs on its way out: runtime loop, adapter and framework, against uvicorn.
+"""The cost of an event on its way out: runtime loop, adapter and framework, against uvicorn.
 
-What counts is the processor time of the serving process, so that neither the reader's speed
-matters nor what else the machine does. Both serve the same route to the same reader, one body
-message and one chunk an event; our runtime dials its reader, uvicorn is dialled by it.
+The measure is the processor time of the serving process, so that neither the reader's speed nor
+the machine's other work matters. Both serve the same route to the same reader, one body message
+and one chunk an event; our runtime dials its reader, uvicorn is dialled by it.
 """
 
 import socket
@@ -28,7 +28,7 @@ TITLE = f"Streaming path, {_EVENTS:,} small events in one response"
 
 @dataclass(frozen=True, slots=True)
 class _Cost:
-    """Microseconds an event: of the serving process, and of the clock on the wall."""
+    """Microseconds an event: of the serving process, and of wall time."""
 
     processor: float
     wall: float
@@ -37,7 +37,7 @@ class _Cost:
 def rows() -> Iterator[Row]:
     """Time an event, through our runtime and through uvicorn."""
     with sandbox("proof.bench.functions.frames.handler") as runtime, _uvicorn() as uvicorn:
-        # The first request imports what the others find imported.
+        # The first request imports modules that the others find imported.
         _through_runtime(runtime, 1)
         _through_uvicorn(uvicorn, 1)
         ours, theirs = in_turns(
@@ -67,7 +67,7 @@ def _uvicorn() -> AbstractContextManager[Server]:
 
 
 def _uvicorn_parts() -> str:
-    """What uvicorn chose, given what is installed: it would prefer uvloop and httptools."""
+    """The parts that uvicorn chose from those installed; it would prefer uvloop and httptools."""
     loop = Config("").get_loop_factory()
     assert loop is not None
     return f"{AutoHTTPProtocol.__name__} on {loop.__module__.partition('.')[0]}"

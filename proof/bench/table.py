@@ -1,4 +1,4 @@
-"""What is printed: one line a measurement, and whether it is good enough."""
+"""The printed table: one line a measurement, with its result against its limit."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ _NUMERIC = range(1, 4)
 class Row:
     """One measurement.
 
-    With `theirs`, what counts is the ratio of the two, round by round; without, the number
-    itself. `limit` is the most it may be, `aim` what we would like; without a limit, the row
+    With `theirs`, the ratio of the two counts, round by round; without, the number itself.
+    `limit` is the highest value allowed, `aim` the value we would like; without a limit, the row
     informs and judges nothing.
     """
 
@@ -27,12 +27,12 @@ class Row:
 
     @property
     def judged(self) -> Sample:
-        """What the limit is for."""
+        """The numbers that the limit is for."""
         return self.ours if self.theirs is None else Sample.ratios(self.ours, self.theirs)
 
     @property
     def missed(self) -> bool:
-        """Whether the limit is exceeded."""
+        """True if the limit is exceeded."""
         return self.limit is not None and self.judged.median > self.limit
 
     def cells(self) -> Sequence[str]:

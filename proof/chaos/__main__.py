@@ -1,8 +1,8 @@
 """`python -m proof.chaos`: does a failure between model and reader lose or repeat a token?
 
 N streams are read by plain EventSources while everything around them fails, as the seed says.
-Every stream is then judged: what was delivered, what the log has, what was to be said. The exit
-status is 1 if a single one is not exact; its whole history is printed, and the seed.
+Every stream is then judged: the delivered events and the log against the expected answer. The exit
+status is 1 if a single stream is not exact; its whole history is printed, and the seed.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from proof.chaos.run import Report, run
 
 _MUTANT_STREAMS = 10
 _MUTANT_PATIENCE = 60.0
-# So many characters of a complaint say what it is.
+# So many characters are enough to recognise a complaint.
 _BRIEF = 120
 
 
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 async def judge(chosen: argparse.Namespace, seed: int) -> int:
-    """Play the streams; the exit status."""
+    """Play the streams, and return the exit status."""
     numbers = range(chosen.streams) if chosen.stream is None else [chosen.stream]
     print(f"seed {seed}, {len(numbers)} streams, {chosen.at_once} at once", flush=True)
     began_at = time.monotonic()
@@ -72,15 +72,15 @@ def _again(arguments: str) -> str:
 
 
 async def prove(chosen: argparse.Namespace, seed: int) -> int:
-    """Play against the application with each rule taken out; 1 if that goes unseen.
+    """Play against the application with each rule taken out; return 1 if one goes unseen.
 
-    First comes the application as it is, with all their plans: 1 as well if anything is wrong.
+    First comes the application as it is, with all their plans: also 1 if anything is wrong.
     """
     print(f"seed {seed}, {_MUTANT_STREAMS} streams each", flush=True)
     plans = {
         mutant.rule: mutants.plans(mutant, seed, _MUTANT_STREAMS) for mutant in mutants.MUTANTS
     }
-    # All of a mutant's together: those that never end are waited for once.
+    # All plans of a mutant at once: then the wait for streams that never end is paid once.
     at_once = max(chosen.at_once, _MUTANT_STREAMS)
 
     async def play(plans: Sequence[Plan], source: Path) -> Report:
@@ -107,7 +107,7 @@ def _brief(complaint: str) -> str:
 
 
 async def measure(chosen: argparse.Namespace, seed: int) -> int:
-    """Measure one fault at a time, and one sandbox that nobody disturbs; the exit status."""
+    """Measure one fault at a time, and one undisturbed sandbox; return the exit status."""
     del chosen, seed
     print(f"{machine()}\n", flush=True)
     report = await run(singly.plans(), at_once=singly.AT_ONCE, clock_offsets=(0.0,))

@@ -1,4 +1,4 @@
-"""A careful client: it asks again, now here and now there, while there is trouble that passes."""
+"""A careful client: while a failure is temporary, it asks the functions again in turn."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -9,22 +9,22 @@ import httpx
 
 from tests.event_stream import Decoder
 
-# What a function URL answers for a sandbox that ended before its answer had begun.
+# A function URL's answer for a sandbox that ended before its own answer had begun.
 PLATFORM_STATUS, PLATFORM_BODY = httpx.codes.BAD_GATEWAY, "Internal Server Error"
-# What the application answers while its log does not; to an EventSource, an answer without events.
+# The application's answer while its log does not answer; an EventSource gets one without events.
 _LOG_IS_OUT = '{"error":{"code":"log_unavailable"'
 _PAUSE = 0.5
-# Longer than a freeze lasts, behind which the other function answers, and than a long outage.
+# Longer than a freeze, after which the other function answers, and longer than a long outage.
 _PATIENCE = 90.0
 
 
 class NoAnswer(Exception):
-    """Raised when nobody has answered for too long."""
+    """Raised when no function has answered for too long."""
 
 
 @dataclass(frozen=True)
 class Client:
-    """Asks `functions` in turn. `note` is told of each answer that is not the last word."""
+    """Asks `functions` in turn. `note` is told of each answer that is not final."""
 
     http: httpx.AsyncClient
     functions: Sequence[str]
@@ -60,7 +60,7 @@ class Client:
         raise NoAnswer(f"{method} {path}: nobody has answered within {_PATIENCE:.0f} s")
 
     async def _try(self, request: httpx.Request) -> httpx.Response | None:
-        """The answer, unless it is to be asked for again, which is the time to do."""
+        """The answer; None, after a pause, if the client is to ask again."""
         try:
             answer = await self.http.send(request)
         except httpx.TransportError as error:
@@ -76,7 +76,7 @@ class Client:
 
 
 def is_the_platforms(status: int, body: str) -> bool:
-    """Whether the function has not answered, but what runs it; a cut may have shortened the body.
+    """Return True when the answer is the platform's; a cut may have shortened the body.
 
     Nothing else is forgiven: there is always a sandbox to be had, so that a 429 is a mistake too.
     """
@@ -84,13 +84,13 @@ def is_the_platforms(status: int, body: str) -> bool:
 
 
 def is_of_the_log(status: int, body: str) -> bool:
-    """Whether the application has answered that its log is out; a cut may have shortened it."""
+    """Return True when the application answers that its log is out; a cut may shorten it."""
     says_so = body.startswith(_LOG_IS_OUT) or _LOG_IS_OUT.startswith(body)
     return status == httpx.codes.SERVICE_UNAVAILABLE and says_so
 
 
 def _pause_behind(answer: httpx.Response) -> float | None:
-    """In how many seconds to ask again, if the answer is to trouble that passes; else None."""
+    """The seconds until the next try, if the failure is temporary; else None."""
     if is_the_platforms(answer.status_code, answer.text):
         return _PAUSE
     if answer.request.method == "POST":
@@ -101,7 +101,7 @@ def _pause_behind(answer: httpx.Response) -> float | None:
 
 
 def _retry_after(answer: httpx.Response) -> float | None:
-    """What a 503 says that is the application's own, and about its log."""
+    """The Retry-After of a 503 that is the application's own, and about its log; else None."""
     retry_after = answer.headers.get("Retry-After", "")
     of_the_log = is_of_the_log(answer.status_code, answer.text)
     return float(retry_after) if of_the_log and retry_after.isdigit() else None

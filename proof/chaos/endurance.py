@@ -1,4 +1,4 @@
-"""What is borne without any fault: by one sandbox, and by a machine that has too much to do.
+"""Endurance without any fault: of one sandbox, and of a machine that has too much to do.
 
 One sandbox: its memory over a thousand streams, and many readers. The machine: hundreds of streams
 at once, each with several readers, on a table that is slow because all of them call it.
@@ -41,7 +41,7 @@ _MEGABYTE = 1e6
 
 
 async def rows() -> list[tuple[str, str]]:
-    """What was measured, and what came out."""
+    """The measurements and their results."""
     generations = Generations()
     async with AsyncExitStack() as stack:
         http = await stack.enter_async_context(
@@ -80,7 +80,7 @@ async def rows() -> list[tuple[str, str]]:
 
 
 async def _resident_after(http: httpx.AsyncClient, function: Running) -> list[tuple[int, int]]:
-    """What the one sandbox occupies when so many have been; raises ValueError if it dies."""
+    """The one sandbox's memory after so many streams; raises ValueError if it dies."""
     done, resident = 0, []
     slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -100,7 +100,7 @@ async def _resident_after(http: httpx.AsyncClient, function: Running) -> list[tu
 
 
 async def _lag(http: httpx.AsyncClient, function: Running, readers: int) -> Sample:
-    """How long after the first reader the others hear an event."""
+    """The seconds by which the other readers hear an event after the first."""
     known = asyncio.Event()
     first = EventSource(
         http, _sse(function, f"crowd {readers}", _READ_TOKENS), on_event=lambda _: known.set()
@@ -114,14 +114,14 @@ async def _lag(http: httpx.AsyncClient, function: Running, readers: int) -> Samp
 
 
 def _behind(heard: list[list[Event]]) -> Iterator[float]:
-    """Of the second half of the events, when all readers had come."""
+    """The lags in the second half of the events, when all readers had come."""
     for same in list(zip(*heard, strict=True))[len(heard[0]) // 2 :]:
         first = min(event.at for event in same)
         yield from (event.at - first for event in same)
 
 
 async def _crowd(http: httpx.AsyncClient, function: Running) -> tuple[Counter[str], float]:
-    """How many readers were told each end, or none in time; and how many seconds it took."""
+    """The number of readers told each end, or none in time; and the seconds that it took."""
     began_at = time.monotonic()
     told: Counter[str] = Counter()
 

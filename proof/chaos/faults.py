@@ -1,4 +1,4 @@
-"""What may go wrong with one stream, and what each fault is."""
+"""The faults that a stream may suffer, and a description of each."""
 
 from enum import StrEnum
 
@@ -31,7 +31,7 @@ class Fault(StrEnum):
     GAPPED_QUERY = "query with a gap"
     # At the nth event that the first reader receives.
     KILL_AFTER_SEND = "kill after the send"
-    # Behind the nth byte of a connection's answer.
+    # After the nth byte of a connection's answer.
     CUT = "cut anywhere"
     CUT_IN_CHARACTER = "cut inside a character"
     CUT_BEFORE_ID = "cut between data and id"
@@ -39,14 +39,14 @@ class Fault(StrEnum):
     CUT_BEFORE_END = "cut before the event's empty line"
     HALF_OPEN = "half-open connection"
     SLOW_READER = "slow reader"
-    # What other clients do.
+    # Done by other clients.
     DUPLICATE_CREATE = "duplicate create"
     CANCEL = "stop in mid-answer"
     CANCEL_AT_FINISH = "stop racing with the finish"
     CANCEL_AT_TAKE_OVER = "stop racing with a take-over"
     HOSTILE_CURSORS = "hostile cursors"
     CROWD = "50 readers on one stream"
-    # To everybody, now and then.
+    # To any sandbox, now and then.
     RECYCLE = "recycle an idle sandbox"
 
 
@@ -115,7 +115,7 @@ AT_PUT = (
     Fault.UNREACHABLE,
 )
 SILENCES = frozenset({Fault.SILENT, Fault.UNREACHABLE})
-# Of those, what happens to the process rather than to its call.
+# Those of AT_PUT that are done to the process rather than to its call.
 FREEZES = frozenset({Fault.FREEZE_BEFORE_PUT, Fault.FREEZE_AFTER_PUT})
 TO_THE_PROCESS = FREEZES | {
     Fault.KILL_BEFORE_PUT,
@@ -139,7 +139,7 @@ AT_BYTE = (
     Fault.SLOW_READER,
 )
 CANCELS = frozenset({Fault.CANCEL, Fault.CANCEL_AT_FINISH, Fault.CANCEL_AT_TAKE_OVER})
-# Behind them somebody's provider works on, until its writer learns that it has lost.
+# After them a provider works on, until its writer learns that it has lost.
 STOPPING = frozenset(
     {
         Fault.FREEZE_BEFORE_PUT,
@@ -150,7 +150,7 @@ STOPPING = frozenset(
     }
 )
 # They cost an attempt without a word if the writer has not spoken yet (a silence, if it begins with
-# a claim), and five of those are given up for good reason: no stream gets more than three.
+# a claim). A stream is given up after five of those, for good reason: so none gets more than three.
 FATAL = SILENCES | frozenset(
     {
         Fault.KILL_BEFORE_PUT,

@@ -1,4 +1,4 @@
-"""How long it took and what it cost, measured on the streams of a run. Seconds unless named."""
+"""Times and costs, measured on the streams of a run; in seconds unless a unit is named."""
 
 import math
 import statistics
@@ -20,7 +20,7 @@ class Sample:
     values: Sequence[float]
 
     def percentile(self, hundredths: int) -> float:
-        """The value below which so many hundredths of all lie."""
+        """The value below which so many hundredths of all values lie."""
         if len(self.values) == 1:
             return self.values[0]
         cuts = statistics.quantiles(self.values, n=_HUNDREDTHS, method="inclusive")
@@ -36,10 +36,9 @@ class Sample:
 
 
 def resume_latencies(told: Told, traffic: Traffic) -> Iterator[float]:
-    """From a reconnect to the first event missed: one that the log had when we came back.
+    """From a reconnect to the first missed event, which the log had when the reader came back.
 
-    Of several reconnects at one position, the first of those: what it takes until one succeeds is
-    what its reader waits for.
+    Of several reconnects at one position, the first counts: its reader waits until one succeeds.
     """
     for position in sorted({position for _, position in told.connected_at}):
         if 0 < position < len(told.events):
@@ -55,7 +54,7 @@ def resume_latencies(told: Told, traffic: Traffic) -> Iterator[float]:
 def take_over_times(told: Told, traffic: Traffic) -> Iterator[float]:
     """From the kill of a writer to the next token, another's, that this reader has received.
 
-    A kill of somebody who was not the stream's writer at that moment interrupts nothing.
+    A kill of a process that was not the stream's writer at that moment interrupts nothing.
     """
     for stream_id, pid, at in traffic.killed:
         if stream_id == told.stream_id and _newest_writer(traffic, stream_id, at) == pid:
@@ -69,14 +68,14 @@ def take_over_times(told: Told, traffic: Traffic) -> Iterator[float]:
 
 
 def _newest_writer(traffic: Traffic, stream_id: str, at: float) -> int | None:
-    """The process whose record was a stream's newest then."""
+    """The process whose record was a stream's newest at that time."""
     stood = [key for key, stood_at in traffic.stood_at.items() if stood_at <= at]
     seqs = [seq for each, seq in stood if each == stream_id]
     return traffic.writers[stream_id, max(seqs)] if seqs else None
 
 
 def hand_over_gaps(told: Told) -> Iterator[float]:
-    """From a handoff to the next token, for a reader who was there when it was handed over."""
+    """From a handoff to the next token, for a reader that was connected at the hand-over."""
     left_at = {position - 1 for _, position in told.connected_at}
     for index, event in enumerate(told.events):
         if event.name == "handoff" and index in left_at:
@@ -96,7 +95,7 @@ def calls(traffics: Iterable[Traffic]) -> Mapping[str, float]:
 
 
 def tokens(events: Sequence[Event]) -> int:
-    """How many tokens an answer took, as its end tells."""
+    """The number of an answer's tokens, as its last event tells."""
     return int(events[-1].data["usage"]["output_tokens"])
 
 

@@ -1,6 +1,6 @@
 """The function that the sandboxes run: the application as it is shipped, watched, on its own clock.
 
-Four things are added around it, none within: the sandbox says which process it is, its clock is
+Four things are added around it, none within: the sandbox prints its process id, its clock is
 wrong by `LOCAL_CLOCK_OFFSET` seconds, calls to DynamoDB name the process (in their User-Agent), and
 the agent reports to `GENERATIONS` (host:port) for as long as it works.
 """
@@ -22,15 +22,15 @@ from durable_stream import Clock, Event
 from durable_stream.exceptions import shortened
 from lambda_stream import Adapter
 
-# What a busy machine holds up is made up for, in seconds; what a frozen process missed is not.
+# Delays of a busy machine up to so many seconds are made up for; time lost to a freeze is not.
 _CATCHES_UP = 0.5
 
 
 class ReportingAgent:
     """The agent as it is shipped, which holds a connection to the harness open while it works.
 
-    Its pace continues where it was after a standstill, as a model's does: the demo by itself would
-    catch up at once, and be over before it can be seen to continue.
+    After a standstill it continues at its pace, as a model does. The demo by itself would catch up
+    at once, and be over before it can be seen to continue.
     """
 
     def __init__(self, tokens_per_second: float, host: str, port: int) -> None:
@@ -39,7 +39,7 @@ class ReportingAgent:
         self._port = port
 
     async def __call__(self, task: Task) -> AsyncGenerator[Event]:
-        """Report, and pass the agent's events on in their time."""
+        """Report, and pass each of the agent's events on at its time."""
         _, writer = await asyncio.open_connection(self._host, self._port)
         try:
             stream, prompt = shortened(task.stream_id), task.input.messages[-1].content
@@ -51,7 +51,7 @@ class ReportingAgent:
             writer.close()
 
     async def _paced(self, events: AsyncGenerator[Event]) -> AsyncGenerator[Event]:
-        """Each in its time; one that is late by more than a moment stays late."""
+        """Each event at its time; one that is late by more than a moment stays late."""
         clock = asyncio.get_running_loop().time
         due: float | None = None
         async for event in events:

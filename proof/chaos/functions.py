@@ -13,10 +13,10 @@ from proof.chaos.plan import LONGEST, TOKENS_PER_SECOND
 SOURCE = Path(__file__).parents[2] / "src"
 # 30 s apart: no clock is trusted for safety.
 CLOCK_OFFSETS = (0.0, -15.0, 15.0)
-# Of both functions. Short, so that the longest answers are handed over; yet who is frozen in it
-# is to live until it is taken over (`store.TAKE_OVER_SECONDS`, which few need whole).
+# Of both functions. Short, so that the longest answers are handed over; yet a frozen sandbox must
+# live in it until its stream is taken over (`store.TAKE_OVER_SECONDS`, which few need whole).
 TIMEOUT = 20.0
-# Of the one whose sandboxes take many invocations (Lambda Managed Instances).
+# Of the function whose sandboxes take many invocations (Lambda Managed Instances).
 SHARED_CONCURRENCY = 16
 _MOST_SANDBOXES = 500
 
@@ -31,8 +31,8 @@ async def functions_of(
 ) -> AsyncIterator[list[local.Running]]:
     """A function as it is deployed, and one whose sandboxes take many invocations at once.
 
-    Both serve the same table, as two versions do while a deployment rolls. `logs` take what the
-    sandboxes of each say.
+    Both serve the same table, as two versions do while a deployment rolls. `logs` take the lines
+    that the sandboxes of each print.
     """
     async with AsyncExitStack() as stack:
         yield [
@@ -62,9 +62,9 @@ async def function_of(
     clock_offsets: Sequence[float] = (0.0,),
     log: Log | None = None,
 ) -> AsyncIterator[local.Running]:
-    """One function of what is in `source`, with the harness's handler around it.
+    """One function with the code in `source`, and the harness's handler around it.
 
-    `log` takes what its sandboxes say.
+    `log` takes the lines that its sandboxes print.
     """
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
@@ -96,4 +96,4 @@ async def function_of(
 
 
 def _quiet(line: str) -> None:
-    """What undisturbed sandboxes log is nobody's business."""
+    """Discard the lines of undisturbed sandboxes."""

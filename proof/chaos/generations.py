@@ -1,7 +1,7 @@
-"""Which providers are at work, as the functions in the sandboxes report it.
+"""The providers at work, as the functions in the sandboxes report them.
 
-A provider holds a connection open for as long as it works. A killed process's connections are
-closed by the kernel, a frozen one's stay: so what is seen here is what would be paid for.
+A provider holds a connection open for as long as it works. The kernel closes a killed process's
+connections; a frozen one's stay. So the work seen here is the work that would be paid for.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from proof.chaos.sandboxes import Sandboxes
 
 @dataclass(eq=False)
 class Generation:
-    """One provider at work; times are of the monotonic clock, `ended` None while it is.
+    """One provider's work; times are of the monotonic clock, `ended` is None while it lasts.
 
     `stream` is the beginning of the stream's id, as the application's log has it.
     """
@@ -54,7 +54,7 @@ class Generations:
         stream, _, prompt = rest.partition(" ")
         number = number_of(prompt)
         if number is None:
-            return  # Killed before it had said who it is.
+            return  # Killed before it had named its stream.
         generation = Generation(number, stream, int(pid), time.monotonic())
         self.all.append(generation)
         try:
@@ -67,11 +67,11 @@ class Generations:
         return [each for each in self.all if each.number == number]
 
     def number_on(self, stream_id: str) -> int:
-        """How many there have been on one stream."""
+        """The number of generations on one stream."""
         return sum(stream_id.startswith(each.stream) for each in self.all)
 
     def longest_overlap(self, number: int, sandboxes: Sandboxes) -> float:
-        """For how many seconds two providers worked on one stream, at most; frozen ones do not."""
+        """The most seconds that two providers worked on one stream, frozen time left out."""
         now = time.monotonic()
         overlaps = [0.0]
         for one, other in combinations(self.of(number), 2):
@@ -83,7 +83,7 @@ class Generations:
         return max(overlaps)
 
     def longest_behind(self, stream_id: str, end: float, sandboxes: Sandboxes) -> float:
-        """For how many seconds a provider worked behind its stream's end, frozen time left out."""
+        """The most seconds that a provider worked after its stream's end, without frozen time."""
         now = time.monotonic()
         seconds = [0.0]
         for each in self.all:
@@ -94,7 +94,7 @@ class Generations:
         return max(seconds)
 
     async def all_over(self, seconds: float) -> list[Generation]:
-        """Those that are still at work after so much patience."""
+        """The generations that are still at work after so many seconds."""
         give_up_at = time.monotonic() + seconds
         while running := [each for each in self.all if each.ended is None]:
             if time.monotonic() > give_up_at:

@@ -1,4 +1,4 @@
-"""What no honest client asks for: each must be refused for what it is, and nothing resumed."""
+"""Requests that no honest client makes: each must be refused, and nothing resumed."""
 
 import random
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ _SECONDS = 7.0
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A request of a stream's events, and what it must be answered."""
+    """A request for a stream's events, and the answer that it must get."""
 
     path: str
     answer: HTTPStatus
@@ -22,7 +22,7 @@ class Attempt:
 
 
 async def be_hostile(client: Client, stream_id: str, seed: int) -> list[str]:
-    """Ask for a stream that is under way; what was wrong about the answers."""
+    """Ask for a stream that is under way, and return the wrong answers."""
     chance = random.Random(seed)  # noqa: S311 - it must be repeatable
     created = await client.ask("POST", "/streams", body={"prompt": "another"}, seconds=_SECONDS)
     other = str(created.json()["id"])
@@ -35,7 +35,7 @@ async def be_hostile(client: Client, stream_id: str, seed: int) -> list[str]:
 
 
 async def be_late(client: Client, last_event_id: str) -> list[str]:
-    """Ask for what is behind a stream's end; what was wrong about the answers."""
+    """Ask for events after a stream's end, and return the wrong answers."""
     stream_id, _, seq = last_event_id.rpartition(":")
     beyond = f"{stream_id}:{int(seq) + 1}"
     attempts = [

@@ -1,4 +1,4 @@
-"""Listening on the loopback, for the harness's parts that connections come to."""
+"""Listening on the loopback, for the parts of the harness that accept connections."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,10 +11,10 @@ _BACKLOG = 1024
 
 @asynccontextmanager
 async def listening(converse: Converse) -> AsyncIterator[str]:
-    """`host:port`, where each connection is conversed with; none is left behind the block.
+    """The `host:port` where `converse` serves each connection; none is left after the block.
 
-    Raises ExceptionGroup behind the block if a conversation has broken by more than its connection:
-    whoever talks to us takes such a mistake of ours for one more fault, and bears it.
+    Raises ExceptionGroup after the block if a conversation failed, other than by its connection:
+    the process at the other end takes such a mistake of ours for one more fault, and bears it.
     """
     conversations: set[asyncio.Task[None]] = set()
     broken: list[Exception] = []
@@ -27,7 +27,7 @@ async def listening(converse: Converse) -> AsyncIterator[str]:
             await converse(reader, writer)
         except (ConnectionError, EOFError):
             pass
-        except Exception as error:  # noqa: BLE001 - all that went wrong is told behind the block
+        except Exception as error:  # noqa: BLE001 - all errors are raised after the block
             broken.append(error)
         finally:
             conversations.discard(task)

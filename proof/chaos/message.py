@@ -17,7 +17,7 @@ class Message:
 
 
 def refusal(status: HTTPStatus, error: str) -> Message:
-    """What DynamoDB says when it fails in this way."""
+    """DynamoDB's answer when it fails in this way."""
     return answer_of(status, {"__type": f"com.amazonaws.dynamodb.v20120810#{error}"})
 
 

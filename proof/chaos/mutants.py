@@ -1,9 +1,9 @@
-"""Can the harness fail? The application with one of its rules taken out, and what is found.
+"""Can the harness fail? The application with one of its rules taken out, and the findings.
 
-A harness that finds nothing proves nothing unless it finds what is there. Each mutant is a copy of
-`src` with one passage exchanged; it is played against streams whose plans could bring it to light,
-and must be found by what its rule forbids. The same plans, played against `src` as it is, must
-show nothing at all.
+A harness that finds nothing proves nothing unless it finds the faults that are there. Each mutant
+is a copy of `src` with one passage exchanged. It is played against streams whose plans could bring
+it to light, and must be found by a complaint about its rule. The same plans, played against `src`
+as it is, must show nothing at all.
 """
 
 import re
@@ -35,10 +35,10 @@ _KILLS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mutant:
-    """A rule taken out: in which file of `src` which passage becomes what.
+    """A rule taken out: in `file` of `src`, `instead` replaces `passage`.
 
     It is played against plans with one of the faults of `shown_by`, and found by a complaint that
-    `found_by`, a regular expression, is found in. A stream that has no end in time is none.
+    the regular expression `found_by` matches. A stream that has no end in time is no such finding.
     """
 
     rule: str
@@ -163,7 +163,7 @@ def plans(mutant: Mutant, seed: int, number: int) -> list[Plan]:
 
 
 def found(mutant: Mutant, report: Report) -> list[str]:
-    """By what it was found: of each stream that shows it, the first such complaint."""
+    """The first complaint that shows the mutant, of each stream that has one."""
     shown = (
         [each for each in played.verdict.wrong if re.search(mutant.found_by, each)]
         for played in report.played

@@ -1,7 +1,7 @@
-"""What will be done to each stream: drawn from the seed and the stream's number, and nothing else.
+"""The plan of each stream's faults, drawn from the seed and the stream's number alone.
 
 A fault is triggered by a count of things that happen to its stream (its nth put, query, event or
-byte), never by a clock: so that the same seed means the same trouble on a slower machine.
+byte), never by a clock. So the same seed means the same faults on a slower machine.
 """
 
 import random
@@ -17,14 +17,14 @@ TOKENS_PER_SECOND = 90
 # The demo's explanation is this long at most; `max_tokens` cuts each stream's answer.
 LONGEST = 2000
 MOST_FATAL = 3
-# How long answers are, in tokens: most; those whose provider must be seen to stop, long before it
-# has said everything; and those that outlive an invocation (`functions.TIMEOUT`).
+# The lengths of answers, in tokens: most; those whose provider must be seen to stop, long before
+# its end; and those that outlive an invocation (`functions.TIMEOUT`).
 _SHORT = (20, 140)
 _STOPPABLE = (700, 1000)
 _LASTING = (1800, LONGEST)
 
 _CROWD = 50
-# How likely each is.
+# The probability of each.
 _UNDISTURBED = 0.08
 _LONG = 0.06
 _CROWDED = 0.025
@@ -34,7 +34,7 @@ _KILLED_AFTER_SEND = 0.35
 _DUPLICATED = 0.3
 _HOSTILE = 0.15
 _TROUBLED = 0.6
-# Below which counts a fault is triggered.
+# A fault is triggered at a count below one of these.
 # On a busy machine an answer is fewer and larger records: early ones are drawn more often.
 _PUTS = (4, 8, 16, 32)
 _QUERIES = (4, 8, 16)
@@ -47,7 +47,7 @@ class Way(StrEnum):
 
     * **post** - POST with an Idempotency-Key, then an EventSource on `events_url`.
     * **stream** - POST with an Idempotency-Key that is answered with the stream itself, again and
-      again until an event has come, then an EventSource behind that.
+      again until an event has come, then an EventSource from there on.
     * **sse** - One EventSource on `/sse?prompt=…`.
     """
 
@@ -58,7 +58,7 @@ class Way(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class AtByte:
-    """A fault of one connection, behind so many bytes of its answer."""
+    """A fault of one connection, after so many bytes of its answer."""
 
     fault: Fault
     byte: int
@@ -66,13 +66,13 @@ class AtByte:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """One stream's trouble.
+    """The faults of one stream.
 
-    `puts` and `queries` name faults by how many calls of the stream have passed before;
-    `connections` has, of each reader, those of its first, second … connection. At the events of
-    `kill_after_send`, counted as the first reader receives them, their writer is killed. A
-    `cancel` that races with nothing comes at the put `cancel_at`.
-    `shared` says that the stream begins in the function whose sandboxes take many invocations.
+    `puts` and `queries` name faults by the number of the stream's calls that have passed before.
+    `connections` has the faults of each reader, connection by connection. The writers of the events
+    in `kill_after_send`, counted as the first reader receives them, are killed. A `cancel` that
+    races with nothing comes at the put `cancel_at`.
+    `shared` is true if the stream begins in the function whose sandboxes take many invocations.
     """
 
     number: int
@@ -92,7 +92,7 @@ class Plan:
 
     @property
     def undisturbed(self) -> bool:
-        """Whether nothing is meant to happen to this stream; others' sandboxes may be its own."""
+        """True if the plan has no fault; its sandbox may still serve a stream that has one."""
         return not (
             self.puts
             or self.queries
@@ -106,22 +106,22 @@ class Plan:
 
     @property
     def crowded(self) -> bool:
-        """Whether a crowd reads it."""
+        """True if a crowd reads the stream."""
         return self.readers == _CROWD
 
     @property
     def body(self) -> dict[str, object]:
-        """What a POST creates it with."""
+        """The body of the POST that creates the stream."""
         return {"prompt": self.prompt, "max_tokens": self.max_tokens}
 
     @property
     def key(self) -> str:
-        """The Idempotency-Key of that, which no other plan's stream has."""
+        """The Idempotency-Key of that POST, which no other plan's stream has."""
         return f"chaos-{self.prompt.encode().hex()[-24:]}-{self.number:08d}"
 
     @property
     def request(self) -> Request:
-        """What the model will be asked."""
+        """The request to the model."""
         return Request(
             messages=(Message("user", self.prompt),), model="demo", max_tokens=self.max_tokens
         )
@@ -138,7 +138,7 @@ class Plan:
 
 
 def named(number: int) -> str:
-    """What a stream's prompt begins with, by which the harness knows it anywhere."""
+    """The beginning of a stream's prompt, by which the harness knows it anywhere."""
     return f"№{number} "
 
 
@@ -173,7 +173,7 @@ def draw(seed: int, number: int) -> Plan:
         _LASTING if is_long else _STOPPABLE if _to_be_stopped(puts, cancel) else _SHORT
     )
     readers = _CROWD if crowded else 1 if quiet else chance.choice((1, 1, 1, 2, 3))
-    # A crowd is left alone: all of it is to be there at once.
+    # A crowd is left alone: all its readers must be there at once.
     others = [] if crowded else [_draw_connections(chance) for _ in range(readers - 1)]
     return Plan(
         number=number,
@@ -199,7 +199,7 @@ def draw(seed: int, number: int) -> Plan:
 
 
 def _to_be_stopped(puts: Mapping[int, Fault], cancel: Fault | None) -> bool:
-    """Whether somebody goes on generating, for a time, who ought not to."""
+    """Return True when a provider works on, for a time, that should have stopped."""
     return not STOPPING.isdisjoint(puts.values()) or cancel in STOPPING
 
 

@@ -1,4 +1,4 @@
-"""One reader of a stream, as an EventSource and the page around it read."""
+"""One reader of a stream, which reads as an EventSource and the page around it do."""
 
 import asyncio
 import time
@@ -16,18 +16,18 @@ from proof.chaos.traffic import Traffic
 from proof.chaos.wire import Wire
 from tests.event_source import TERMINAL, Event, EventSource, PermanentFailure
 
-# Keep-alives come every two seconds: who hears nothing for so long has no connection any more.
+# Keep-alives come every two seconds: after such a silence, a reader has lost its connection.
 _SILENCE = 7.0
 _PAUSE = 0.5
 
 
 @dataclass
 class Told:
-    """What one reader was told. Times are of the monotonic clock.
+    """The events and answers of one reader. Times are of the monotonic clock.
 
-    `connected_at` has the moment of each connection, and which position it had come to.
-    `gave_up` has the statuses that ended an EventSource for good, whereupon the page made another;
-    `over` says that this reader hears no more.
+    `connected_at` has the moment of each connection, and the position reached by then.
+    `gave_up` has the statuses that ended an EventSource for good, whereupon the page made another.
+    `over` is true if this reader hears no more.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -45,9 +45,9 @@ class Told:
 
 
 class Reader:
-    """The nth reader of a plan's stream. `functions` are the URLs to come to, in turn.
+    """The nth reader of a plan's stream. `functions` are the URLs that it asks, in turn.
 
-    `wrong` takes what it was told that nobody may be told.
+    `wrong` takes the answers that no reader may be given.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Reader:
     async def heard(self, count: int) -> bool:
         """Wait until it has received more than so many events, or all that it ever will.
 
-        False if that is none.
+        False if it has received none.
         """
         told, news = self.told, asyncio.Event()
         self._listeners.append(news.set)
@@ -84,7 +84,7 @@ class Reader:
         return bool(told.events)
 
     async def read(self, path: str) -> None:
-        """Read to the end, through a wire of one's own."""
+        """Read to the end, through a wire of its own."""
         nth, functions, connections = self._nth, self._functions, self._plan.connections
         troubles = connections[nth] if nth < len(connections) else ()
         wire = Wire(
@@ -103,7 +103,7 @@ class Reader:
             self._tell_listeners()
 
     async def _follow(self, http: httpx.AsyncClient, base: str, path: str) -> None:
-        """Be an EventSource; where one gives up, do what a page does: make another."""
+        """Read as an EventSource; when one gives up, make another, as a page does."""
         told, posts = self.told, self._nth == 0 and self._plan.way is Way.STREAM
         if posts and not await self._post_and_read(http, base):
             return
@@ -122,7 +122,7 @@ class Reader:
             await asyncio.sleep(_PAUSE)
 
     async def _post_and_read(self, http: httpx.AsyncClient, base: str) -> bool:
-        """Create and read in one, with the same key until an event has come; False if none may."""
+        """Create and read in one, with the same key until an event has come; False if refused."""
         while not self.told.events:
             source = self._source(http, f"{base}/streams?stream=true")
             source.body, source.headers = self._plan.body, {"Idempotency-Key": self._plan.key}
@@ -141,7 +141,7 @@ class Reader:
         )
 
     def _may_go_on(self, failure: PermanentFailure) -> bool:
-        """Whether it was the platform that ended an EventSource; anything else is wrong."""
+        """Return True when the platform has ended the EventSource; anything else is wrong."""
         self._note(f"gave up: {failure}")
         self.told.gave_up.append(failure.status)
         if is_the_platforms(failure.status, failure.text):

@@ -1,4 +1,4 @@
-"""What is printed of a run: what was done, how it went, and every stream that went wrong."""
+"""The printed report of a run: its faults, its results, and every stream that went wrong."""
 
 import os
 import platform
@@ -22,12 +22,12 @@ from proof.chaos.plan import Plan
 from proof.chaos.run import Played, Report
 
 ENDS = ("done", "cancelled", "error")
-# Of so many streams that are to have a fault, one comes to its count unless something is broken.
+# If so many streams have a fault in their plans, one has it done unless something is broken.
 _SURELY_DONE = 12
 
 
 def machine() -> str:
-    """What the figures hold for, and how busy it was when they were made."""
+    """The machine behind the figures, and how busy it was when they were made."""
     cpuinfo = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(": ")[2] for line in cpuinfo if line.startswith("model name")]
     processor = models[0] if models else platform.machine()
@@ -39,14 +39,14 @@ def machine() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """What went wrong, in words; `number` is that of the stream it was, if it was one's."""
+    """A failure in words; `number` is its stream's, if it belongs to one."""
 
     what: str
     number: int | None = None
 
 
 def failures(report: Report) -> list[Failure]:
-    """All that is wrong; a stream's with its whole history."""
+    """All failures; a stream's comes with its whole history."""
     return [
         *(Failure(f"left running: {each}") for each in report.left_running),
         *(Failure(f"logged, and no fault explains it: {each}") for each in report.errors),
@@ -66,7 +66,7 @@ def _failure(report: Report, played: Played) -> Failure:
 
 
 def drawn(plan: Plan) -> frozenset[Fault]:
-    """The faults that a plan has."""
+    """The faults in a plan."""
     return frozenset(
         {
             *plan.puts.values(),
@@ -82,7 +82,7 @@ def drawn(plan: Plan) -> frozenset[Fault]:
 
 
 def not_done(report: Report, streams: int = 1) -> list[Fault]:
-    """The faults that so many plans had, and that were never done: none came to their counts."""
+    """The faults that so many plans had and that were never done: no stream reached the count."""
     had = Counter(fault for played in report.played for fault in drawn(played.outcome.plan))
     done = report.history.injected
     return [fault for fault in Fault if had[fault] >= streams and not done[fault]]
@@ -135,7 +135,7 @@ def _results(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def latencies(report: Report) -> Iterator[tuple[str, str]]:
-    """How long it took to go on after the three kinds of interruption."""
+    """The time until a stream went on, after each of the three kinds of interruption."""
     resumed: list[float] = []
     taken_over: list[float] = []
     handed_over: list[float] = []
@@ -163,7 +163,7 @@ def _costs(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def _undisturbed(report: Report, played: Played) -> bool:
-    """Whether nothing happened to a stream: not to the sandbox that it shared, either."""
+    """True if nothing happened to a stream, nor to a sandbox that it shared."""
     plan, readers = played.outcome.plan, played.outcome.readers
     return (
         plan.undisturbed
@@ -173,7 +173,7 @@ def _undisturbed(report: Report, played: Played) -> bool:
 
 
 def table(title: str, rows: Iterable[tuple[str, ...]]) -> str:
-    """A table in plain text, under its title: what, how much, and perhaps what that is."""
+    """A table in plain text under its title: a name, a value, and perhaps an explanation."""
     lines = list(rows)
     width = max(len(line[0]) for line in lines)
     return "\n".join([title, *(_line(width, *line) for line in lines)])

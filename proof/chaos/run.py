@@ -1,4 +1,4 @@
-"""One run: the store, two functions on it, and N streams with their trouble."""
+"""One run: the store, two functions on it, and N streams with their faults."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -25,8 +25,8 @@ from proof.chaos.traffic import Ledger
 from proof.chaos.verdict import Verdict, judge
 
 RECYCLE_EVERY = 3
-# What may still be at work when the last reader has left is the writer of a stream whose reader
-# never learnt its id: up to the end of its answer, or of its invocation.
+# When the last reader has left, the writer of a stream whose reader never learnt its id may still
+# be at work: up to the end of its answer, or of its invocation.
 QUIET_SECONDS = TIMEOUT + 5.0
 # For the harness's own calls, to emulators and to the table, on a busy machine.
 CALL_SECONDS = 60.0
@@ -34,11 +34,11 @@ CALL_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """A plan, what became of it, and what is to be said of it.
+    """A plan's outcome, and the verdict on it.
 
-    `overlap` is for how long two providers worked on one stream, and `overrun` for how long one
-    worked behind a stream's end, each at most and in seconds. `survivals` are the silences of the
-    store that writers lived through.
+    `overlap` is the longest time in which two providers worked on one stream, and `overrun` the
+    longest in which one worked after a stream's end, both in seconds. `survivals` are the silences
+    of the store that writers lived through.
     """
 
     outcome: Outcome
@@ -50,7 +50,7 @@ class Played:
 
 @dataclass
 class Report:
-    """What a run came to; `errors` has what sandboxes said that no fault explains."""
+    """The results of a run; `errors` has the sandboxes' messages that no fault explains."""
 
     history: History
     ledger: Ledger
@@ -62,7 +62,7 @@ class Report:
 
     @property
     def zombies(self) -> int:
-        """How many frozen writers woke after another had taken their place."""
+        """The number of frozen writers that woke after another had taken their place."""
         return sum(traffic.zombies for traffic in self.ledger.plans.values())
 
 
@@ -74,7 +74,7 @@ async def run(
     patience: float = PATIENCE,
     clock_offsets: Sequence[float] = CLOCK_OFFSETS,
 ) -> Report:
-    """Play all plans, some at once; `source` is what the functions run.
+    """Play all plans, some at once; `source` is the code that the functions run.
 
     A stream that has not ended after `patience` seconds is wrong.
 
@@ -134,7 +134,7 @@ def _client() -> httpx.AsyncClient:
 
 
 async def _at_work(generations: Generations, sandboxes: Sandboxes) -> list[str]:
-    """What goes on although nobody waits for it."""
+    """The work that goes on although no client waits for it."""
     running = await generations.all_over(QUIET_SECONDS)
     return [
         f"a provider at work on stream {each.number} in process {each.pid}" for each in running

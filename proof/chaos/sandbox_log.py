@@ -1,7 +1,7 @@
-"""What the sandboxes say: which process each is, and what may not go unheard.
+"""The sandboxes' output: the process id of each, and the errors that must not go unheard.
 
-An application whose writer breaks is repaired by the next take-over, and its readers notice nothing
-but four seconds: so its errors count as such, unless a fault explains them.
+The next take-over repairs a writer that breaks, and its readers notice nothing but four seconds.
+So the application's errors count as failures, unless a fault explains them.
 """
 
 import json
@@ -16,14 +16,14 @@ _ANNOUNCED = re.compile(r"process (\d+)")
 _TIMED_OUT = re.compile(r"(\S+) Task timed out after ([\d.]+) seconds")
 # A sandbox that has ended, or an answer that has no end.
 _BROKEN = re.compile(r"Error: (Runtime exited: .*)\t|RequestId: \S+ Error: (.*Truncated.*)")
-# What Lambda itself writes of processes and invocations; an error in there, the runtime has said.
+# Lambda's own lines about processes and invocations; the runtime has logged any error in them.
 _OF_THE_PLATFORM = re.compile(
     r"(START|END|REPORT) RequestId: |INIT_REPORT |"
     r"Error: a client was too slow|RequestId: \S+ Error: "
 )
-# The table is told to fail a sandbox, or is slow, and is out of reach while that is frozen or ends:
-# what comes of that is said by a writer who leaves its stream to another, and by two kinds of
-# answers that say "come back".
+# The table is told to fail a sandbox, or is slow, and is out of reach for a sandbox that is frozen
+# or ends. These are the messages that follow: of a writer that leaves its stream to another, and of
+# the two kinds of answers that say "come back".
 _STORE_FAILED = frozenset(
     {
         "the store failed; the stream is left to another writer",
@@ -32,7 +32,7 @@ _STORE_FAILED = frozenset(
     }
 )
 _STORE_UNAVAILABLE = "StoreUnavailable"
-# Who is frozen misses the end of its readers' time.
+# A frozen sandbox misses the end of its readers' time.
 _UNFINISHED = "UnexpectedMessage"
 _LATELY = 30.0
 _SHOWN = 200
@@ -40,7 +40,7 @@ _SHOWN = 200
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """Something that a sandbox said and no fault explains; no part of a prompt or an answer.
+    """A sandbox's message that no fault explains; no part of a prompt or an answer.
 
     `stream` is the beginning of a stream's id, empty if none was named.
     """
@@ -54,7 +54,7 @@ class Complaint:
 
 
 class SandboxLog:
-    """Hears the sandboxes of one function; called with every line of theirs."""
+    """Hears the sandboxes of one function; called with every line that they print."""
 
     def __init__(self, sandboxes: Sandboxes) -> None:
         self.complaints: list[Complaint] = []
@@ -75,13 +75,13 @@ class SandboxLog:
             self._said(pid, text)
 
     def _timed_out(self, pid: int, *, seconds: float) -> None:
-        """An invocation was ended at its deadline; nobody but a frozen sandbox gets so far."""
+        """An invocation was ended at its deadline; only a frozen sandbox may get so far."""
         if not self._frozen(pid, seconds):
             what = f"an invocation did not end within {seconds:.0f} s"
             self.complaints.append(Complaint(pid, what))
 
     def _broke(self, pid: int, what: str) -> None:
-        """A sandbox that nobody ends or freezes keeps running, and finishes what it says."""
+        """Note a sandbox that broke: undisturbed, it keeps running and finishes its answers."""
         if not self._shaken(pid):
             self.complaints.append(Complaint(pid, what))
 
@@ -101,25 +101,25 @@ class SandboxLog:
         return entry.error == _UNFINISHED and self._frozen(pid, _LATELY)
 
     def _denied(self, pid: int) -> bool:
-        """Whether a sandbox was kept from the table lately."""
+        """Return True when a sandbox was kept from the table lately."""
         disturbed = self._sandboxes.disturbed_since(pid, time.monotonic() - _LATELY)
         return disturbed or self._shaken(pid)
 
     def _shaken(self, pid: int) -> bool:
-        """Whether a sandbox was killed or told to end, or frozen lately."""
+        """Return True when a sandbox was killed or told to end, or was frozen lately."""
         return pid in self._sandboxes.ended or self._frozen(pid, _LATELY)
 
     def _frozen(self, pid: int, seconds: float) -> bool:
-        """Whether a sandbox was without processor lately."""
+        """Return True when a sandbox was without processor lately."""
         now = time.monotonic()
         return self._sandboxes.frozen_between({pid}, now - seconds, now) > 0
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """A line of the application's log, or of the runtime's; what it lacks is empty.
+    """A line of the application's log, or of the runtime's; a missing member is empty.
 
-    `frame` is the code that raised the error, where the application tells it.
+    `frame` is the code that raised the error, where the application logs it.
     """
 
     message: str
@@ -130,7 +130,7 @@ class _Entry:
 
 
 def _entry(text: str) -> _Entry | None:
-    """Read a line; None if it is neither's."""
+    """Read a line; None if it is from neither of the two logs."""
     try:
         said: dict[str, Any] = json.loads(text)
         return _Entry(

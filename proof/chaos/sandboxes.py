@@ -1,4 +1,4 @@
-"""The sandboxes' processes, and the hands that kill, freeze and thaw them."""
+"""The sandboxes' processes: kill, freeze and thaw them."""
 
 import asyncio
 import math
@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-# To wait so long for the table is a good part of what a sandbox waits (durable_stream.table).
+# So long a wait for the table is a good part of a sandbox's timeout (durable_stream.table).
 LONG_SECONDS = 0.5
 _BEAT = 0.1
 
@@ -31,12 +31,12 @@ class Frozen:
 class Sandboxes:
     """All sandboxes of all functions, by process id: a sandbox leads a process group of its own.
 
-    `controls` are the emulators' control URLs. A signal goes out at once, for the moment counts;
-    an emulator is told behind it, so that it gives nothing to what is frozen. `seen` has when
-    each process began, in the kernel's words: its number may come to be another's. `ended` has
-    those that were killed or told to end, `ended_at` when, `disturbed` when one was last kept from
-    the table, and `stalled_at` when all of them were, since the harness itself did not get a
-    processor: the last of its `stalls`.
+    `controls` are the emulators' control URLs. A signal goes out at once, for the moment counts.
+    The emulator is told afterwards, so that it gives no invocation to a frozen sandbox. `seen` has
+    the time when each process began, as the kernel tells it: its number may be reused. `ended` has
+    the processes that were killed or told to end, and `ended_at` the time. `disturbed` has the time
+    when a process was last kept from the table. `stalled_at` is the time when all of them were,
+    since the harness itself did not get a processor: the last of its `stalls`.
     """
 
     http: httpx.AsyncClient
@@ -55,19 +55,19 @@ class Sandboxes:
             self.seen[pid] = _began(pid)
 
     def kill(self, pid: int) -> bool:
-        """Whether it was a sandbox that lived until now."""
+        """Kill a sandbox. Return True when it lived until now."""
         return self._end(pid, signal.SIGKILL)
 
     def terminate(self, pid: int) -> bool:
-        """Whether it was a sandbox that lived until now; it may take its time."""
+        """Tell a sandbox to end, in its own time. Return True when it lived until now."""
         return self._end(pid, signal.SIGTERM)
 
     def disturb(self, pid: int) -> None:
-        """Take note that a sandbox is denied what it asks of the table, or waits long for it."""
+        """Take note that a sandbox's call to the table is denied, or takes long."""
         self.disturbed[pid] = time.monotonic()
 
     def disturbed_since(self, pid: int, moment: float) -> bool:
-        """Whether a sandbox was kept from the table, and not by itself."""
+        """Return True when a sandbox was kept from the table by something outside it."""
         return max(self.disturbed.get(pid, -math.inf), self.stalled_at) > moment
 
     async def watch_for_stalls(self) -> None:
@@ -80,7 +80,7 @@ class Sandboxes:
                 self.stalls.append(self.stalled_at)
 
     def stalled_between(self, since: float, until: float) -> bool:
-        """Whether the machine was too busy for anything to come in time."""
+        """Return True when the machine was too busy for anything to come in time."""
         return any(since < at < until for at in self.stalls)
 
     async def freeze(self, pid: int) -> bool:
@@ -94,7 +94,7 @@ class Sandboxes:
         return True
 
     async def thaw(self, pid: int) -> bool:
-        """Give it back, whatever its emulator says; False if it has not lived to see it."""
+        """Give the processor back, even if the emulator fails; False if the sandbox has died."""
         try:
             await self._tell(pid, "thaw")
         finally:
@@ -104,7 +104,7 @@ class Sandboxes:
         return lives
 
     def frozen_between(self, pids: Collection[int], since: float, until: float) -> float:
-        """For how many seconds of an interval one sandbox or another was frozen."""
+        """The seconds of an interval in which at least one of the sandboxes was frozen."""
         spells = sorted(
             (max(since, spell.since), min(until, spell.until or until))
             for pid in pids
@@ -125,7 +125,7 @@ class Sandboxes:
         return False
 
     async def at_work(self, seconds: float) -> list[str]:
-        """The invocations that are still in hand after so much patience.
+        """The invocations that are still running after so many seconds.
 
         Raises:
             httpx.HTTPError: an emulator does not answer.
@@ -138,7 +138,7 @@ class Sandboxes:
         return busy
 
     async def survivors(self, seconds: float) -> list[int]:
-        """Those that still run after so much patience."""
+        """The processes that still run after so many seconds."""
         give_up_at = time.monotonic() + seconds
         while alive := [pid for pid in self.seen if self._lives(pid)]:
             if time.monotonic() > give_up_at:
@@ -166,7 +166,7 @@ class Sandboxes:
                     await self._order(control, sandbox["name"], verb)
 
     async def _order(self, control: str, name: str, verb: str) -> bool:
-        """Whether the emulator has done it; it refuses if the sandbox has died meanwhile."""
+        """Return True when the emulator has obeyed; it refuses if the sandbox has died."""
         return (await self.http.post(f"{control}/sandboxes/{name}/{verb}")).is_success
 
     def _end(self, pid: int, number: signal.Signals) -> bool:
@@ -189,11 +189,11 @@ class Sandboxes:
 
 
 def _began(pid: int) -> str:
-    """When a process began, in clock ticks since the machine did; empty if it runs no more."""
+    """A process's start, in clock ticks since the machine's; empty if it runs no more."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
         return ""
-    # Behind the command's name, which may have any character; see proc_pid_stat(5).
+    # After the command's name, which may have any character; see proc_pid_stat(5).
     state, *fields = stat.rpartition(")")[2].split()
     return "" if state in {"Z", "X"} else fields[18]

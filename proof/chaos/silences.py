@@ -1,7 +1,7 @@
-"""How writers live through a silence of the store: who has not been overtaken goes on.
+"""How writers live through a silence of the store: a writer that was not overtaken goes on.
 
-A store that answers nobody is no reason to give an answer up, nor to take it over. So behind its
-silence a stream whose writer lived goes on with the attempt that it was at.
+A store that answers no call is no reason to give an answer up, nor to take it over. So after its
+silence a stream whose writer lived goes on with the same attempt.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,11 +13,11 @@ from proof.chaos.generations import Generation, Generations
 from proof.chaos.sandboxes import Sandboxes
 from proof.chaos.traffic import Silence, Traffic
 
-# A writer that is so near to its invocation's end may have to hand over: in seconds from when its
-# provider was asked, which a slow machine does some time after the invocation has begun.
+# A writer so near to the end of its invocation may have to hand over. In seconds from the call to
+# its provider, which a slow machine makes some time after the invocation has begun.
 _SOON = 3.0
 _IN_TIME = TIMEOUT - Timing().handoff_margin - _SOON
-# What is appended by whoever has a stream to write, and not to become its writer, or to stop it.
+# The records of a process that writes a stream already; not those to become its writer or stop it.
 _WRITERS = frozenset({"thinking", "answer", "heartbeat", "done"})
 
 
@@ -30,7 +30,7 @@ class Survival:
 
     @property
     def wrong(self) -> str:
-        """What is to be said against it; nothing if all is well."""
+        """The complaint against it; empty if all is well."""
         if self.claim is None:
             return ""
         return (
@@ -47,14 +47,14 @@ def survivals(
 ) -> Iterator[Survival]:
     """The silences of a plan's streams that their writers lived through, with all their time left.
 
-    Those whose process was ended by the harness, or frozen, meanwhile are none.
+    A silence does not count if the harness ended or froze the process meanwhile.
     """
     for silence in traffic.silences:
         writing = _writing(silence, generations)
         place = silence.stream_id, silence.seq
         if writing is None or silence.kind not in _WRITERS or place not in traffic.stood_at:
             continue
-        # A put that nobody waits for any more may be carried out when the silence is over.
+        # A put that no client waits for any more may be carried out when the silence is over.
         behind = records[silence.stream_id][silence.seq : silence.seq + 2]
         claim = next((each for each in behind if isinstance(each.event, Claim)), None)
         seq = silence.seq if claim is None else claim.seq
@@ -67,7 +67,7 @@ def survivals(
 
 
 def _writing(silence: Silence, generations: Generations) -> Generation | None:
-    """The generation that a silence has befallen; None if another had taken its stream before."""
+    """The generation that a silence befell; None if another had taken its stream before."""
     on_it = [
         each
         for each in generations.all

@@ -1,4 +1,4 @@
-"""One fault at a time, clocks right: how long each is noticed, where nothing else is in the way."""
+"""One fault at a time, with right clocks: how long readers notice each, with no other trouble."""
 
 from dataclasses import replace
 
@@ -9,10 +9,10 @@ from proof.chaos.plan import TOKENS_PER_SECOND, AtByte, Plan, Way, draw, named
 # As many as leave a machine of two cores idle at times.
 AT_ONCE = 5
 
-# As many as have a 99th hundredth; but a hand-over takes as long as an invocation.
+# Enough for a 99th percentile; but a hand-over takes as long as an invocation.
 _OF_EACH = 100
 _HAND_OVERS = 24
-# Just long enough to be at work when it is disturbed, and to go on behind that.
+# Just long enough to be at work when it is disturbed, and to go on after that.
 _SHORT = 60
 # The answer alone outlives an invocation.
 _LONG = round(TIMEOUT * TOKENS_PER_SECOND)

@@ -1,4 +1,4 @@
-"""Between the sandboxes and DynamoDB: a proxy that knows whose call it passes, and does the faults.
+"""Between the sandboxes and DynamoDB: a proxy that knows each call's process, and does faults.
 
 sandbox ──▶ proxy ──▶ DynamoDB Local
         ①         ②
@@ -25,15 +25,15 @@ from proof.chaos.sandboxes import LONG_SECONDS, Sandboxes
 from proof.chaos.traffic import Call, Ledger, Traffic, parse
 from tests.event_source import TERMINAL
 
-# A client misses the frozen sandbox after seven seconds and comes back; if the clock of the one
-# that it comes to is behind, that listens for a lease of four. And it may have to start.
+# A client misses the frozen sandbox after seven seconds and comes back to another. If the clock of
+# that one is behind, it listens for a lease of four. And it may have to start.
 TAKE_OVER_SECONDS = 20.0
 # A stop has to find a sandbox, before a reader's sandbox believes that the writer is gone.
 CANCEL_SECONDS = 3.5
 SLOW_SECONDS = 0.6
 # Longer than the client waits for an answer (durable_stream.table).
 LATE_SECONDS = 2.0
-# More than two leases: whoever gave up, or took over, for silence alone would have done so.
+# More than two leases: a process that gives up or takes over for silence alone does so by then.
 SILENT_SECONDS = 10.0
 # More than the two tries that botocore makes of a call, so that the application must bear some;
 # and more than it bears.
@@ -49,14 +49,14 @@ _THROTTLED = "ProvisionedThroughputExceededException"
 _FAILED = "InternalServerError"
 _BEFORE_PUT = frozenset({Fault.KILL_BEFORE_PUT, Fault.FREEZE_BEFORE_PUT})
 _TABLE_CALLS = frozenset({"CreateTable", "UpdateTimeToLive"})
-# The faults that wait for a read that they can be done to, and how many items that must find.
+# The faults that wait for a suitable read, and the number of items that it must find.
 _BEHIND = frozenset({Fault.STALE_QUERY, Fault.GAPPED_QUERY})
 _FEWEST = {Fault.STALE_QUERY: 1, Fault.GAPPED_QUERY: 2}
 
 
 @dataclass(frozen=True, slots=True)
 class Passing:
-    """A call on its way: the request it came as, and whose it is."""
+    """A call on its way: its request, and the plan that it belongs to."""
 
     request: Message
     call: Call
@@ -145,7 +145,7 @@ class Exchange:
     async def _do(self, fault: Fault, passing: Passing) -> bool:
         traffic = passing.traffic
         self.store.sandboxes.disturb(passing.call.pid)
-        # Those are counted where they are done, and what lasts for many calls once.
+        # Those are counted where they are done; a fault that lasts for many calls is counted once.
         lasts = traffic.lasting or traffic.silence
         if fault not in CANCELS | _BEHIND | TO_THE_PROCESS and not lasts:
             self._note(fault, passing)
@@ -172,7 +172,7 @@ class Exchange:
         return True
 
     async def _fall_behind(self, fault: Fault, passing: Passing) -> None:
-        """Answer as another replica might, if there is enough to be behind with; else next time."""
+        """Answer as a stale replica might, if the read has enough items; else wait for the next."""
         answer = await self._carry_out(passing.request)
         items = json.loads(answer.body).get("Items", [])
         if len(items) < _FEWEST[fault]:
@@ -183,7 +183,7 @@ class Exchange:
         self._answer(_behind(items, fault))
 
     async def _shake(self, fault: Fault, passing: Passing) -> bool:
-        """Do something to the process that calls; False if there is nobody to answer."""
+        """Do a fault to the calling process; False if it is no longer there to be answered."""
         sandboxes, call = self.store.sandboxes, passing.call
         answer = None if fault in _BEFORE_PUT else await self._settled(passing)
         match fault:
@@ -204,7 +204,7 @@ class Exchange:
         return True
 
     async def _freeze(self, fault: Fault, passing: Passing, answer: Message | None) -> Message:
-        """Freeze who calls until it has lost; what it is to hear then."""
+        """Freeze the caller until it has lost; return the answer that it is to hear then."""
         sandboxes, call, traffic = self.store.sandboxes, passing.call, passing.traffic
         if traffic.lost(call) or not await sandboxes.freeze(call.pid):
             return answer or await self._settled(passing)
@@ -242,7 +242,7 @@ class Exchange:
         self._answer(answer)
 
     async def _stop(self, fault: Fault, passing: Passing) -> None:
-        """Have it stopped; a race is one only if the canceller comes."""
+        """Have the stream stopped; count a race only if the canceller comes."""
         traffic = passing.traffic
         first = not traffic.cancel_wanted.is_set()
         traffic.cancel_wanted.set()
@@ -252,7 +252,7 @@ class Exchange:
             self._note(fault, passing)
 
     async def _settled(self, passing: Passing) -> Message:
-        """Have a call carried out, and note what it came to."""
+        """Have a call carried out, and note its result."""
         call, began_at = passing.call, time.monotonic()
         answer = await self._carry_out(passing.request)
         if time.monotonic() - began_at > LONG_SECONDS:
@@ -277,7 +277,7 @@ class Exchange:
 
 
 def _fault(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
-    """What is to be done to a call; counts it."""
+    """Count a call, and return the fault to do to it."""
     if traffic.silence is not None:
         return traffic.silence.fault
     if traffic.lasting:
@@ -300,12 +300,12 @@ def _fault(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
 
 
 def _is_last(call: Call, fault: Fault) -> bool:
-    """Whether nobody could take over from who is frozen at this put."""
+    """Return True when no other process could take over from one frozen at this put."""
     return call.kind == "cancelled" or (fault is Fault.FREEZE_AFTER_PUT and call.kind in TERMINAL)
 
 
 def _cancels(plan: Plan, call: Call, traffic: Traffic) -> Fault | None:
-    """Whether the stop is to race with this put."""
+    """The stop that begins at this put, if there is one."""
     if traffic.cancel_wanted.is_set():
         return None
     match plan.cancel:

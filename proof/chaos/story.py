@@ -1,4 +1,4 @@
-"""One stream from its making to its end: everybody who wants something of it."""
+"""One stream from its creation to its end, with all its clients."""
 
 import asyncio
 import traceback
@@ -27,7 +27,7 @@ _DUPLICATES_BODY = "another question"
 
 @dataclass
 class Outcome:
-    """What became of a plan; `wrong` is what somebody saw that may not be.
+    """The outcome of a plan; `wrong` has the things that were seen and may not be.
 
     `stopped` is the id of the stream that a stop was sent to.
     """
@@ -56,7 +56,7 @@ class Story:
     ) -> None:
         self.outcome = Outcome(plan)
         self._plan = plan
-        # Each plan begins in one of them; who reconnects may come to another.
+        # Each plan begins in one of them; a reader that reconnects may come to another.
         self._functions = functions[::-1] if plan.shared else functions
         self._client = Client(http, self._functions, lambda what: history.note(plan.number, what))
         self._traffic = traffic
@@ -65,7 +65,7 @@ class Story:
         self._patience = patience
 
     async def run(self) -> Outcome:
-        """Play it to the end, or until patience is over; whatever goes wrong is this stream's."""
+        """Play it to the end, or until patience is over; count any error as this stream's."""
         patience = asyncio.timeout(self._patience)
         try:
             async with patience:
@@ -142,7 +142,7 @@ class Story:
         nth: int = 0,
         expected: int = 0,
     ) -> dict[str, Any]:
-        """What is answered; nothing, if that is wrong."""
+        """The answer; empty if it is wrong."""
         headers = {"Idempotency-Key": key} if key else {}
         answer = await self._client.ask(
             "POST", path, body=body, headers=headers, nth=nth, seconds=_POST_SECONDS
@@ -156,7 +156,7 @@ class Story:
     # Reading it
 
     def _reader(self, nth: int) -> Reader:
-        """The nth, of whom there is an account from now on."""
+        """The nth reader, whose events are in the outcome from now on."""
         reader = Reader(
             self._plan,
             nth,
@@ -180,7 +180,7 @@ class Story:
     # Disturbing it
 
     async def _cancel(self, first: Reader, fault: Fault) -> None:
-        """Stop it when the store says so; not at all if that never comes."""
+        """Stop the stream when the store asks for it; not at all if that never happens."""
         over = asyncio.create_task(self._traffic.over.wait())
         wanted = asyncio.create_task(self._traffic.cancel_wanted.wait())
         await asyncio.wait({over, wanted}, return_when=asyncio.FIRST_COMPLETED)
@@ -206,7 +206,7 @@ class Story:
 
 
 def _leaves(error: Exception) -> Iterator[Exception]:
-    """What went wrong, without the groups that tasks put it in."""
+    """The errors themselves, without the groups that tasks put them in."""
     if isinstance(error, ExceptionGroup):
         for each in error.exceptions:
             yield from _leaves(each)

@@ -1,4 +1,4 @@
-"""What went to the table about one stream: the calls in their order, and the records that stand."""
+"""The table's traffic about one stream: its calls in order, and the records that stand."""
 
 import asyncio
 import json
@@ -41,7 +41,7 @@ class Call:
 
 
 def parse(operation: str, user_agent: str, body: bytes) -> Call:
-    """Read a request; one that is about no stream has no `stream_id`."""
+    """Read a request; a call that is about no stream has no `stream_id`."""
     said = _PID.search(user_agent)
     pid = int(said[1]) if said else 0
     parameters: dict[str, Any] = json.loads(body or b"{}")
@@ -75,7 +75,7 @@ def parse(operation: str, user_agent: str, body: bytes) -> Call:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Silence:
-    """The store's, for one plan; it began with the put of a record, of `seq` and `kind`, by `pid`.
+    """A silence of the store for one plan; it began as `pid` put a record of `seq` and `kind`.
 
     `since` and `until` are of the monotonic clock.
     """
@@ -91,14 +91,14 @@ class Silence:
 
 @dataclass
 class Traffic:
-    """Of one plan, which may have several streams: an EventSource that never got an id asks anew.
+    """One plan's calls. It may have several streams: an EventSource without an id asks anew.
 
-    `lasting` is what the next `lasts` calls suffer, `armed` what waits for a suitable read.
-    `writers` has the process that put each record, `stood_at` when the table had acknowledged it.
-    `killed` has each SIGKILL to a writer: the stream, the process, and when. `ended_at` has when
-    the table had a stream's last record. `zombies` counts the frozen writers that woke after
-    another had taken their place. `twice` has the positions that
-    the table has taken two records for, `silences` those of the store.
+    `lasting` is the fault of the next `lasts` calls, `armed` the one that waits for a suitable
+    read. `writers` has the process that put each record, and `stood_at` the time when the table had
+    acknowledged it. `killed` has each SIGKILL to a writer: the stream, the process, and the time.
+    `ended_at` has the time when the table had a stream's last record. `zombies` counts the frozen
+    writers that woke after another had taken their place. `twice` has the positions at which the
+    table has taken two records, `silences` the silences of the store.
     """
 
     puts: int = 0
@@ -122,13 +122,13 @@ class Traffic:
     _races: dict[tuple[str, int], float] = field(default_factory=dict)
 
     def suffer(self, fault: Fault, calls: int) -> None:
-        """Take note that a call suffers a fault which so many in a row do, this one included."""
+        """Take note of a fault that lasts for so many calls in a row, this one included."""
         self.lasts = (self.lasts or calls) - 1
         self.lasting = fault if self.lasts else None
 
     @property
     def silence(self) -> Silence | None:
-        """The one that lasts."""
+        """The silence that lasts now."""
         newest = self.silences[-1] if self.silences else None
         return newest if newest is not None and time.monotonic() < newest.until else None
 
@@ -166,7 +166,7 @@ class Traffic:
             self._changed.notify_all()
 
     def lost(self, call: Call) -> bool:
-        """Whether another process has put a record where the caller puts its own, or behind it."""
+        """Return True when another process has put a record at the caller's position or later."""
         return any(
             stream_id == call.stream_id and seq >= call.seq and pid != call.pid
             for (stream_id, seq), pid in self.writers.items()
@@ -187,7 +187,7 @@ class Traffic:
         )
 
     def racing(self, call: Call) -> bool:
-        """Whether a put is of a record that is held until a canceller comes."""
+        """Return True when a put is of a record that is held until a canceller comes."""
         return call.place in self._races
 
     async def _until(self, condition: Callable[[], bool], seconds: float) -> bool:
@@ -200,14 +200,14 @@ class Traffic:
 
 
 class Ledger:
-    """The traffic of all plans; knows which stream belongs to which."""
+    """The traffic of all plans; knows the plan of each stream."""
 
     def __init__(self) -> None:
         self.plans: dict[int, Traffic] = {}
         self._numbers: dict[str, int] = {}
 
     def number_of(self, call: Call) -> int | None:
-        """The plan whose stream a call is about; None if it is about nobody's."""
+        """The plan whose stream a call is about; None if it is about no plan's."""
         if call.prompt and (number := number_of(call.prompt)) is not None:
             self._numbers[call.stream_id] = number
         return self._numbers.get(call.stream_id)

@@ -1,4 +1,4 @@
-"""Whether a stream kept the promise: what was delivered, what the log has, what was to be said."""
+"""The verdict on a stream: its delivered events and its log against the expected answer."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,10 +20,10 @@ LATENESS = 1.0
 
 @dataclass
 class Verdict:
-    """What is wrong with a stream, in words; and the tokens that its readers did not hear once.
+    """A stream's failures, in words; and the tokens that its readers did not hear exactly once.
 
-    `lost` are missing where more was heard behind them, or an end; `undelivered` are the rest of
-    an answer that failed, or had no end in time.
+    `lost` tokens are missing although later ones, or an end, were heard. `undelivered` tokens are
+    the rest of an answer that failed, or had no end in time.
     """
 
     wrong: list[str] = field(default_factory=list)
@@ -43,9 +43,9 @@ def judge(
     """Judge a plan that has been played; `logs` are those of all its streams.
 
     One of the streams is the one that was read to its end. Others were left by an EventSource
-    that never learnt their id. `generations` has how many there have been on each. `overlap` is
-    for how long two providers worked on one stream, `overrun` for how long one did behind the
-    stream's end, both in seconds.
+    that never learnt their id. `generations` has the number of generations on each. `overlap` is
+    the time in which two providers worked on one stream, `overrun` the time in which one worked
+    after the stream's end, both in seconds.
     """
     verdict = Verdict(wrong=list(outcome.wrong))
     plan = outcome.plan
@@ -91,10 +91,10 @@ def _judge_log(plan: Plan, stream_id: str, records: Sequence[Record], verdict: V
 def _judge_generations(
     stream_id: str, records: Sequence[Record], number: int, verdict: Verdict
 ) -> None:
-    """Only who puts a claim may ask a provider, and may once; or who begins the stream.
+    """A provider may be asked once for each claim, and once by the writer that begins the stream.
 
-    Nobody does where it begins with being created. Elsewhere the provider is asked while the start
-    is on its way, which may be lost.
+    A stream that begins with being created has no such writer. Elsewhere the writer asks the
+    provider while the start is on its way, which may be lost.
     """
     begun = not records or bool(records[0].writer)
     allowed = begun + sum(isinstance(record.event, Claim) for record in records)
@@ -145,7 +145,7 @@ def _judge_end(named: str, last: Event, verdict: Verdict) -> None:
 
 
 def _judge_events(named: str, told: Told, records: Sequence[Record], verdict: Verdict) -> None:
-    """Compare what a reader was told with the log, position by position."""
+    """Compare a reader's events with the log, position by position."""
     heard = [(event.id, event.name, event.data) for event in told.events]
     logged = [
         (f"{record.stream_id}:{record.seq}", record.event.kind, _data(record)) for record in records
@@ -162,7 +162,7 @@ def _judge_events(named: str, told: Told, records: Sequence[Record], verdict: Ve
 
 
 def _data(record: Record) -> dict[str, Any]:
-    """What an event says of a record: the wire's own terms, stated here a second time."""
+    """An event's data for a record: the wire's own terms, stated here a second time."""
     match record.event:
         case Start(model=model):
             return {"stream_id": record.stream_id, "model": model}
@@ -180,7 +180,7 @@ def _data(record: Record) -> dict[str, Any]:
 
 
 def _count(heard: str, tokens: Sequence[str], verdict: Verdict, *, named: str, end: str) -> None:
-    """Count the tokens lost, repeated and undelivered; what is behind a stop is none of them."""
+    """Count the tokens lost, repeated and undelivered; tokens after a stop are none of these."""
     expected = "".join(tokens)
     per_token = len(expected) / len(tokens)
     lost = repeated = undelivered = 0
@@ -200,7 +200,7 @@ def _count(heard: str, tokens: Sequence[str], verdict: Verdict, *, named: str, e
 
 
 def _differences(expected: str, heard: str) -> list[tuple[str, int, int, int, int]]:
-    """As SequenceMatcher's opcodes without those of what is equal; quick where one just ends."""
+    """SequenceMatcher's opcodes, without those for equal parts; quick if `heard` ends early."""
     if expected.startswith(heard):
         return [("delete", len(heard), len(expected), len(heard), len(heard))]
     matcher = SequenceMatcher(None, expected, heard, autojunk=False)

@@ -1,6 +1,6 @@
 """Between a client and the function: a proxy that cuts, silences and slows connections.
 
-It counts the bytes of the answer, head and chunk sizes included: what a network would count.
+It counts the bytes of the answer, head and chunk sizes included, as a network would.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ _SLOW_BUFFER = 2048
 # A socket that is closed with this in force sends no end but a reset.
 _RESETTING = struct.pack("ii", 1, 0)
 _HEAD_END = b"\r\n\r\n"
-# Where each kind of cut is made: at the end of what matches. Text beyond ASCII is escaped on the
+# The place of each kind of cut: at the end of the match. Text beyond ASCII is escaped on the
 # wire, so the inside of a character is the inside of an escape, or between two surrogates.
 _PLACES = {
     Fault.CUT: re.compile(rb"", re.DOTALL),
@@ -42,9 +42,9 @@ Done = Callable[[AtByte, int], None]
 
 
 class Wire:
-    """One client's way to the function, whichever function that is for its nth connection.
+    """One client's way to the function that serves its nth connection.
 
-    `route` gives the URL of the nth connection, `trouble` its fault; `done` is told of each.
+    `route` gives the URL of the nth connection, `trouble` its fault; `done` is told of each fault.
     """
 
     def __init__(self, route: Route, trouble: Trouble, done: Done) -> None:
@@ -59,7 +59,7 @@ class Wire:
         """Listen while the block runs."""
 
         async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            # What is drained has left: the bytes before a reset are not to be lost with it.
+            # Drained bytes have left: the bytes before a reset are not to be lost with it.
             writer.transport.set_write_buffer_limits(high=0)
             try:
                 with suppress(ConnectionError):
@@ -88,7 +88,7 @@ class Wire:
                 _, ended = await asyncio.gather(upwards, downwards, return_exceptions=True)
             match ended:
                 case Fault.HALF_OPEN:
-                    # Nobody is told, whoever leaves: until this wire is taken down.
+                    # Neither side learns that the other has left, until this wire is taken down.
                     await asyncio.Event().wait()
                 case Fault():
                     _reset_when_closed(writer)
@@ -100,7 +100,7 @@ class Wire:
     async def _answer(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, trouble: AtByte | None
     ) -> Fault | None:
-        """Pass the answer on; the fault that has ended it, if one has."""
+        """Pass the answer on; return the fault that has ended it, if one has."""
         passed = bytearray()
         while data := await reader.read(_SIZE):
             end = _place(trouble, passed + data) if trouble else None
@@ -121,10 +121,10 @@ class Wire:
 
 
 def _place(trouble: AtByte, answer: bytearray) -> int | None:
-    """Behind which byte of the answer so far the fault is done; None if not yet."""
+    """The number of bytes of the answer after which the fault is done; None if not yet."""
     byte = trouble.byte
     if trouble.fault is Fault.HALF_OPEN:
-        # A client bears silence for long before an answer begins, and that is not what this is of.
+        # A client bears a long silence before an answer begins: that is not this fault.
         byte = max(byte, _behind_head(answer))
     if len(answer) <= byte:
         return None
@@ -133,13 +133,13 @@ def _place(trouble: AtByte, answer: bytearray) -> int | None:
 
 
 def _behind_head(answer: bytearray) -> int:
-    """Where the body begins; beyond all that is there while the head has not ended."""
+    """The start of the body; the end of all bytes so far while the head has not ended."""
     end = answer.find(_HEAD_END)
     return end + len(_HEAD_END) if end >= 0 else len(answer)
 
 
 async def _connect(url: str, *, is_slow: bool) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """Connect to a function; for who is slow, without room for much to wait in."""
+    """Connect to a function; for a slow reader, with small buffers."""
     host, _, port = url.removeprefix("http://").partition(":")
     if not is_slow:
         return await asyncio.open_connection(host, int(port))

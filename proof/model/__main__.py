@@ -1,4 +1,4 @@
-"""`python -m proof.model`: check the model of the event log, and what breaks without which rule.
+"""`python -m proof.model`: check the model of the event log, and the need for each of its rules.
 
 Needs Debian's `spin` and `gcc`. The exit status is 0 if every property holds in a search that was
 complete, no statement of the model was out of reach, and every rule that is taken away is missed.
@@ -21,7 +21,7 @@ from proof.model.checks import MUTATIONS, PROPERTIES, Check
 
 _MODEL = Path(__file__).with_name("log.pml")
 _DEPTH = 10_000
-_SECONDS = 900  # more than any takes on a busy machine; what is not over by then has not held
+_SECONDS = 900  # more than any takes on a busy machine; a search that is not over by then fails
 _TAIL = 400
 
 _SAFETY = ("-DSAFETY", "-DNOCLAIM")
@@ -52,7 +52,7 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What a search came to. `broken` is the rule it found broken, "" if none was.
+    """The result of a search. `broken` is the rule that it found broken, "" if none was.
 
     It is `complete` if it saw every state; `states` counts them. `statements` are those that
     it might have executed, and `reached` those that it has.
@@ -68,7 +68,7 @@ class Result:
 
     @property
     def as_expected(self) -> bool:
-        """Whether all holds, or where a rule is lacking, what needs it has broken."""
+        """True if all holds or, where a rule is lacking, the property that needs it has broken."""
         return self.broken == self.check.breaks and (self.complete or bool(self.broken))
 
 
@@ -76,7 +76,7 @@ def search(check: Check, folder: Path) -> Result:
     """Run one search in a folder of its own; raises CalledProcessError if a tool fails."""
     shutil.copy(_MODEL, folder / "log.pml")
     _run(folder, "spin", *check.definitions, "-a", "log.pml")
-    # What is short to search is long to optimise.
+    # A mutation is quick to search and slow to optimise.
     level = "-O0" if check.lacks else "-O1"
     _run(folder, "gcc", level, "-w", *(_FAIR if check.claim else _SAFETY), "-o", "pan", "pan.c")
     begun = time.monotonic()
@@ -108,7 +108,7 @@ def trail(check: Check, folder: Path) -> str:
 def _broken(check: Check, folder: Path, violation: str) -> str:
     """The rule in the model's own words, beside the assertion or the claim that failed.
 
-    Else what pan says, of a deadlock for example.
+    Otherwise, of a deadlock for example, pan's own words.
     """
     if check.claim and violation == "acceptance cycle":
         rules: dict[str, str] = dict(_CLAIM.findall(_MODEL.read_text()))
@@ -134,7 +134,7 @@ def _run(folder: Path, *command: str) -> str:
 
 
 def _unreached(found: str) -> Counter[Statement]:
-    """How many copies of each statement a search has not come to; ends of processes left out."""
+    """The copies of each statement that a search did not reach, without ends of processes."""
     return Counter(
         Statement(int(line), text) for line, text in _UNREACHED.findall(found) if text != "-end-"
     )
@@ -169,14 +169,14 @@ def _show_trails(lacks: str) -> int:
 
 
 def _unknown() -> set[str]:
-    """What a check defines and the model never asks for: it would be a check of something else."""
+    """Definitions of checks that the model never asks for: they would check something else."""
     asked = set(_SWITCH.findall("".join(_CONDITION.findall(_MODEL.read_text()))))
     defined = " ".join(f"{each.sizes} {each.lacks}" for each in (*PROPERTIES, *MUTATIONS))
     return {each.partition("=")[0] for each in defined.split()} - asked
 
 
 def main() -> int:
-    """Search for every property and every mutation, and print what was found."""
+    """Search for every property and every mutation, and print the findings."""
     parser = argparse.ArgumentParser(prog="python -m proof.model", description=__doc__)
     parser.add_argument(
         "--trail",

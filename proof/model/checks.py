@@ -1,4 +1,4 @@
-"""What is searched: the properties of the model, and the mutations that must break one."""
+"""The searches: the properties of the model, and the mutations that must break one."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class Check:
     """One search: the model with these definitions, for a claim or else for all its assertions.
 
-    `lacks` takes a rule of the protocol away: the search must then find that `breaks` does not
-    hold, which is what the model says beside an assertion or a claim.
+    `lacks` takes a rule of the protocol away. The search must then find that `breaks` does not
+    hold; these are the model's words beside an assertion or a claim.
     """
 
     name: str
@@ -91,7 +91,7 @@ _BOUNDED = "attempts without a word end"
 _ENDS = "every stream ends"
 _COMPLETES = "every answer is completed"
 _GOES_ON = "a writer that lives goes on with its attempt"
-_NO_DEADLOCK = "invalid end state"  # what pan says
+_NO_DEADLOCK = "invalid end state"  # pan's words
 
 MUTATIONS = (
     _without("condition", "NO_CONDITION", _FAILOVER, breaks=_WRITTEN_ONCE),

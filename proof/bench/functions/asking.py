@@ -1,8 +1,8 @@
-"""`python -m proof.bench.functions.asking openai 50 5000`: what a provider takes, as JSON.
+"""`python -m proof.bench.functions.asking openai 50 5000`: the times of a provider, as JSON.
 
-Against what its library takes when it is used as its documentation shows, with no deadlines, no
-failures told apart and nothing said of what comes. Prints the milliseconds until the first delta
-of so many requests, and the microseconds of processor for each of so many deltas.
+They are compared with its library's, used as its documentation shows: no deadlines, no failures
+told apart and nothing said of the deltas. Prints the milliseconds until the first delta of so many
+requests, and the microseconds of processor for each of so many deltas.
 """
 
 import asyncio
@@ -68,7 +68,7 @@ def _httpx(name: str, url: str) -> Ask:
 
 
 def _boto3(url: str) -> Ask:
-    """Read in a thread to the end, for a loop must not wait for it; the first is told at once."""
+    """Read to the end in a thread, as the loop must not wait; the first delta is told at once."""
     import boto3
 
     client = boto3.client("bedrock-runtime", endpoint_url=url)

@@ -1,4 +1,4 @@
-"""A route that streams events rendered beforehand: what is left to measure is the way out.
+"""A route that streams events rendered beforehand: only the way out is left to measure.
 
 Run by our runtime as `handler`, and by uvicorn as `app`.
 """

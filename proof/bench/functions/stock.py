@@ -1,7 +1,7 @@
-"""The same application as one would put it behind the stock runtime: Mangum, which buffers.
+"""The same application behind the stock runtime, as usual: with Mangum, which buffers.
 
-Mangum starts an application up with every request. Ours does so once, while the sandbox
-initialises; for a fair comparison, what that costs most is done here at import.
+Mangum starts an application up with every request. Ours starts up once, while the sandbox
+initialises. For a fair comparison, the most expensive part of that is done here at import.
 """
 
 from mangum import Mangum

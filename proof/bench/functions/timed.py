@@ -1,4 +1,4 @@
-"""The application with a stopwatch on all that watches it: `GET /watching` reads it."""
+"""The application with a stopwatch on its logs and metrics: `GET /watching` reads it."""
 
 import logging
 import os
@@ -22,7 +22,7 @@ _spent = 0.0
 
 
 def _timed(owner: object, name: str) -> None:
-    """Let a function add to the stopwatch the processor time of its thread, and of measuring it."""
+    """Let a function add its thread's processor time to the stopwatch, measuring included."""
     call: Callable[..., Any] = getattr(owner, name)
 
     def timed(*args: Any, **kwargs: Any) -> Any:
@@ -48,7 +48,7 @@ for _name in ("__init__", "appended", "outcome"):
     _timed(Tally, _name)
 for _name in ("failed", "refused"):
     _timed(metrics, _name)
-# Every line of the log, whether the application's or the engine's, passes through here.
+# Every line of the log, the application's and the engine's, passes through here.
 _timed(logging.Logger, "handle")
 _timed(logger, "thread_safe_append_keys")
 
@@ -61,5 +61,5 @@ handler = Adapter(app)
 @app.get("/watching")
 @public
 async def watching() -> dict[str, float]:
-    """Seconds so far."""
+    """The seconds so far."""
     return {"seconds": _spent}

@@ -1,4 +1,4 @@
-"""The application without its log: a record that it appends counts as written at once."""
+"""The application without its log: an appended record counts as written at once."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""A client that does what the HTML specification tells an EventSource to do, and no more.
+"""A client that does as the HTML specification tells an EventSource to do, and no more.
 
 Any end of a 200 reconnects after `retry` with the last id; 204 stops; anything else is final. It
 knows nothing of our events: not even a terminal one stops it.
@@ -37,7 +37,7 @@ class Event:
 
 
 class PermanentFailure(Exception):
-    """The answer that makes an EventSource give up; `text` is what came of its body."""
+    """The answer that makes an EventSource give up; `text` is the part of its body that came."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(f"{status}: {text}")

@@ -41,7 +41,7 @@ class Decoder:
         self._id = ""
 
     def feed(self, data: bytes) -> Iterator[Message]:
-        """What some more bytes complete."""
+        """The messages that some more bytes complete."""
         for line in self._lines(data):
             message = self._take(line)
             if message is not None:

@@ -1,7 +1,7 @@
 """A process that does all that imports something, and prints the files that were imported.
 
 It imports every module of ours, answers the event on standard input, and asks a model that is not
-there. `tests/test_build.py` runs it where nothing can be imported but what is deployed.
+there. `tests/test_build.py` runs it where nothing can be imported but the deployed files.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from app.providers import PROVIDERS, Entry
 
 
 class Context:
-    """What a handler is told besides the event."""
+    """The context that a handler gets besides the event."""
 
     aws_request_id = "7e0c5a12-3b52-4f0e-9c7d-2f6a8b1e4d02"
 

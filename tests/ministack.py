@@ -1,4 +1,4 @@
-"""MiniStack: AWS as somebody else understands it, in a process of its own (`make peers`)."""
+"""MiniStack: AWS as another project understands it, in a process of its own (`make peers`)."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ _START_SECONDS = 110
 _STOP_SECONDS = 30
 
 # In front of a Python handler it puts a function of its own, to correct an ARN in its context.
-# A plain function cannot stream; what is deployed is to be what runs.
+# A plain function cannot stream; the deployed function is to be the one that runs.
 _LAUNCH = """
 from ministack.services import lambda_svc
 from ministack.app import main

@@ -36,7 +36,7 @@ print(json.dumps([transform(template, {}, ManagedPolicies()), nested]))
 
 Resource = dict[str, Any]
 
-# What CloudFormation knows without being told.
+# The values that CloudFormation knows without being told.
 PSEUDO_PARAMETERS = {
     "AWS::AccountId": "123456789012",
     "AWS::Partition": "aws",
@@ -112,7 +112,7 @@ class Stack:
 
     @property
     def statements(self) -> dict[str, dict[str, Any]]:
-        """What the function's role allows, by statement id."""
+        """The permissions of the function's role, by statement id."""
         [role] = self.properties_of("AWS::IAM::Role").values()
         [policy] = role["Policies"]
         return {each["Sid"]: each for each in policy["PolicyDocument"]["Statement"]}
@@ -128,7 +128,7 @@ class Stack:
         ]
 
     def dangling(self) -> set[str]:
-        """References to what does not exist with these parameters."""
+        """References to names that do not exist with these parameters."""
         named = set(_referred_to([self.resources, self.outputs]))
         return named - self.resources.keys() - PSEUDO_PARAMETERS.keys()
 
@@ -216,7 +216,7 @@ def transformed() -> Stack:
 
 
 def values_of(node: object, key: str) -> Iterator[Any]:
-    """What stands under `key` anywhere below a node."""
+    """The values under `key` anywhere below a node."""
     if isinstance(node, dict):
         yield from (value for name, value in node.items() if name == key)
         for value in node.values():
@@ -229,7 +229,8 @@ def values_of(node: object, key: str) -> Iterator[Any]:
 def graphed(dashboard: str) -> set[tuple[str, str]]:
     """The metrics that a dashboard's body graphs, as namespace and name.
 
-    In a metric, "." stands for what the one above has there, and "..." for all of its beginning.
+    In a metric, "." stands for the value that the one above has there, and "..." for all of its
+    beginning.
     """
     found = set()
     for widget in json.loads(dashboard)["widgets"]:

@@ -108,13 +108,13 @@ def put_item(url: str, table: str, record: Record) -> None:
 
 
 def delete_item(url: str, table: str, record: Record) -> None:
-    """Do what DynamoDB's TTL does to a record."""
+    """Delete a record, as DynamoDB's TTL does."""
     key = {"stream_id": {"S": record.stream_id}, "seq": {"N": str(record.seq)}}
     client(url).delete_item(TableName=table, Key=key)
 
 
 def delete_tables(url: str) -> None:
-    """Leave nothing of what was there."""
+    """Leave no table behind."""
     dynamodb = client(url)
     for name in dynamodb.list_tables()["TableNames"]:
         dynamodb.delete_table(TableName=name)
@@ -139,7 +139,7 @@ def create_table(url: str) -> str:
 
 
 class Fault(enum.Enum):
-    """What the proxy does to a request instead of passing it on and answering."""
+    """The proxy's treatment of a request instead of passing it on and answering."""
 
     NONE = enum.auto()
     LOSE_ANSWER = enum.auto()
@@ -161,7 +161,7 @@ _BODIES = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What DynamoDB was asked, and the HTTP status of what it answered, whoever got to see it."""
+    """A request to DynamoDB, and the HTTP status of its answer, even if no client got to see it."""
 
     operation: str
     parameters: dict[str, Any]
@@ -192,7 +192,7 @@ class FaultyStore:
         self._released.clear()
 
     def release(self) -> None:
-        """Let what is held go on, also where nobody waits for the answer any more."""
+        """Let the held requests go on, even if no client waits for the answer any more."""
         self._held = frozenset()
         self._released.set()
 

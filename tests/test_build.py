@@ -1,4 +1,4 @@
-"""What `sam build` makes, which is what `sam deploy` uploads and Lambda runs."""
+"""The output of `sam build`, which `sam deploy` uploads and Lambda runs."""
 
 import asyncio
 import fcntl
@@ -59,7 +59,7 @@ def package(
     package = folder / "build/StreamFunction"
     with (folder / "build.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        # What `sam build` writes last.
+        # `sam build` writes this file last.
         if not package.with_name("template.yaml").exists():
             build(package.parent, lambda_python)
     return package
@@ -81,7 +81,7 @@ def build(folder: Path, python: str) -> None:
 
 @pytest.fixture(scope="session")
 def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what Lambda's runtime brings and nothing else, as /var/runtime is."""
+    """A folder with the modules that Lambda's runtime brings and no others, as /var/runtime is."""
     folder = tmp_path_factory.mktemp("runtime")
     for name in BROUGHT:
         found = importlib.util.find_spec(name)
@@ -94,7 +94,7 @@ def runtime(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def modules(package: Path) -> set[str]:
-    """What can be imported from the package at its top."""
+    """The names that can be imported from the package at its top."""
     entries = {each.name for each in package.iterdir() if not each.name.endswith(".dist-info")}
     return {name.removesuffix(".py") for name in entries - {"__pycache__", "bootstrap"}}
 
@@ -169,7 +169,7 @@ def test_lambda_may_execute_the_bootstrap(package: Path) -> None:
 
 
 def test_all_of_it_is_compiled_for_lambdas_python(package: Path, lambda_python: str) -> None:
-    """/var/task cannot be written to: what is not compiled here is compiled at each cold start.
+    """/var/task is read-only: a file that is not compiled here is compiled at each cold start.
 
     The second word of a compiled file says how it is checked: by hash, and that it is not.
     """
@@ -215,7 +215,7 @@ def test_a_wheel_that_the_lock_does_not_know_is_not_installed(
 
 @pytest.fixture
 def task_root(package: Path, lambda_python: str, tmp_path: Path) -> Path:
-    """The package, run by Lambda's Python whatever runs the tests."""
+    """The package, run by Lambda's Python even if another one runs the tests."""
     for entry in package.iterdir():
         if entry.name != "bootstrap":
             (tmp_path / entry.name).symlink_to(entry)

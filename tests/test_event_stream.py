@@ -1,4 +1,4 @@
-"""What the HTML specification says of an event stream, byte by byte."""
+"""The HTML specification's rules for an event stream, byte by byte."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""The rules of the project itself: which way imports point, and what its files may hold."""
+"""The rules of the project itself: the direction of imports, and the contents of its files."""
 
 import ast
 import json
@@ -160,7 +160,7 @@ def test_bootstrap_is_executable_in_git() -> None:
 
 
 def test_no_file_names_a_package_registry() -> None:
-    """Where packages come from is the user's setting, in files as in locks."""
+    """The source of packages is the user's setting, in files as in locks."""
     naming = [
         (name, registry)
         for name in git("ls-files", "-z").split("\0")

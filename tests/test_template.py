@@ -35,7 +35,7 @@ SECRET = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:model-key-AbCdEf"
 MODEL = "arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-lite-v1:0"
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:alarms"
 
-# What each provider needs. The template may have fewer.
+# The parameters of each provider. The template may have fewer providers.
 PROVIDERS = {
     "openai": {"Models": "m", "ProviderSecret": SECRET, "OpenAIBaseUrl": "http://m/v1"},
     "anthropic": {"Models": "m", "ProviderSecret": SECRET},
@@ -169,7 +169,7 @@ def test_every_variable_is_one_that_the_code_reads(stack: Stack) -> None:
 
 
 def test_sam_local_is_recognised_by_the_name_that_it_gives_the_table(stack: Stack) -> None:
-    """SAM CLI takes a resource's logical id for what `Ref` is deployed as."""
+    """SAM CLI takes a resource's logical id for the deployed value of `Ref`."""
     assert stack.variables["TABLE_NAME"] == {"Ref": UNDER_SAM_LOCAL}
 
 
@@ -220,7 +220,7 @@ def test_concurrency_is_reserved_where_it_is_chosen_and_none_stops_the_function(
     assert function.get("ReservedConcurrentExecutions") == reserved
 
 
-# Who may create streams
+# Permission to create streams
 
 
 def test_no_secret_is_shown_or_asked_for(stack: Stack) -> None:
@@ -232,7 +232,7 @@ def test_no_secret_is_shown_or_asked_for(stack: Stack) -> None:
     assert "{{resolve:" not in json.dumps(stack.template)
 
 
-# What the function may do
+# Permissions of the function
 
 
 def test_it_may_append_to_and_read_its_table(stack: Stack) -> None:
@@ -271,7 +271,7 @@ def test_the_demo_may_not_read_a_secret_that_it_does_not_need(stack: Stack) -> N
     assert not [name for name in deployed.variables if "KEY" in name]
 
 
-# What is kept, and for how long
+# The data that is kept, and for how long
 
 
 def test_the_table_is_a_log_per_stream_that_expires(stack: Stack) -> None:

@@ -1,4 +1,4 @@
-"""The deletion of an optional part: what goes with it, and what stays."""
+"""The deletion of an optional part: the lines that go with it, and those that stay."""
 
 from pathlib import Path
 

@@ -37,7 +37,7 @@ class State(TypedDict):
 
 
 def watching(_table: Table, _timing: Timing, _clock: Clock) -> Hooks:
-    """The hooks that report what the engine does: log lines and metrics."""
+    """The hooks that report the work of the engine: log lines and metrics."""
     return AllHooks([StreamInLog(), metrics.Metrics()])
 
 

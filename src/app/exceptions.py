@@ -6,7 +6,7 @@ AppError                    a request is answered with it
 ├── SecretError             a secret cannot be had
 │   ├── SecretUnavailable   right now
 │   └── SecretRefused       not without the operator
-├── Unauthorized            the caller does not say who it is, or not credibly
+├── Unauthorized            the caller shows no valid credentials
 └── TokenExpired            the caller holds a stream's token that has expired
 
 ProviderError               the model's side; a ProducerFailed of the engine
@@ -23,7 +23,8 @@ _BEARER: Mapping[str, str] = {"WWW-Authenticate": "Bearer"}
 class ProviderError(ProducerFailed):
     """Raised when the model's answer fails.
 
-    `output_tokens` is how many tokens it had said, None where the provider did not report them.
+    `output_tokens` is the number of tokens that it had generated, None where the
+    provider did not report them.
     """
 
     output_tokens: int | None = None
@@ -32,7 +33,7 @@ class ProviderError(ProducerFailed):
 class AppError(Exception):
     """The base of the errors that a request is answered with.
 
-    `status` is HTTP's, `code` is stable, and `message` says what to do. `detail` is for the
+    `status` is HTTP's, `code` is stable, and `message` names the next step. `detail` is for the
     operator, who finds it in the function's log.
     """
 
@@ -85,7 +86,7 @@ class SecretRefused(SecretError):
 
 
 class Unauthorized(AppError):
-    """Raised when a caller does not say who it is, or not credibly."""
+    """Raised when a caller shows no valid credentials."""
 
     status = 401
     code = "unauthorized"

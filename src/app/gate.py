@@ -19,7 +19,7 @@ class Credentials:
 
 
 class Gate(Protocol):
-    """Decides who may do what. Every method may raise SecretUnavailable or SecretRefused."""
+    """Decides on callers' access. Every method may raise SecretUnavailable or SecretRefused."""
 
     @property
     def mode(self) -> Mode: ...
@@ -47,12 +47,12 @@ class Gate(Protocol):
 
 
 class OpenGate:
-    """Lets all callers create streams, and all who know a stream's id read it."""
+    """Lets all callers create streams, and read a stream if they know its id."""
 
     mode: Mode = "open"
 
     async def preload(self) -> None:
-        """Warn the operator, who may not mean it."""
+        """Warn the operator, who may not intend this."""
         logger.warning("open to everybody: set API_TOKENS or API_TOKENS_FROM to change that")
 
     async def creator(self, _credentials: Credentials) -> str:

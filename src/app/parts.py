@@ -25,10 +25,10 @@ _HOOKS: Sequence[Callable[[Environ], MakeHooks]] = [
 
 
 def gate(environ: Environ) -> Gate:
-    """The gate that the environment asks for; raises ValueError with what to set."""
+    """The gate that the environment asks for; raises ValueError with the setting to fix."""
     return _GATES[0](environ)
 
 
 def hooks(environ: Environ) -> Sequence[MakeHooks]:
-    """All hooks that the environment asks for; raises ValueError with what to set."""
+    """All hooks that the environment asks for; raises ValueError with the setting to fix."""
     return [watching, *(make(environ) for make in _HOOKS)]

@@ -105,7 +105,7 @@ class StoredSecret:
         return await self.text()
 
     async def _read_again(self) -> bool:
-        """Return true if the store was read and has what we know."""
+        """Return True if the store was read and has the text that we know."""
         reading = self._begin()
         # Other callers wait for the same read, and must not lose it if one is cancelled.
         return reading is not None and await asyncio.shield(reading)

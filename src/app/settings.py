@@ -15,14 +15,14 @@ APP_NAME = "Lambda LLM stream"
 _ORIGIN = re.compile(r"(https?)://(?:[a-z0-9._-]+|\[[0-9a-f:]+\])(?::[0-9]+)?")
 _UNSAID = {"https": ":443", "http": ":80"}
 
-# JSON may write a byte of text as six, `\u0001`; what comes beside the text needs some room.
+# JSON may write a byte of text as six, `\u0001`; members beside the text need some room.
 _LONGEST_ESCAPE = 6
 _ROOM_BESIDE_TEXT = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptLimits:
-    """How large a request may be. `default_max_tokens` holds where a request names none."""
+    """The limits of a request. `default_max_tokens` holds where a request names none."""
 
     max_prompt_bytes: int = 100_000
     max_tokens: int = 16_000
@@ -36,7 +36,7 @@ class PromptLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventSourceSettings:
-    """How event streams are sent."""
+    """The settings for sending event streams."""
 
     # How soon an EventSource comes back: normally, from a response in one piece, and in trouble.
     retry_ms: int = 500
@@ -85,7 +85,7 @@ class Settings:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Read the settings; raises ValueError with what to set."""
+        """Read the settings; raises ValueError with the setting to fix."""
         table_name = environ.get("TABLE_NAME")
         if not table_name:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""What the application's tests share: a DynamoDB, an empty table, and the log on it."""
+"""Fixtures of the application's tests: a DynamoDB, an empty table, and the log on it."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A provider that says what a test tells it to, when the test lets it."""
+"""A provider that answers as a test tells it to, when the test lets it."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence

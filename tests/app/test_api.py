@@ -178,7 +178,7 @@ def test_a_body_that_is_not_a_json_object_is_refused(served: Served, content: by
 def test_a_body_that_is_not_called_json_is_refused_with_what_to_do(
     served: Served, media_type: str
 ) -> None:
-    """What `curl -d` sends."""
+    """As `curl -d` sends it."""
     headers = {"content-type": media_type}
 
     answer = served.http.post("/streams", content=b'{"prompt":"a"}', headers=headers)
@@ -231,7 +231,7 @@ def test_a_prompt_at_the_limit_is_taken(served: Served) -> None:
 
 
 def test_six_megabytes_are_refused(served: Served) -> None:
-    """More than that Lambda refuses itself; what it lets through is ours to refuse."""
+    """Lambda itself refuses more than that; the bodies that it lets through are ours to refuse."""
     before = served.records()
 
     for size in (5_900_000, 6_400_000):
@@ -329,7 +329,7 @@ def test_sse_refuses_what_creating_refuses(served: Served, query: str) -> None:
 def test_where_all_may_a_page_of_another_site_creates_no_stream(
     served: Served, origin: dict[str, str]
 ) -> None:
-    """An image or an EventSource needs no leave of ours to send what costs money."""
+    """An image or an EventSource needs no leave of ours to send a request that costs money."""
     before = served.records()
     cursor = {"Last-Event-ID": f"{UNKNOWN}:0"}
 
@@ -468,7 +468,7 @@ def test_unknown_routes_and_methods_are_told_in_the_same_form(served: Served) ->
 
 
 def test_openapi_tells_the_truth(served: Served) -> None:
-    """Every route of the wire, its statuses, and what its success consists of."""
+    """Every route of the wire, its statuses, and the content of its success."""
     document = served.http.get("/openapi.json").json()
     paths = document["paths"]
 

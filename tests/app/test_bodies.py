@@ -1,4 +1,4 @@
-"""What the body of a request costs the process that reads it: no more than it weighs.
+"""The cost of a request's body to the process that reads it: no more than it weighs.
 
 Each body goes to a runtime process of its own kind, as Lambda runs it, whose memory and processor
 time the kernel counts.
@@ -58,7 +58,7 @@ class Process:
         Path(f"/proc/{self.sandbox.pid}/clear_refs").write_text("5")
 
     def busy(self) -> float:
-        """How long it has been at work, in seconds of processor time."""
+        """The processor time that it has used, in seconds."""
         fields = Path(f"/proc/{self.sandbox.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
@@ -81,7 +81,7 @@ def messages(member: str) -> str:
     return json.dumps({"messages": [json.loads(member)] * 1_000})
 
 
-# The first are those that an attack has found, with what they cost then.
+# The first are those that an attack has found, with their cost at the time.
 BODIES: dict[str, Callable[[], str]] = {
     "100 KB of stop sequences: 2.4 MB": lambda: _stop(50_000),
     "400 KB: 9.9 MB": lambda: _stop(200_000),

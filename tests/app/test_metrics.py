@@ -1,4 +1,4 @@
-"""What CloudWatch is given to count, read as it reads it: JSON lines of standard output."""
+"""CloudWatch's metrics, read as it reads them: JSON lines of standard output."""
 
 import asyncio
 import dataclasses
@@ -232,7 +232,7 @@ def test_no_pace_is_told_where_it_is_not_known(lines: Lines, members: dict[str, 
     assert "TokensPerSecond" not in line.values
 
 
-# What streams tell
+# The metrics of streams
 
 
 async def test_a_whole_answer_tells_what_was_appended_and_how_fast(
@@ -342,7 +342,7 @@ async def test_many_streams_that_end_in_one_process_do_not_mix(
     assert all(len(line.values["TimeToFirstToken"]) == 1 for line in told)
 
 
-# What a generation comes to
+# The outcome of a generation
 
 
 class Outcomes(Hooks):

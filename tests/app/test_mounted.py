@@ -1,4 +1,4 @@
-"""The application under a path of somebody else's: the stage of a REST API."""
+"""The application under a path that is not its own: the stage of a REST API."""
 
 import json
 import time
@@ -30,7 +30,7 @@ def context() -> LambdaContext:
 
 
 def get(address: str) -> dict[str, Any]:
-    """What a REST API sends for an address that it has told to a client itself."""
+    """A REST API's event for an address that the application itself has given to a client."""
     path, _, query = address.partition("?")
     event: dict[str, Any] = json.loads((EVENTS / "rest-create.json").read_text())
     event |= {"httpMethod": "GET", "body": None, "path": path.removeprefix("/live")}

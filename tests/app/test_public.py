@@ -47,7 +47,7 @@ def test_every_answer_forbids_guessing_telling_and_running(
 
 
 async def test_so_does_the_answer_to_what_nobody_has_foreseen() -> None:
-    """Whose page of another origin can read it, too."""
+    """A page of another origin can read it, too."""
     settings = Settings(table_name="none", allowed_origins=(ORIGIN,))
     app = create_app(settings, DemoProvider(tokens=1))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)

@@ -18,7 +18,7 @@ from tests.durable_stream import test_streams
 
 pytestmark = pytest.mark.anyio
 
-# What is done before the deadline is done a second before it.
+# Work that is due before the deadline is done a second before it.
 TIMING = dataclasses.replace(test_streams.TIMING, handoff_margin=2.0)
 SCOPE = {"type": "http", "method": "GET", "asgi": {"version": "3.0", "spec_version": "2.4"}}
 
@@ -109,7 +109,7 @@ async def test_a_reader_that_is_gone_when_its_late_response_is_ended_is_no_failu
 
 
 async def test_the_generation_is_waited_for_when_its_reader_has_gone(log: DynamoDBStore) -> None:
-    """Lambda would freeze the sandbox in mid-sentence; and nobody polls for the reader's sake."""
+    """Lambda would freeze the sandbox in mid-sentence; and no poller runs for the reader's sake."""
     gone = asyncio.Event()
     provider = ScriptedProvider([[Answer("a"), gone, Answer("b"), Done("stop", 1, 2)]])
 

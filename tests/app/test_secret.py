@@ -1,4 +1,4 @@
-"""How often a store of secrets is asked; against moto's server."""
+"""The reads of a store of secrets, and their number; against moto's server."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 async def store(aws: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FaultyStore]:
-    """The way to an AWS account that keeps a secret; only what is kept paces the reads."""
+    """The way to an AWS account that keeps a secret; only the kept text paces the reads."""
     boto3.client("secretsmanager").create_secret(Name="kept", SecretString="old")
     monkeypatch.setattr(secret, "_PAUSE_SECONDS", 0)
     async with faulty(aws) as way:

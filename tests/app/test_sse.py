@@ -1,4 +1,4 @@
-"""What a record looks like on the wire."""
+"""The form of a record on the wire."""
 
 import json
 

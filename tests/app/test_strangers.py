@@ -1,8 +1,8 @@
-"""Whatever a stranger sends is answered: no request of theirs fails an invocation.
+"""Every request of a stranger is answered: none fails an invocation.
 
 Drives the adapter and the application in one process, with Lambda's events of all four kinds, up to
-the bytes that go to the Runtime API. What is in front of a function (its URL's parser, or
-`python -m local`) is left out: it takes less than this.
+the bytes that go to the Runtime API. The parts in front of a function (its URL's parser, or
+`python -m local`) are left out: they take less than this.
 """
 
 import asyncio
@@ -179,7 +179,7 @@ def asked(dice: Random) -> Asked:
 
 
 def event(kind: str, asked: Asked, dice: Random) -> dict[str, Any]:
-    """What Lambda is sent for a request, by each of those who can send one."""
+    """The event that Lambda is sent for a request, by a sender of this kind."""
     body: dict[str, Any] = {"body": asked.body, "isBase64Encoded": False}
     if dice.random() < 0.3:
         encoded = base64.b64encode(asked.body.encode() + b"\xff").decode()
@@ -240,7 +240,7 @@ class Wire:
 
 
 async def invoke(adapter: Adapter, event: dict[str, Any]) -> int:
-    """The status that a client gets; raises what would fail the invocation."""
+    """The status that a client gets; raises the error that would fail the invocation."""
     context = LambdaContext("1", "arn", deadline_ms=int(time.time() * 1000) + 60_000)
     if adapter.streams(event):
         wire = Wire()

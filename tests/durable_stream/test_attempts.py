@@ -1,4 +1,4 @@
-"""What is made of a provider that fails, and of one that can be asked again."""
+"""The handling of a provider that fails, and of one that can be asked again."""
 
 import asyncio
 import time

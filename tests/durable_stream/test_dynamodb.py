@@ -155,7 +155,7 @@ async def test_a_process_that_ends_says_so_to_whoever_still_asks(store: FaultySt
 async def test_a_process_that_ends_says_so_to_whoever_waits_for_a_thread(
     store: FaultyStore,
 ) -> None:
-    """Nobody has cancelled them: a cancellation would count as a failure of their invocation."""
+    """No caller cancelled them: a cancellation would count as a failure of their invocation."""
     assert store.url
     table = Table("streams", connections=1)
     async with busy(table):
@@ -226,7 +226,7 @@ async def test_a_stream_of_more_than_a_megabyte_is_read_in_pages(log: DynamoDBSt
 
 
 async def test_a_page_cut_at_a_gap_promises_nothing_more(log: DynamoDBStore) -> None:
-    """What DynamoDB has deleted of an expired stream, no further read brings back."""
+    """No further read brings back the records that DynamoDB has deleted of an expired stream."""
     for seq in (0, 2, 3, 4, 5):
         await log.append(record(seq, Answer("x" * 300_000)))
 
@@ -256,7 +256,7 @@ async def test_a_record_of_a_newer_version_is_trouble_that_passes(
 
 
 def test_records_of_the_first_version_can_still_be_read() -> None:
-    """Streams outlive deployments: what a version adds to a record has a default."""
+    """Streams outlive deployments: a member that a version adds to a record has a default."""
     assert Registry(EVENTS).decode("claim", '{"attempt":2}') == Claim(2)
     request = '{"messages":[{"role":"user","content":"hi"}],"model":"demo","max_tokens":9}'
     assert Request.decode(request) == Request(

@@ -111,7 +111,7 @@ async def sandbox(log: DynamoDBStore) -> AsyncIterator[Sandbox]:
 
 
 async def die(streams: Streams) -> None:
-    """What SIGKILL does: everything stops, and no last word is written."""
+    """Do as SIGKILL does: everything stops, and no last word is written."""
     for stream in list(streams._written):
         assert stream.writing is not None
         await stream.writing.abandon()
@@ -439,7 +439,7 @@ async def _read_once_there(streams: Streams, stream_id: str) -> Reading:
 async def test_a_writer_that_wakes_up_after_a_take_over_appends_nothing(
     sandbox: Sandbox, log: DynamoDBStore
 ) -> None:
-    """What SIGSTOP and SIGCONT do, seen from inside: its next append comes much too late."""
+    """SIGSTOP and SIGCONT, seen from inside: the writer's next append comes much too late."""
     zombie = ScriptedProvider([[Answer("a"), thaw := asyncio.Event(), *answer("never")]])
     first = sandbox(zombie, heartbeat=3600)
     stream_id, reading = await begin(first)
@@ -492,7 +492,7 @@ async def test_a_record_that_comes_late_is_a_sign_of_life_however_old_it_says_it
 async def test_a_dead_writer_is_replaced_also_by_readers_whose_responses_are_short(
     sandbox: Sandbox,
 ) -> None:
-    """Where nobody sees a byte before a response ends, a reader comes back again and again."""
+    """Where clients see no byte before a response ends, a reader comes back again and again."""
     first = sandbox(ScriptedProvider([[Answer("a"), asyncio.Event()]]))
     stream_id, own = await begin(first)
     records = await read_until(own, Answer)
@@ -555,7 +555,7 @@ async def test_a_process_that_ends_hands_over_and_does_not_take_back(sandbox: Sa
 async def test_a_hand_over_inside_one_process_is_taken_up_at_once(sandbox: Sandbox) -> None:
     """Many invocations in one process: the others must not sleep through it."""
     provider = ScriptedProvider([[Answer("a"), asyncio.Event()], answer("b")])
-    # What wakes a sleeper otherwise takes longer than `read` is patient.
+    # Other ways to wake a sleeper take longer than `read` is patient.
     streams = sandbox(provider, lease=60, keep_alive=60)
     stream_id, short = await begin(streams, Window(deadline=time.time() + 2.0))
     first = asyncio.create_task(read(short))
@@ -641,7 +641,7 @@ async def test_cancelling_what_nobody_has_started_needs_no_provider(sandbox: San
 async def test_cancelling_overtakes_a_writer_that_never_pauses(
     sandbox: Sandbox, store: FaultyStore, delay: float
 ) -> None:
-    """Whoever cancels competes for the next position: it must be free for a moment."""
+    """A cancellation competes for the next position: it must be free for a moment."""
     provider = ScriptedProvider([[Answer("x ")] * 4_000 + [asyncio.Event()]], pace=0.005)
     streams = sandbox(provider, flush_interval=0.04)
     stream_id, reading = await begin(streams)
@@ -881,7 +881,7 @@ async def test_a_writer_that_another_has_superseded_in_a_silence_stops_when_the_
     own = asyncio.create_task(read(reading))
     async with asyncio.timeout(10):
         while said(list((await log.read(stream_id, 0, consistent=True)).records)) != "a":  # noqa: ASYNC110
-            await asyncio.sleep(0.01)  # The log tells nobody.
+            await asyncio.sleep(0.01)  # The log sends no notice.
     store.choose = lambda operation: Fault.FAIL if operation == "PutItem" else Fault.NONE
     go_on.set()
     await asyncio.sleep(2 * TIMING.lease)
@@ -998,7 +998,7 @@ async def test_stopping_a_stream_that_has_ended_waits_for_no_silent_log(
     go_on.set()
     async with asyncio.timeout(10):
         while not (await _newest(log, reading.stream_id)).terminal:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)  # The log tells nobody.
+            await asyncio.sleep(0.01)  # The log sends no notice.
 
     async with asyncio.timeout(5):
         transcript = await streams.cancel(reading.stream_id)
@@ -1126,7 +1126,7 @@ async def test_nobody_in_one_process_takes_over_what_is_about_to_begin(
 async def test_a_reader_takes_over_at_once_what_has_failed_to_begin(
     log: DynamoDBStore, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has waited for who was about to write, and not for the next keep-alive."""
+    """It has waited for the caller about to write, and not for the next keep-alive."""
     is_stored, _ = _acknowledge_start_late(log, monkeypatch)
     provider = ScriptedProvider([answer("a")])
     streams = sandbox(provider, lease=0.3, create_patience=10, keep_alive=60)
@@ -1145,7 +1145,7 @@ async def test_a_reader_takes_over_at_once_what_has_failed_to_begin(
 async def test_one_key_is_stored_once_by_those_of_one_process_who_wait_for_each_other(
     log: DynamoDBStore, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who has waited reads what is there by now: it reserves nothing, and puts nothing."""
+    """A caller that has waited reads the start that is there: it reserves and puts nothing."""
     both_have_asked, newest = asyncio.Barrier(2), log.newest
     starts, append = list[Record](), log.append
 
@@ -1209,7 +1209,7 @@ async def test_a_process_that_ends_hands_over_what_is_about_to_begin(
 async def test_a_process_that_ends_begins_nothing_more(
     sandbox: Sandbox, store: FaultyStore
 ) -> None:
-    """Its table is about to be closed; who asks is told to come back before anything is stored."""
+    """Its table is about to be closed; callers are told to come back before anything is stored."""
     provider = ScriptedProvider([])
     streams = sandbox(provider)
     await streams.close()
@@ -1225,7 +1225,7 @@ async def test_a_process_that_ends_begins_nothing_more(
 def _acknowledge_start_late(
     log: DynamoDBStore, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[asyncio.Event, asyncio.Event]:
-    """When a start is in the log, and what lets its append return."""
+    """Two asyncio events: one says that a start is in the log, one lets its append return."""
     is_stored, acknowledged, append = asyncio.Event(), asyncio.Event(), log.append
 
     async def append_late(record: Record) -> Record | None:
@@ -1286,7 +1286,7 @@ async def test_a_stream_that_vanishes_while_it_is_read_ends_the_reading(
 async def test_a_stream_that_vanishes_behind_a_dead_writer_ends_the_reading(
     sandbox: Sandbox, log: DynamoDBStore, dynamodb_url: str, left: int
 ) -> None:
-    """An operator deletes it, or DynamoDB what has expired: there is nothing to take over."""
+    """An operator deletes it, or it expires in DynamoDB: there is nothing to take over."""
     first = sandbox(ScriptedProvider([[Answer("a"), asyncio.Event()]]))
     stream_id, own = await begin(first)
     seen = await read_until(own, Answer)

@@ -108,7 +108,7 @@ class Chat:
 
 
 def _position(body: dict[str, Any]) -> int:
-    """Where in the text the answer to this request begins."""
+    """The position in the text at which the answer to this request begins."""
     last = body["messages"][-1]
     if last["role"] == "assistant":
         assert body["continue_final_message"]

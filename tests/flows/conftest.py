@@ -1,4 +1,4 @@
-"""What the flows share: the emulator running the real bootstrap, and clients of it."""
+"""Fixtures of the flows: the emulator running the real bootstrap, and clients of it."""
 
 import asyncio
 import contextlib
@@ -60,7 +60,7 @@ Start = Callable[..., AbstractAsyncContextManager[Function]]
 
 @pytest.fixture(scope="session")
 def task_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What would be deployed, with the tests' function beside the application."""
+    """The files that would be deployed, with the tests' function beside the application."""
     root = tmp_path_factory.mktemp("task")
     for name in ("bootstrap", "lambda_stream", "durable_stream", "app"):
         (root / name).symlink_to(ROOT / "src" / name)

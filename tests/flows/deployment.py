@@ -48,7 +48,7 @@ class Stack:
 
     @cached_property
     def dynamodb(self) -> "DynamoDBClient":
-        """The table's service, as nobody but a test asks it."""
+        """The table's service, as only a test asks it."""
         return boto3.client("dynamodb", **_connection(self.url))
 
     @cached_property
@@ -79,7 +79,7 @@ class Cloud:
     folder: Path
 
     def deploy(self, name: str, **parameters: str) -> Stack:
-        """Deploy what was built, with these parameters."""
+        """Deploy the build, with these parameters."""
         overrides = [f"{key}={value}" for key, value in parameters.items()]
         _sam(
             self.folder,
@@ -101,7 +101,7 @@ class Cloud:
 
 @contextmanager
 def cloud(folder: Path) -> Iterator[Cloud]:
-    """A cloud for as long as the block; what `make build` builds is there to be deployed."""
+    """A cloud for as long as the block; the output of `make build` is there to be deployed."""
     _sam(folder, "build", "--template", str(ROOT / "template.yaml"))
     with _network() as (network, gateway):
         executor = {
@@ -123,7 +123,7 @@ def _connection(url: str) -> dict[str, Any]:
 
 
 def docker(*arguments: str) -> str:
-    """What a docker command prints."""
+    """The output of a docker command."""
     return _run(["docker", *arguments], seconds=_DOCKER_SECONDS)
 
 

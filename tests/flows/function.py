@@ -20,7 +20,7 @@ from lambda_stream import Adapter
 
 
 class GatedProvider:
-    """Says what the test at the gate sends."""
+    """Says the text that the test at the gate sends."""
 
     models = ("gated",)
 

@@ -1,4 +1,4 @@
-"""What a test says of the events that a reader has received."""
+"""Helpers of tests for the events that a reader has received."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from tests.event_source import TERMINAL, Event
 
 
 def text(events: Sequence[Event], name: str = "answer") -> str:
-    """What the events of one name say together."""
+    """The text of all events of one name together."""
     return "".join(event.data["text"] for event in events if event.name == name)
 
 

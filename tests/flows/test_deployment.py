@@ -1,4 +1,4 @@
-"""What `sam deploy` makes of the template, and what a client then sees at the function URL."""
+"""The stack that `sam deploy` makes of the template, and a client's view of its function URL."""
 
 import asyncio
 import hashlib
@@ -49,7 +49,7 @@ async def http(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def anyone(stack: Stack) -> AsyncIterator[httpx.AsyncClient]:
-    """A client that has no token but what is in the URLs it is given, as an EventSource."""
+    """A client that has no tokens but those in the URLs it is given, as an EventSource."""
     async with stack.client() as client:
         yield client
 

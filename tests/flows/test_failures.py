@@ -1,4 +1,4 @@
-"""Sandboxes that are killed, frozen, timed out; connections that break. Nobody must notice."""
+"""Sandboxes that are killed, frozen, timed out; connections that break. No client must notice."""
 
 import asyncio
 import contextlib
@@ -49,7 +49,7 @@ async def test_killing_the_writer_at_any_moment_loses_and_repeats_nothing(start:
 
 
 async def _killed_at(function: Function, prompt: str, moment: float) -> bool:
-    """Whether the writer was killed while it was at work; the answer is exact in any case."""
+    """Return True if the writer was killed at work; the answer is exact in any case."""
     begun, done = asyncio.Event(), asyncio.Event()
     source = function.event_source(
         f"/sse?prompt={quote(prompt)}",

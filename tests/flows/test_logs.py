@@ -1,4 +1,4 @@
-"""What the application as it is shipped writes to its log, at its most talkative."""
+"""The log of the application as it is shipped, at its most talkative."""
 
 import asyncio
 import json
@@ -77,7 +77,7 @@ def serve(start: Start, model: Chat) -> Serve:
 
 
 class Told:
-    """What the function has told its clients, and must not tell its log."""
+    """The secrets that the function has told its clients, and must not tell its log."""
 
     def __init__(self) -> None:
         self.secrets: set[str] = set()
@@ -227,7 +227,7 @@ async def test_every_line_of_a_generation_says_whose_it_is(serve: Serve, model: 
 
 
 async def test_metrics_reach_the_log_as_lines_of_their_own(serve: Serve, model: Chat) -> None:
-    """Bare JSON, as CloudWatch takes it, whatever format the rest of the log has."""
+    """Bare JSON, as CloudWatch takes it, in whichever format the rest of the log is."""
     async with serve() as function:
         reader = Reader(function, SSE)
         await (await model.next()).finish()

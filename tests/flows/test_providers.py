@@ -47,7 +47,7 @@ def serve(start: Start, model: Chat) -> Serve:
             "OPENAI_API_KEY": KEY,
             "OPENAI_PREFILL": str(prefill).lower(),
             "MODELS": "by-heart",
-            # Here the application decides, too; the emulator would tell it what it came to.
+            # Here the application decides, too; the emulator would tell it its own decision.
             "PROVIDER": "auto",
             "AWS_LAMBDA_LOG_LEVEL": "DEBUG",
         }
@@ -67,7 +67,7 @@ def claims(events: list[Event]) -> list[tuple[int, str]]:
 
 
 def assert_nothing_leaks(function: Function, events: list[Event]) -> None:
-    """Neither key nor prompt nor answer is in the log, or in what events hold besides text."""
+    """Neither key nor prompt nor answer is in the log, or in the members of events besides text."""
     assert any("[DEBUG]" in line for line in function.lines), "the log is at its most talkative"
     said = "\n".join([*function.lines, *(str(event.data) for event in events)])
     for secret in (KEY, PROMPT, "naïve", r"na\u00efve", r"na\xc3\xafve"):

@@ -54,7 +54,7 @@ class SamLocal:
     lines: list[str] = field(default_factory=list)
 
     def told(self, name: str) -> str:
-        """What it says behind a name: one line of its summary, or SAM CLI's of its container."""
+        """Its word behind a name: one line of its summary, or SAM CLI's of its container."""
         (line,) = [line for line in self.lines if line.startswith(name)]
         return line.removeprefix(name).split()[0]
 
@@ -144,7 +144,7 @@ async def logged(function: Function, path: str) -> tuple[str, list[str]]:
 
 
 async def ran(*command: str, folder: Path = ROOT) -> bytes:
-    """What a command has printed, once it has succeeded."""
+    """The output of a command, once it has succeeded."""
     process = await asyncio.create_subprocess_exec(
         *command, cwd=folder, env=ENVIRON, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
@@ -162,7 +162,7 @@ WATCH = """element => {
 
 
 async def steps(page: Page) -> int:
-    """How often the answer grew after it had stood still for a third of a second."""
+    """The number of times the answer grew after it had stood still for a third of a second."""
     grown_at: list[float] = await page.evaluate("() => window.grownAt")
     return sum(
         later - sooner > 300 for sooner, later in zip([0, *grown_at], grown_at, strict=False)
@@ -172,7 +172,7 @@ async def steps(page: Page) -> int:
 async def test_an_answer_of_ten_seconds_comes_in_steps_and_exactly(
     function: Function, person: Profile
 ) -> None:
-    """The responses end, and the generation goes on between them: nobody has to take it over."""
+    """The responses end, and the generation goes on between them: no take-over is needed."""
     page = await opened(person, function)
     await page.get_by_test_id("answer").evaluate(WATCH)
     path = await asked(page)

@@ -124,7 +124,7 @@ async def test_a_store_that_is_gone_for_good_ends_in_an_end_to_retry_never_in_do
 
 @pytest.mark.dynamodb_local
 async def test_the_function_runs_on_amazons_own_dynamodb_for_one_machine(start: Start) -> None:
-    """Two sandboxes compete for one idempotency key, and it judges who was first."""
+    """Two sandboxes compete for one idempotency key, and it decides which was first."""
     with dynamodb_local() as url:
         async with start(sandboxes=3, dynamodb_url=url) as function:
             headers = {"Idempotency-Key": "a-key-of-sixteen"}

@@ -68,7 +68,7 @@ async def test_twenty_readers_of_one_stream_see_the_same_and_the_model_is_asked_
 async def test_streams_at_once_do_not_mix(
     start: Start, gate: tuple[Gate, dict[str, str]], streams: int, options: dict[str, int]
 ) -> None:
-    """Neither in what clients see nor in the log: each line names the request it belongs to."""
+    """Neither in clients' answers nor in the log: each line names the request it belongs to."""
     model, env = gate
     async with start(env, **options) as function:
         prompts = [f"prompt-{number}" for number in range(streams)]

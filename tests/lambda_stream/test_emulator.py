@@ -108,7 +108,7 @@ def on_demand(handler: str, **environ: str) -> Iterator[Emulator]:
 def managed_instance(handler: str, var: Path, concurrency: int) -> Iterator[Emulator]:
     """Run an emulator with `var` as its /var, and the runtime in the task folder there.
 
-    The runtime's user may read what root may, since this Python may be installed anywhere.
+    The runtime's user may read all that root may, since this Python may be installed anywhere.
     """
     bootstrap = var / "task/bootstrap"
     bootstrap.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""What a careful client asks again for, and what it takes for the last word."""
+"""The answers after which a careful client asks again, and those that it takes as final."""
 
 import httpx
 import pytest
@@ -21,7 +21,7 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def ask(method: str, *answers: httpx.Response | Exception) -> tuple[httpx.Response, str]:
-    """What is answered in the end, and which functions were asked."""
+    """The last answer, and the functions that were asked."""
     given = iter(answers)
     asked = []
 

@@ -1,4 +1,4 @@
-"""Only what was an interruption is measured as one, from where it began to where it ended."""
+"""Only an interruption is measured as one, from its beginning to its end."""
 
 from collections.abc import Mapping, Sequence
 
@@ -23,7 +23,7 @@ DEAD, NEXT = 11, 12
 def told(
     events: Sequence[tuple[str, float]], connected_at: Sequence[tuple[float, int]] = ()
 ) -> Told:
-    """A reader who was told these kinds at these times."""
+    """A reader that received these kinds at these times."""
     return Told(
         events=[Event(f"{STREAM}:{seq}", name, {}, at) for seq, (name, at) in enumerate(events)],
         connected_at=list(connected_at),

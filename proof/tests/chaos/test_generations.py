@@ -1,4 +1,4 @@
-"""Who generates is known by its connection, and overlaps are counted but for frozen times."""
+"""A generation is known by its connection; overlaps are counted, except in frozen times."""
 
 import asyncio
 import contextlib

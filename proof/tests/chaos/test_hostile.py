@@ -1,4 +1,4 @@
-"""What is not refused for what it is, is found."""
+"""A request that is not refused as it should be is found."""
 
 import httpx
 import pytest
@@ -13,7 +13,7 @@ END = 7
 
 
 def careful(request: httpx.Request) -> httpx.Response:
-    """What the application answers, for a stream of eight records."""
+    """The application's answer, for a stream of eight records."""
     if request.method == "POST":
         return httpx.Response(201, json={"id": OTHER})
     cursor = request.headers.get("Last-Event-ID") or request.url.params["last_event_id"]

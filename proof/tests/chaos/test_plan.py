@@ -18,7 +18,7 @@ def test_a_plan_does_not_depend_on_how_many_there_are() -> None:
 
 
 def test_every_fault_is_drawn() -> None:
-    drawn = {Fault.RECYCLE}  # done to everybody, by the run
+    drawn = {Fault.RECYCLE}  # The run does it, to all.
     for plan in PLANS:
         drawn |= {*plan.puts.values(), *plan.queries.values()}
         drawn |= {trouble.fault for each in plan.connections for trouble in each if trouble}

@@ -1,4 +1,4 @@
-"""What a report says of a run: what went wrong and how to see it again, what was not done."""
+"""The report on a run: its failures, how to see them again, and the faults that were not done."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
@@ -41,14 +41,14 @@ async def report() -> AsyncIterator[Report]:
 
 
 def played(plan: Plan, wrong: Sequence[str] = (), *, ended: bool = True) -> Played:
-    """A plan whose reader was told all of it."""
+    """A plan whose reader received all of it."""
     done = Event("s:0", "done", {"usage": {"output_tokens": 7}}, 0.0)
     outcome = Outcome(plan, readers=[Told(events=[done])], ended=ended)
     return Played(outcome=outcome, verdict=Verdict(list(wrong)), overlap=0.0, overrun=0.0)
 
 
 def row(report: Report, what: str) -> str:
-    """The value in a row of what is printed."""
+    """The value in a row of the printed report."""
     (line,) = [each for each in render(report).splitlines() if each.startswith(f"  {what} ")]
     return line.split()[-1]
 

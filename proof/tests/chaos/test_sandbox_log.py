@@ -1,4 +1,4 @@
-"""What a sandbox says is heard, unless a fault explains it."""
+"""Complaints of sandboxes are heard, unless a fault explains them."""
 
 import json
 import time

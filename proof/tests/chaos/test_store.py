@@ -102,7 +102,7 @@ class Played:
         return await asyncio.to_thread(call)
 
     def stands(self) -> list[int]:
-        """What the table has."""
+        """The positions that are in the table."""
         page = client(self.url).query(
             TableName=self.table,
             KeyConditionExpression="stream_id = :stream",

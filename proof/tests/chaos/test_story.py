@@ -1,4 +1,4 @@
-"""What a story forgives, and that it ends, whatever happens in it."""
+"""The faults that a story forgives. A story always ends."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -94,7 +94,7 @@ async def test_the_platforms_502_makes_the_page_begin_again() -> None:
 async def test_an_answer_of_the_applications_that_ends_an_event_source_is_wrong_and_ends_the_story(
     status: int,
 ) -> None:
-    """Nor does anybody wait for the reader that was refused."""
+    """No part of the story waits for the reader that was refused."""
     plan = replace(QUIET, readers=3, hostile=True, cancel=Fault.CANCEL)
     traffic = Traffic()
     traffic.cancel_wanted.set()

@@ -1,4 +1,4 @@
-"""Whatever may not be is found, and what may be is not."""
+"""Forbidden outcomes are found; allowed outcomes are not."""
 
 import dataclasses
 import json
@@ -65,7 +65,7 @@ def verdict(
     others: Mapping[str, Sequence[Record]] = NONE,
     generations: int = 0,
 ) -> Verdict:
-    """The verdict on one reader; `status` is what a stop of the stream was answered."""
+    """The verdict on one reader; `status` is the one in the answer to a stop of the stream."""
     outcome = Outcome(plan, readers=[told(records if heard is None else heard)])
     if status:
         outcome.snapshot, outcome.stopped = {"status": status}, STREAM

@@ -38,7 +38,7 @@ class End(StrEnum):
 
 @dataclass
 class Function:
-    """A server that gives its answer to whoever asks, and then waits until they leave."""
+    """A server that sends its answer to each client, and then waits until the client leaves."""
 
     answer: bytes
     url: str = ""
@@ -47,7 +47,7 @@ class Function:
 
     async def __aenter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", 0))
-        # Inherited by what is accepted: so that what is sent is soon what has been taken.
+        # Accepted sockets inherit it: so the bytes sent are soon the bytes that were taken.
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         self._server = await asyncio.start_server(self._converse, sock=listener)
         self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -80,7 +80,7 @@ async def function() -> AsyncIterator[str]:
 
 
 async def received(url: str, *, until: float = 5) -> tuple[bytes, End]:
-    """What comes through in so many seconds, and how it ended: read as the kernel has it."""
+    """The bytes that come through in so many seconds, and the end, as the kernel has them."""
     host, _, port = url.removeprefix("http://").partition(":")
     loop, got = asyncio.get_running_loop(), b""
     with socket.socket() as client:
@@ -99,7 +99,7 @@ async def received(url: str, *, until: float = 5) -> tuple[bytes, End]:
 
 
 async def through(function: str, *troubles: AtByte | None) -> tuple[list[bytes], list[AtByte]]:
-    """What each connection brought, and the faults that were done."""
+    """The bytes that each connection brought, and the faults that were done."""
     done: list[AtByte] = []
     wire = Wire(lambda _: function, lambda nth: troubles[nth], lambda each, _: done.append(each))
     async with wire.open():

@@ -60,7 +60,7 @@ _STEP_SECONDS = 15.0
 
 @dataclass(eq=False)
 class Stream:
-    """What is known of a stream from outside. `stored` is its log as it was last seen."""
+    """A stream as known from outside. `stored` is its log as it was last seen."""
 
     prompt: str
     request: Request
@@ -80,7 +80,7 @@ class Stream:
         self.stream_id = stream_id
 
     def printed(self, clients: list["Client"]) -> str:
-        """Its log, and what its readers have got."""
+        """Its log, and the records that its readers have received."""
         lines = [f"{self.prompt}: {self.conversation.allowed} characters allowed"]
         lines += [f"  {_line(record)}" for record in self.stored]
         for reader in clients:
@@ -123,7 +123,7 @@ class Client:
 
 @dataclass(eq=False)
 class Sandbox:
-    """A process: its `Streams`, and what is under way in it for clients."""
+    """A process: its `Streams`, and the tasks that are under way in it for clients."""
 
     way: Way
     streams: Streams
@@ -131,7 +131,7 @@ class Sandbox:
 
     @property
     def name(self) -> str:
-        """As its records tell who wrote them."""
+        """The name of the writer in its records."""
         return self.streams._engine.name
 
     def begin(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -140,7 +140,7 @@ class Sandbox:
         return task
 
     def die(self) -> None:
-        """What SIGKILL does: everything stops. What was on its way to DynamoDB may arrive."""
+        """Do as SIGKILL does: everything stops. Calls on their way to DynamoDB may arrive."""
         writings = self.streams._writings()
         for task in self.tasks:
             task.cancel()
@@ -153,8 +153,8 @@ class Sandbox:
 class Cluster:
     """The table and the ways to it, for all examples; one event loop turns only during a step.
 
-    `puts` counts what was written to each position, `said` all of it that is more than a sign of
-    life, `reservations` what of each owner's stands. `broken_rules` are of all examples.
+    `puts` counts the writes to each position, `said` those of them that are more than a sign of
+    life, `reservations` those of each owner that stand. `broken_rules` are of all examples.
     """
 
     def __init__(
@@ -183,7 +183,7 @@ class Cluster:
         return self._loop.run(limited())
 
     def prompt(self) -> str:
-        """One that nobody has used; it is the stream's owner and its key too."""
+        """An unused prompt; it is the stream's owner and its key too."""
         self._prompts += 1
         return f"prompt-{self._prompts}"
 

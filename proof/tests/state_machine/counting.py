@@ -1,4 +1,4 @@
-"""A model that counts, as far as it is let: whatever is lost or repeated shows in the numbers."""
+"""A model that counts, as far as it may: anything lost or repeated shows in the numbers."""
 
 import asyncio
 from collections import deque
@@ -19,10 +19,10 @@ _PAUSE = 0.004
 
 @dataclass
 class Conversation:
-    """What the model may do about one prompt.
+    """The model's scope for one prompt.
 
     It says `allowed` characters of `TEXT`, and then waits, or finishes if it `finishes`. Each of
-    the `failures` happens once, to whichever attempt comes to it.
+    the `failures` happens once, to the next attempt that comes to it.
     """
 
     allowed: int = 0
@@ -31,7 +31,7 @@ class Conversation:
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def announce(self) -> None:
-        """Let all who wait look again."""
+        """Let all waiting tasks look again."""
         self._news.set()
         self._news = asyncio.Event()
 
@@ -41,7 +41,7 @@ class Conversation:
 
 @dataclass
 class CountingProvider:
-    """Counts on from whatever was delivered; `conversations` are by prompt."""
+    """Counts on from the delivered text; `conversations` are by prompt."""
 
     conversations: Mapping[str, Conversation]
     models: tuple[str, ...] = ("counting",)

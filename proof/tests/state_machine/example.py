@@ -58,7 +58,7 @@ class Silenced:
 
 
 class Example:
-    """What the steps of one example act on; a sandbox that is no more is among the `gone`."""
+    """The objects that the steps of one example act on; ended sandboxes are among the `gone`."""
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
@@ -197,9 +197,9 @@ class Example:
     # The end
 
     def come_to_an_end(self) -> None:
-        """Without further faults, whoever reads does so to the end, and then nothing is left.
+        """Without further faults every reader reads to the end, and then nothing is left.
 
-        Raises TimeoutError where somebody waits in vain.
+        Raises TimeoutError if a task waits in vain.
         """
         self._mend()
         self._finish(lambda: self.creations)
@@ -296,11 +296,11 @@ class Example:
         await asyncio.gather(*self._under_way(), return_exceptions=True)
 
     async def _nothing_left(self) -> None:
-        while self.provider.running or any(_of_the_application()):  # noqa: ASYNC110 - whose end?
+        while self.provider.running or any(_of_the_application()):  # noqa: ASYNC110 - no event
             await asyncio.sleep(_MOMENT)
 
     def printed(self) -> Iterator[str]:
-        """For whoever looks for the mistake: all logs, their readers, and what goes on."""
+        """For the search for the mistake: all logs, their readers, and the tasks that go on."""
         for stream in self.created:
             yield stream.printed(self.clients)
         for number, (way, sandbox) in enumerate(

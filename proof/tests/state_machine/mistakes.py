@@ -1,4 +1,4 @@
-"""What the application bears in silence, and must never have to here."""
+"""Mistakes that the application bears in silence, and that must never happen here."""
 
 import asyncio
 import logging
@@ -13,9 +13,9 @@ from durable_stream import StoreUnavailable
 
 
 class Mistakes(logging.Handler):
-    """Collects what is logged as an error, but for a log that does not answer.
+    """Collects logged errors, except those of a log that does not answer.
 
-    And what the event loop hears of tasks that nobody waits for.
+    It also collects the errors of tasks that no caller awaits, as the event loop reports them.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""The steps: what clients, sandboxes, the model, DynamoDB and the network may do."""
+"""The steps that clients, sandboxes, the model, DynamoDB and the network may take."""
 
 import asyncio
 import dataclasses
@@ -42,7 +42,7 @@ FAULTS = [Fault.LOSE_ANSWER, Fault.REFUSE, Fault.THROTTLE, Fault.FAIL]
 class Protocol(RuleBasedStateMachine):
     """Steps of clients, sandboxes, the model and DynamoDB, and the rules that survive them.
 
-    Hypothesis must be able to take the same steps again, so what steps are possible must not
+    Hypothesis must be able to take the same steps again, so the set of possible steps must not
     depend on how fast anything was: a step that has nothing to do does nothing.
     """
 
@@ -54,7 +54,7 @@ class Protocol(RuleBasedStateMachine):
         self.example = Example(cluster)
         self.broken = False
 
-    # What clients do
+    # Steps of clients
 
     @initialize(target=streams, sandbox=SANDBOX, at_once=st.booleans(), seconds=SECONDS_LEFT)
     def create_first(self, sandbox: int, *, at_once: bool, seconds: float | None) -> Stream:
@@ -92,7 +92,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(stream=streams, sandbox=SANDBOX)
     def take_over_too_early(self, stream: Stream, sandbox: int) -> None:
-        """A sandbox whose clock is ahead reads: to it, whoever writes seems to be gone."""
+        """A sandbox whose clock is ahead reads: to it, the writer seems to be gone."""
         known = self.example.known(stream, sandbox)
         known.tail.silence._timing = dataclasses.replace(
             TIMING, lease=0.02, listening=0, claim_jitter=0
@@ -123,7 +123,7 @@ class Protocol(RuleBasedStateMachine):
         """For longer than a lease at most."""
         self.example.cluster.run(asyncio.sleep(tenths / 10))
 
-    # What the model does
+    # Steps of the model
 
     @rule(stream=streams, characters=st.integers(1, _LONG))
     def say(self, stream: Stream, characters: int) -> None:
@@ -143,7 +143,7 @@ class Protocol(RuleBasedStateMachine):
         stream.conversation.failures.append(error)
         self.example.announce(stream)
 
-    # What becomes of sandboxes
+    # Steps of sandboxes
 
     @rule(sandbox=SANDBOX)
     def kill(self, sandbox: int) -> None:
@@ -168,7 +168,7 @@ class Protocol(RuleBasedStateMachine):
         self.example.sandboxes[sandbox].way.store.release()
         self.example.for_a_moment()
 
-    # What DynamoDB and the network do
+    # Steps of DynamoDB and the network
 
     @rule(
         sandbox=SANDBOX,
@@ -182,7 +182,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(stream=streams, sandbox=SANDBOX, times=st.integers(1, 4))
     def lag(self, stream: Stream, sandbox: int, times: int) -> None:
-        """What a sandbox reads along, without asking for consistency, has gaps."""
+        """A sandbox that reads along, without asking for consistency, sees gaps."""
         self.example.sandboxes[sandbox].way.store.lags += times
         self.example.connect(Client(stream, None), sandbox, None)
         self.say(stream, _LONG)
@@ -190,7 +190,7 @@ class Protocol(RuleBasedStateMachine):
     @rule(stream=streams, sandbox=SANDBOX)
     def overtake(self, stream: Stream, sandbox: int) -> None:
         """A reader comes from further ahead than its sandbox, which polls rarely, has read."""
-        self.read(stream, (sandbox + 1) % SANDBOXES, _LAST_PLACE, None)  # It writes if nobody does.
+        self.read(stream, (sandbox + 1) % SANDBOXES, _LAST_PLACE, None)  # It writes if none does.
         known = self.example.known(stream, sandbox)
         known._poller._timing = dataclasses.replace(TIMING, poll_interval=_RARELY)
         self.example.sandboxes[sandbox].way.store.lags += 1
@@ -236,7 +236,7 @@ class Protocol(RuleBasedStateMachine):
 
     @contextmanager
     def _printing(self, waiting: str = "a step hangs") -> Iterator[None]:
-        """Tell what there is when a rule is broken; `waiting` is the one about time."""
+        """Print the example when a rule is broken; `waiting` is the rule about time."""
         try:
             yield
         except TimeoutError:
@@ -247,7 +247,7 @@ class Protocol(RuleBasedStateMachine):
             raise
 
     def _tell_hypothesis(self) -> None:
-        """What it came to, for `--hypothesis-show-statistics`."""
+        """Report the outcome, for `--hypothesis-show-statistics`."""
         for stream in self.example.created:
             if stream.over:
                 event(f"ended by {stream.stored[-1].event.kind}")

@@ -1,4 +1,4 @@
-"""What holds after every step: of each log, of what each reader has got, of the whole."""
+"""The rules that hold after every step: of each log, of each reader's records, of the whole."""
 
 from app.events import Answer, Done
 from durable_stream import Cancelled, Claim, Failed, Record, StoreUnavailable
@@ -8,7 +8,7 @@ from proof.tests.state_machine.example import Example
 
 
 def check(example: Example) -> None:
-    """Raise AssertionError, or what a client's call raised, where a rule is broken."""
+    """Raise AssertionError, or the error of a client's call, if a rule is broken."""
     _check_clients_errors(example)
     _check_pollers(example)
     assert example.cluster.mistakes.found == [], "nothing breaks unheard"
@@ -81,7 +81,7 @@ def _check_writers(example: Example) -> None:
 
 
 def _check_pollers(example: Example) -> None:
-    """A tail that is no longer kept up to date tells nobody."""
+    """A tail that is no longer kept up to date does not report it."""
     for sandbox in [*example.sandboxes, *example.gone]:
         for stream in sandbox.streams._streams.values():
             polling = stream._poller._polling

@@ -1,7 +1,7 @@
-"""What holds after whatever steps: the protocol's rules, on the real log and its real writers.
+"""The protocol's rules hold after any steps, on the real log and its real writers.
 
-Hypothesis makes up the steps: requests to several sandboxes, what the model does, what becomes of
-sandboxes, and what DynamoDB and the network do to their calls. The rules are checked after each.
+Hypothesis makes up the steps: requests to several sandboxes, steps of the model and of sandboxes,
+and the effects of DynamoDB and the network on their calls. The rules are checked after each.
 At the end all faults are mended, and every client must come to the end of its stream.
 
 `STATE_MACHINE_EXAMPLES=1000` tries more than the usual number of examples.
@@ -62,7 +62,7 @@ def _no_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.timeout(max(1200, EXAMPLES * _EXAMPLE_WITHIN))
 def test_no_steps_lose_repeat_reorder_or_strand_anything(dynamodb_local_url: str) -> None:
     with cluster(dynamodb_local_url) as shared:
-        # What lets a change in must not depend on luck; luck is for every other day.
+        # The run that lets a change in must not depend on luck; luck is for every other day.
         run(lambda: Protocol(shared), examples=EXAMPLES, derandomize=os.environ.get("CI") == "true")
 
 

@@ -31,7 +31,7 @@ _SOON = 0.01
 
 
 class CheckedLog(DynamoDBStore):
-    """The log, whose pages must be what they promise to be."""
+    """The log, with a check that its pages keep their promise."""
 
     async def read(self, stream_id: str, start: int, *, consistent: bool) -> Page:
         page = await super().read(stream_id, start, consistent=consistent)
@@ -43,7 +43,7 @@ class CheckedLog(DynamoDBStore):
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What a thread was given to do, and when; in seconds of the monotonic clock."""
+    """A call that a thread was given, and its time, in seconds of the monotonic clock."""
 
     what: Callable[..., Any]
     since: float
@@ -54,7 +54,7 @@ class _Work:
 
 
 class Threads(ThreadPoolExecutor):
-    """A table's threads, which can tell what they are at, or what waits for them."""
+    """A table's threads, which can tell the calls under way, and those that wait for a thread."""
 
     def __init__(self) -> None:
         super().__init__(_THREADS)

@@ -1,1 +1,1 @@
-"""The HTTP interface: routes, what they take, and how records look on the wire."""
+"""The HTTP interface: routes, their inputs, and the form of records on the wire."""

@@ -1,4 +1,4 @@
-"""Errors as answers: a status, a stable code, and a message that says what to do.
+"""Errors as answers: a status, a stable code, and a message that names the next step.
 
 The values that a client sent are never repeated, neither in an answer nor in the log.
 """

@@ -78,7 +78,7 @@ class DescribedApp(FastAPI):
         self._mode = mode
 
     def openapi(self) -> dict[str, Any]:
-        """The document, made once: what needs no token asks for none."""
+        """The document, made once: a route that needs no token asks for none."""
         is_made = self.openapi_schema is not None
         document = super().openapi()
         if not is_made:

@@ -30,13 +30,13 @@ _END_SECONDS = 0.5
 
 
 def window(scope: Scope) -> Window:
-    """How long a response to this request may last, by the scope of its server."""
+    """The window for a response to this request, by the scope of its server."""
     served: dict[str, Any] = scope.get("extensions", {}).get("lambda_stream", {})
     return Window(deadline=served.get("deadline"), buffered=served.get("buffered", False))
 
 
 class ReadingResponse(EventSourceResponse):
-    """Streams a reading, and holds the invocation until what it started is over."""
+    """Streams a reading, and holds the invocation until the work that it started is over."""
 
     def __init__(self, reading: Reading, window: Window, settings: EventSourceSettings) -> None:
         self._body = _frames(reading, window, settings)
@@ -56,7 +56,7 @@ class ReadingResponse(EventSourceResponse):
                 await self._reading.settled()
 
     async def _send_in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send until the reading's time is over; then end, once, what has not ended itself.
+        """Send until the reading's time is over; then end, once, a response that has not ended.
 
         Raises OSError, as which a TimeoutError counts, if the reader does not even let it end.
         """

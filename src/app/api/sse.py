@@ -37,7 +37,7 @@ def frame(record: Record) -> bytes:
 
 
 def retry(milliseconds: int) -> bytes:
-    """How soon an EventSource should come back; the block it opens is ended by the next event."""
+    """The time until an EventSource should come back; the next event ends the block it opens."""
     return b"retry: %d\n" % milliseconds
 
 

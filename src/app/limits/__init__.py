@@ -12,7 +12,7 @@ from durable_stream.table import Table
 
 
 def from_environ(environ: Mapping[str, str]) -> Callable[[Table, Timing, Clock], Hooks]:
-    """The hooks that keep the limits of the environment; raises ValueError with what to set."""
+    """Hooks that keep the limits of the environment; raises ValueError with the setting to fix."""
     limits = Limits.from_environ(environ)
 
     def hooks(table: Table, timing: Timing, clock: Clock) -> Hooks:

@@ -15,14 +15,14 @@ from durable_stream.retry import retry
 
 
 class Accounts(Hooks):
-    """Reserves and settles. `patience` is how long, in seconds, a failing table is retried."""
+    """Reserves and settles. A failing table is retried for `patience` seconds."""
 
     def __init__(self, budget: Budget, patience: float) -> None:
         self._budget = budget
         self._patience = patience
 
     async def creating(self, start: Record) -> None:
-        """Reserve what a new stream may cost.
+        """Reserve the most that a new stream may cost.
 
         Raises LimitExceeded, BeyondBudget, StoreUnavailable or StoreRefused.
         """

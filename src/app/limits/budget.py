@@ -62,7 +62,7 @@ class Budget:
         await self._counters.give_back(self._tokens(reserved, reserved.tokens))
 
     async def settle(self, reserved: Reservation, spent: int) -> None:
-        """Let a reservation count as what was spent, which may be more. Raises nothing."""
+        """Let a reservation count as the tokens spent, which may be more. Raises nothing."""
         unused = reserved.tokens - spent
         if unused:
             await self._counters.give_back(self._tokens(reserved, unused))

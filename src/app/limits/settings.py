@@ -23,7 +23,7 @@ class Limits:
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Read the limits; raises ValueError with what to set."""
+        """Read the limits; raises ValueError with the setting to fix."""
         return cls(
             requests_per_minute=number(environ, "REQUESTS_PER_MINUTE"),
             connects_per_minute=number(environ, "CONNECTS_PER_MINUTE"),

@@ -21,7 +21,7 @@ def resolve(name: str, environ: Mapping[str, str]) -> str:
 
 
 def create(name: str, environ: Mapping[str, str]) -> Provider:
-    """The provider of that name; raises ValueError with what to set."""
+    """The provider of that name; raises ValueError with the setting to fix."""
     entry = providers.entry(resolve(name, environ))
     provider: Provider = pkgutil.resolve_name(entry.location).from_environ(environ)
     return provider

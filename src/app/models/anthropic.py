@@ -87,7 +87,7 @@ class AnthropicProvider(ModelProvider):
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read `MODELS`, `ANTHROPIC_API_KEY`, `ANTHROPIC_BASE_URL` and the deadlines.
 
-        Raises ValueError with what to set.
+        Raises ValueError with the setting to fix.
         """
         key = keys.from_environ(environ, _ENTRY.key)
         if key is None:

@@ -89,7 +89,7 @@ _MESSAGES: dict[Code, str] = {
 def failure(code: Code, *, at_work: bool = False) -> ProviderError:
     """The error of that code; it is retryable if the same request may succeed later.
 
-    `at_work` means that the model may have worked on the request, whatever the code.
+    `at_work` means that the model may have worked on the request, with any code.
     """
     return ProviderError(
         code,

@@ -44,7 +44,7 @@ class ModelProvider(ABC):
         return "prefill" if self.takes_prefill(request.model) else "asked"
 
     def stream(self, request: Request, delivered: Partial) -> AsyncGenerator[Event]:
-        """Yield what follows the delivered text; nothing is sent if no tokens are left."""
+        """Yield the rest behind the delivered text; nothing is sent if no tokens are left."""
         tokens = tokens_left(request, delivered)
         if tokens < 1:
             return _nothing_left()

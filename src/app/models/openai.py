@@ -117,7 +117,7 @@ class OpenAIProvider(ModelProvider):
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
         """Read `MODELS`, `OPENAI_BASE_URL`, `OPENAI_API_KEY`, `OPENAI_PREFILL` and the deadlines.
 
-        Raises ValueError with what to set. A server of your own may need no key.
+        Raises ValueError with the setting to fix. A server of your own may need no key.
         """
         url = base_url(environ, _ENTRY.address, _ENTRY.hosted)
         key = keys.from_environ(environ, _ENTRY.key)

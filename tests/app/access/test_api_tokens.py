@@ -1,4 +1,4 @@
-"""API tokens as they are configured, and whose they are."""
+"""API tokens as they are configured, and their owners."""
 
 import json
 

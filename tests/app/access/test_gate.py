@@ -70,7 +70,7 @@ async def test_either_of_two_credentials_is_enough() -> None:
 
 
 async def test_a_rotation_has_no_gap(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One sandbox has read the new secret; the other has not, and meets what the first makes."""
+    """One sandbox has read the new secret; the other has not, and meets tokens of the first."""
     assert aws
     monkeypatch.setattr(secret, "_PAUSE_SECONDS", 0)
     behind = from_environ(STORED)

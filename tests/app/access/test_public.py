@@ -1,4 +1,4 @@
-"""A public function: what tokens open, and the answers to callers without one."""
+"""A public function: the access that tokens give, and the answers to callers without one."""
 
 from typing import Any
 
@@ -176,7 +176,7 @@ def test_openapi_tells_which_token_opens_what(http: httpx.Client) -> None:
 
 
 def test_with_a_token_a_page_of_another_site_may_create_streams(http: httpx.Client) -> None:
-    """It has been given the token; a page that has none gets 401, as anybody does."""
+    """It has been given the token; a page that has none gets 401, as any caller does."""
     elsewhere = {"Sec-Fetch-Site": "cross-site"}
 
     assert http.get("/sse?prompt=a", headers={**elsewhere, **bearer(TESTS)}).status_code == 200

@@ -1,4 +1,4 @@
-"""What streams cost their owners, whoever ends them and however."""
+"""The cost of streams to their owners, for every way to end a stream."""
 
 import asyncio
 import time
@@ -32,7 +32,7 @@ LIMITS = Limits(requests_per_minute=100, tokens_per_day=10**9)
 
 
 class Bench:
-    """Sandboxes over one table, and what is counted in it."""
+    """Sandboxes over one table, and the counts in it."""
 
     def __init__(self, log: DynamoDBStore, url: str) -> None:
         self._log = log
@@ -178,7 +178,7 @@ async def test_what_a_provider_tells_and_cannot_be_counts_as_not_told(
 
 
 async def test_a_response_in_one_piece_ends_when_the_stream_is_settled(bench: Bench) -> None:
-    """The sandbox is frozen when it ends: what is left undone may never be done."""
+    """The sandbox is frozen when the response ends: work left undone may never be done."""
     window = Window(deadline=time.time() + 60, buffered=True)
     reading = await bench.sandbox(ANSWER).create_and_read(START, None, window)
 
@@ -231,7 +231,7 @@ async def test_cancelling_too_late_leaves_the_end_and_its_settlement_alone(
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - what it looks at tells nobody
+        while not condition():  # noqa: ASYNC110 - no event tells of it
             await asyncio.sleep(0.005)
 
 

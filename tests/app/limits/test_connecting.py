@@ -1,4 +1,4 @@
-"""Readers under limits: who is let in, what the others are told, and what counting them costs."""
+"""Readers under limits: those let in, the answers to the others, and the cost of counting."""
 
 import json
 import time
@@ -86,7 +86,7 @@ async def serve(log: DynamoDBStore) -> Serve:
 
 
 async def connected(reader: Reader, url: str, times: int, **shown: str) -> tuple[int, list[str]]:
-    """How many of so many readers were let in, and what the others were answered.
+    """The number of these readers that were let in, and the answers to the others.
 
     The minute may end in between, and let as many in again.
     """

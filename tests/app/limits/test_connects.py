@@ -1,4 +1,4 @@
-"""How often a minute streams are read, counted in the table."""
+"""Reads of streams per minute, counted in the table."""
 
 import asyncio
 

@@ -46,7 +46,7 @@ async def gathered(timer: IdleTimer, items: AsyncGenerator[int]) -> tuple[list[i
     try:
         async with asyncio.timeout(10):
             async for item in timer.limit(items):
-                seen.append(item)  # noqa: PERF401 - what came before a failure counts
+                seen.append(item)  # noqa: PERF401 - items before a failure count
     except ProviderError as error:
         return seen, error.code
     return seen, None

@@ -76,7 +76,7 @@ async def asked(
     try:
         async with aclosing(provider.stream(request, delivered)) as stream:
             async for delta in stream:
-                deltas.append(delta)  # noqa: PERF401 - what came before a failure counts
+                deltas.append(delta)  # noqa: PERF401 - deltas before a failure count
     except ProviderError as error:
         return deltas, error.code
     return deltas, None

@@ -28,14 +28,14 @@ def dynamodb_url() -> Iterator[str]:
 
 
 def used(function: Function) -> list[int]:
-    """How many tokens are counted, for the one principal there is and for all."""
+    """The number of tokens that are counted, for the only principal and for all."""
     table = client(function.dynamodb_url)
     items = table.scan(TableName="StreamTable", FilterExpression="attribute_exists(used)")["Items"]
     return [int(item["used"]["N"]) for item in items]
 
 
 async def settled(function: Function) -> list[int]:
-    """What is counted once no sandbox is at work any more."""
+    """The tokens that are counted once no sandbox is at work any more."""
     async with asyncio.timeout(20):
         while any(each["invocations"] for each in await function.sandboxes()):  # noqa: ASYNC110
             await asyncio.sleep(0.02)
@@ -151,7 +151,7 @@ async def test_an_answer_that_was_taken_over_is_settled_once(
         assert text(events) == "x" * 12 + "y" * 6
         usage = events[-1].data["usage"]
         reported = (usage["input_tokens"] or 0) + (usage["output_tokens"] or 0)
-        # Nobody has told what the killed attempt cost, nor does the gate's model.
+        # The killed attempt reported no cost, nor does the gate's model.
         assert reported == 0
         assert await settled(function) == [2 * RESERVED] * 2
 

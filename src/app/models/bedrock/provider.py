@@ -37,7 +37,7 @@ class BedrockProvider(ModelProvider):
 
     @classmethod
     def from_environ(cls, environ: Mapping[str, str]) -> Self:
-        """Read `MODELS` and the deadlines; raises ValueError with what to set."""
+        """Read `MODELS` and the deadlines; raises ValueError with the setting to fix."""
         allowed = models_from_environ(environ, "us.anthropic.claude-sonnet-4-5-20250929-v1:0")
         return cls(allowed, Deadlines.from_environ(environ))
 

@@ -1,1 +1,1 @@
-"""The parts that providers share whose model is behind an HTTP server."""
+"""The parts that are shared by providers whose model is behind an HTTP server."""

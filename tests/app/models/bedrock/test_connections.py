@@ -1,7 +1,7 @@
 """The thread, the socket and the event loop: closing, many at once, and reuse.
 
-The server runs in the same event loop as the provider: whatever blocked the loop would make a
-test here wait for itself.
+The server runs in the same event loop as the provider: a call that blocked the loop would make
+a test here wait for itself.
 """
 
 import asyncio

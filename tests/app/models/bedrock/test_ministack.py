@@ -32,7 +32,7 @@ def provider(service: str, monkeypatch: pytest.MonkeyPatch) -> BedrockProvider:
 
 
 def reply(kind: str, model: str, text: str) -> str:
-    """Its answer to a request whose texts, system first, are these lines."""
+    """Its answer to a request with these lines as its texts, system first."""
     digest = hashlib.sha256(text.encode()).hexdigest()[:8]
     return f"[ministack mock {kind} {model}] reply for prompt#{digest}"
 

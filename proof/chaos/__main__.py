@@ -21,7 +21,6 @@ from proof.chaos.plan import Plan, draw
 from proof.chaos.report import Failure, failures, latencies, machine, render, table
 from proof.chaos.run import Report, run
 
-_MUTANT_STREAMS = 10
 _MUTANT_PATIENCE = 60.0
 # So many characters are enough to recognise a complaint.
 _BRIEF = 120
@@ -76,14 +75,12 @@ async def prove(chosen: argparse.Namespace, seed: int) -> int:
 
     First comes the application as it is, with all their plans: also 1 if anything is wrong.
     """
-    print(f"seed {seed}, {_MUTANT_STREAMS} streams each", flush=True)
-    plans = {
-        mutant.rule: mutants.plans(mutant, seed, _MUTANT_STREAMS) for mutant in mutants.MUTANTS
-    }
-    # All plans of a mutant at once: then the wait for streams that never end is paid once.
-    at_once = max(chosen.at_once, _MUTANT_STREAMS)
+    print(f"seed {seed}", flush=True)
+    plans = {mutant.rule: mutants.plans(mutant, seed) for mutant in mutants.MUTANTS}
 
     async def play(plans: Sequence[Plan], source: Path) -> Report:
+        # A mutant's plans at once: then the wait for streams that never end is paid once.
+        at_once = max(chosen.at_once, mutants.STREAMS)
         return await run(plans, at_once=at_once, source=source, patience=_MUTANT_PATIENCE)
 
     every = {plan.number: plan for each in plans.values() for plan in each}
@@ -95,7 +92,7 @@ async def prove(chosen: argparse.Namespace, seed: int) -> int:
         with mutants.source_of(mutant) as source:
             found = mutants.found(mutant, await play(plans[mutant.rule], source))
         unseen += not found
-        by = f"{len(found)} of {_MUTANT_STREAMS}, {_brief(found[0])}" if found else "NOTHING FOUND"
+        by = f"{len(found)} of {mutant.streams}, {_brief(found[0])}" if found else "NOTHING FOUND"
         print(f"  without “{mutant.rule}”: {by}", flush=True)
     if wrong or unseen:
         print(f"\nWRONG: {len(wrong) + unseen}. {_again(f'--mutants --seed {seed}')}")

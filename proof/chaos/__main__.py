@@ -16,7 +16,7 @@ from pathlib import Path
 
 from local import CannotStart
 from proof.chaos import endurance, mutants, singly
-from proof.chaos.functions import SOURCE
+from proof.chaos.deployment import SOURCE
 from proof.chaos.plan import Plan, draw
 from proof.chaos.report import Failure, failures, latencies, machine, render, table
 from proof.chaos.run import Report, run

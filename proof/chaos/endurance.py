@@ -18,8 +18,8 @@ import httpx
 from local import Running
 from local.dynamodb_local import dynamodb_local
 from proof.chaos.client import PLATFORM_STATUS, Client
+from proof.chaos.deployment import SOURCE, function_of
 from proof.chaos.figures import Sample
-from proof.chaos.functions import SOURCE, function_of
 from proof.chaos.generations import Generations
 from proof.chaos.plan import named
 from tests.event_source import TERMINAL, Event, EventSource, PermanentFailure

@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from itertools import count, islice
 from pathlib import Path
 
+from proof.chaos.deployment import SOURCE
 from proof.chaos.faults import AT_BYTE, SILENCES, Fault
-from proof.chaos.functions import SOURCE
 from proof.chaos.plan import Plan, draw
 from proof.chaos.report import drawn
 from proof.chaos.run import Report
@@ -86,7 +86,7 @@ MUTANTS = (
     ),
     Mutant(
         rule="who is superseded stops",
-        file="durable_stream/writer.py",
+        file="durable_stream/appending.py",
         passage="            raise Superseded(present)\n        self.seq += 1\n",
         instead="            pass\n        self.seq += 1\n",
         shown_by=frozenset({Fault.FREEZE_BEFORE_PUT, Fault.FREEZE_AFTER_PUT, Fault.CANCEL}),

@@ -10,8 +10,8 @@ import httpx
 
 from durable_stream import Record
 from local.dynamodb_local import dynamodb_local
+from proof.chaos.deployment import CLOCK_OFFSETS, SOURCE, TIMEOUT, functions_of
 from proof.chaos.faults import Fault
-from proof.chaos.functions import CLOCK_OFFSETS, SOURCE, TIMEOUT, functions_of
 from proof.chaos.generations import Generations
 from proof.chaos.history import History
 from proof.chaos.log import log

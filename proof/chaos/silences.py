@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from durable_stream import Claim, Record, Timing
-from proof.chaos.functions import TIMEOUT
+from proof.chaos.deployment import TIMEOUT
 from proof.chaos.generations import Generation, Generations
 from proof.chaos.sandboxes import Sandboxes
 from proof.chaos.traffic import Silence, Traffic

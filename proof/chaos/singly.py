@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from proof.chaos.deployment import TIMEOUT
 from proof.chaos.faults import Fault
-from proof.chaos.functions import TIMEOUT
 from proof.chaos.plan import TOKENS_PER_SECOND, AtByte, Plan, Way, draw, named
 
 # As many as leave a machine of two cores idle at times.

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
 
+from durable_stream.appending import Superseded, Writer
 from durable_stream.attempts import attempts
 from durable_stream.engine import Engine
 from durable_stream.events import Cancelled, Claim
@@ -16,7 +17,6 @@ from durable_stream.silence import Silence
 from durable_stream.tail import Tail
 from durable_stream.task import Task
 from durable_stream.timing import Window
-from durable_stream.writer import Superseded, Writer
 from durable_stream.writing import Writing
 
 logger = logging.getLogger(__name__)

@@ -15,6 +15,7 @@ import math
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from durable_stream.appending import Superseded, Writer
 from durable_stream.buffer import EventBuffer
 from durable_stream.engine import Engine
 from durable_stream.events import MAX_EVENT, Claim, Event, Handoff, Heartbeat, Text
@@ -24,7 +25,6 @@ from durable_stream.outcome import Tally
 from durable_stream.records import Record
 from durable_stream.tail import Tail
 from durable_stream.task import Task
-from durable_stream.writer import Superseded, Writer
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """The schedule is a function of the seed."""
 
+from proof.chaos.deployment import TIMEOUT
 from proof.chaos.faults import FATAL, STOPPING, WHAT, Fault
-from proof.chaos.functions import TIMEOUT
 from proof.chaos.plan import LONGEST, MOST_FATAL, TOKENS_PER_SECOND, draw, named, number_of
 from proof.chaos.verdict import LATENESS, LEASE
 

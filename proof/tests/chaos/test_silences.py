@@ -9,8 +9,8 @@ import pytest
 from app.events import Answer, Done
 from durable_stream import Claim, Record
 from durable_stream import Event as Payload
+from proof.chaos.deployment import TIMEOUT
 from proof.chaos.faults import Fault
-from proof.chaos.functions import TIMEOUT
 from proof.chaos.generations import Generation, Generations
 from proof.chaos.sandboxes import Frozen, Sandboxes
 from proof.chaos.silences import Survival, survivals

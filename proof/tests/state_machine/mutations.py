@@ -7,11 +7,11 @@ from collections.abc import Callable
 import pytest
 
 from durable_stream import Event, Heartbeat, Reading, Record, Streams, Window, dynamodb, history
+from durable_stream.appending import Writer
 from durable_stream.records import new_nonce
 from durable_stream.retry import retry
 from durable_stream.stream import Stream
 from durable_stream.tail import Tail
-from durable_stream.writer import Writer
 from durable_stream.writing import Writing
 
 Mutation = Callable[[pytest.MonkeyPatch], None]

@@ -4,7 +4,7 @@ A test that needs more than Python carries a marker (`chromium`, `docker`, `dyna
 `peers`, `sam`) and is skipped where that is missing. With `CI=true` a skip is a failure: CI
 installs everything, so a skip there means that a rule went unproven.
 
-`make test` takes two minutes and needs nothing but Python; `make prove` runs the tests marked
+`make test` takes a few minutes and needs nothing but Python; `make prove` runs the tests marked
 `prove`. Those are all tests of proof and of tests/flows, all with one of the markers above or with
 `alone`, and the slow ones that are marked by hand.
 

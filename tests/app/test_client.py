@@ -403,8 +403,8 @@ async def test_a_kind_that_the_server_tells_is_passed_on_without_reading_again(
     bench.server.script("/streams", answer(201, {"id": "s"}, kinds=f"{KINDS}, tool"))
     bench.server.script(EVENTS, sse(words(0, 0), tool(1), tool(2), words(3, 3), done(4)))
     await bench.run("create({prompt: 'Hi'})")
-    await bench.run("read()")
-    await bench.run("stream.addEventListener('tool', ({ data }) => events.push(['tool', data]))")
+    listen = "stream.addEventListener('tool', ({ data }) => events.push(['tool', data]))"
+    await bench.run(f"read(), {listen}")
     await bench.until("stream.state === 'finished'")
     assert await kinds_of(bench) == ["answer", "tool", "tool", "answer", "done"]
     assert await bench.run("events.filter(([kind]) => kind === 'tool')") == [["tool", {"n": 1}]] * 2

@@ -32,6 +32,56 @@ class Answer(Text):
     kind = "answer"
 
 
+class ToolCall(Event):
+    """The agent calls a tool. `id` is unique within the stream."""
+
+    kind = "tool_call"
+    id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+class ToolResult(Event):
+    """A tool has returned `output`, which is JSON, or failed with `error`; `id` is the call's."""
+
+    kind = "tool_result"
+    id: str
+    output: Any = None
+    error: str | None = None
+
+
+class Progress(Event):
+    """The progress of long work. The newest of one label replaces those before it.
+
+    `total` is None where nobody knows how much there is to do.
+    """
+
+    kind = "progress"
+    label: str
+    done: float
+    total: float | None = None
+
+
+class Data(Event):
+    """A value for the page to show, which is JSON. The newest of one id replaces those before it.
+
+    Without an id, the name is the id.
+    """
+
+    kind = "data"
+    name: str
+    value: Any
+    id: str = ""
+
+
+class Source(Event):
+    """A source of the answer."""
+
+    kind = "source"
+    title: str
+    url: str
+
+
 class Done(Event):
     """The answer is complete.
 
@@ -54,5 +104,15 @@ class Done(Event):
         return {"finish_reason": self.finish_reason, "usage": self.usage}
 
 
-EVENTS: tuple[type[Event], ...] = (Start, Thinking, Answer, Done)
+EVENTS: tuple[type[Event], ...] = (
+    Start,
+    Thinking,
+    Answer,
+    ToolCall,
+    ToolResult,
+    Progress,
+    Data,
+    Source,
+    Done,
+)
 REGISTRY = Registry(EVENTS)

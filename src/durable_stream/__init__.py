@@ -14,7 +14,10 @@ from durable_stream.events import (
     Handoff,
     Heartbeat,
     Registry,
+    Reset,
     Start,
+    StepBegun,
+    StepEnded,
     Text,
 )
 from durable_stream.exceptions import (
@@ -61,9 +64,12 @@ __all__ = [
     "Reading",
     "Record",
     "Registry",
+    "Reset",
     "RetryPolicy",
     "Start",
     "Status",
+    "StepBegun",
+    "StepEnded",
     "Store",
     "StoreError",
     "StoreRefused",

@@ -13,7 +13,7 @@ the class is one of its own.
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from itertools import groupby
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
@@ -25,18 +25,21 @@ MAX_TEXT = 16_000
 MAX_EVENT = 390_000
 
 
-@dataclass_transform(frozen_default=True)
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+@dataclass(frozen=True)
 class Event:
     """One thing that happened in a stream. Every subclass becomes a frozen dataclass.
 
     `kind` names the class in the log and on the wire. Nothing follows a `terminal` event.
     `progress` says that an attempt which logged such an event was worth its while: attempts
     without progress come to an end, and an attempt that made some is never repeated unmarked.
+    `within` is the key of the step that the event belongs to, "" outside of steps.
     """
 
     kind: ClassVar[str]
     terminal: ClassVar[bool] = False
     progress: ClassVar[bool] = True
+    within: str = field(default="", kw_only=True)
 
     def __init_subclass__(cls) -> None:
         dataclass(frozen=True)(cls)
@@ -52,8 +55,8 @@ class Event:
         return run
 
     def public(self) -> dict[str, Any]:
-        """The members that a reader is told."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
+        """The members that a reader is told, but for `within`."""
+        return members(self)
 
 
 class Text(Event):
@@ -145,7 +148,56 @@ class Cancelled(Event):
     progress = False
 
 
-ENGINE: tuple[type[Event], ...] = (Start, Claim, Heartbeat, Handoff, Failed, Cancelled)
+class Reset(Event):
+    """The work starts over: nothing counts any more that was said before.
+
+    With `within`, that is so for the events of this step, and of the steps within it.
+    """
+
+    kind = "reset"
+    progress = False
+
+
+class StepBegun(Event):
+    """A step begins. `within` is its key, and `call` a digest of its arguments."""
+
+    kind = "step"
+    progress = False
+    name: str
+    call: str
+
+    def public(self) -> dict[str, Any]:
+        """The name."""
+        return {"name": self.name}
+
+
+class StepEnded(Event):
+    """A step has ended, and is not run again. `within` is its key.
+
+    `value` is the result as JSON. If the step raised an exception, `failure` tells its type and
+    message, and `value` is "".
+    """
+
+    kind = "step_end"
+    value: str
+    failure: str = ""
+
+    def public(self) -> dict[str, Any]:
+        """The outcome, without the value, which may be secret."""
+        return {"failed": bool(self.failure)}
+
+
+ENGINE: tuple[type[Event], ...] = (
+    Start,
+    Claim,
+    Heartbeat,
+    Handoff,
+    Failed,
+    Cancelled,
+    Reset,
+    StepBegun,
+    StepEnded,
+)
 
 
 class Registry:
@@ -177,9 +229,14 @@ class Registry:
 AnyText = TypeVar("AnyText", bound=Text)
 
 
+def members(event: Event) -> dict[str, Any]:
+    """The members of an event by name, but for `within`."""
+    names = (each.name for each in fields(event))
+    return {name: getattr(event, name) for name in names if name != "within"}
+
+
 def _other_members(event: Text) -> tuple[Any, ...]:
-    members = fields(event)
-    return tuple(getattr(event, each.name) for each in members if each.name != "text")
+    return tuple(getattr(event, each.name) for each in fields(event) if each.name != "text")
 
 
 def _pieces(events: Sequence[AnyText]) -> list[AnyText]:
@@ -194,5 +251,7 @@ def encode(event: Event) -> str:
     ASCII, since half a surrogate pair, which a producer may emit, has no UTF-8 form but an escape:
     any text comes back as it went in.
     """
-    members = {field.name: getattr(event, field.name) for field in fields(event)}  # type: ignore[arg-type]
-    return json.dumps(members, separators=(",", ":"))
+    told = members(event)
+    if event.within:
+        told["within"] = event.within
+    return json.dumps(told, separators=(",", ":"))

@@ -11,16 +11,16 @@ from durable_stream import Event, Registry
 pytestmark = pytest.mark.anyio
 
 
-class ToolCall(Event):
-    """The agent calls a tool."""
+class Verdict(Event):
+    """An event of a cloner's own."""
 
-    kind = "tool_call"
+    kind = "verdict"
 
 
 async def test_answers_name_every_kind_and_those_that_end_a_stream() -> None:
     app = FastAPI()
 
-    @app.get("/", dependencies=[Depends(kinds.told(Registry((*EVENTS, ToolCall))))])
+    @app.get("/", dependencies=[Depends(kinds.told(Registry((*EVENTS, Verdict))))])
     async def route() -> dict[str, str]:
         return {}
 
@@ -28,7 +28,9 @@ async def test_answers_name_every_kind_and_those_that_end_a_stream() -> None:
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
         told = (await http.get("/")).headers["event-kinds"].split(", ")
     assert {kind for kind in told if not kind.endswith(";terminal")} == {
-        *("start", "claim", "heartbeat", "handoff", "thinking", "answer", "tool_call")
+        *("start", "claim", "heartbeat", "handoff", "reset", "step", "step_end"),
+        *("thinking", "answer", "tool_call", "tool_result", "progress", "data", "source"),
+        "verdict",
     }
     assert {kind.removesuffix(";terminal") for kind in told if kind.endswith(";terminal")} == {
         *("error", "cancelled", "done")

@@ -28,10 +28,10 @@ CLOSED = {"API_TOKENS": json.dumps({"default": TOKEN})}
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 
 
-class Progress(Event):
+class Counted(Event):
     """An event of a cloner's own."""
 
-    kind = "progress"
+    kind = "counted"
     done: int
     total: int
 
@@ -39,7 +39,7 @@ class Progress(Event):
 async def counting(task: Task) -> AsyncGenerator[Event]:
     """An agent of a cloner's own: it returns, and has finished."""
     for done in (1, 2):
-        yield Progress(done, 2)
+        yield Counted(done, 2)
     yield Answer(f"{task.input.messages[-1].content}, attempt {task.attempt}")
 
 
@@ -69,7 +69,7 @@ def serve(log: DynamoDBStore) -> Serve:
             DemoProvider(),
             gate=parts.gate(environ or {}),
             agent=counting,
-            events=Registry([*EVENTS, Progress]),
+            events=Registry([*EVENTS, Counted]),
         )
         app.include_router(yours)
         async with app.router.lifespan_context(app) as state:
@@ -90,7 +90,7 @@ async def test_an_agent_of_ones_own_needs_no_end_and_gets_its_task(serve: Serve)
 
     events = [(e.event, json.loads(e.data)) for e in EventSource(answer).iter_sse()]
     names = [name for name, _ in events if name != "heartbeat"]
-    assert names == ["start", "progress", "progress", "answer", "done"]
+    assert names == ["start", "counted", "counted", "answer", "done"]
     assert events[-2:] == [
         ("answer", {"text": "count, attempt 1"}),
         ("done", {"finish_reason": "stop", "usage": {"input_tokens": None, "output_tokens": None}}),
@@ -98,9 +98,9 @@ async def test_an_agent_of_ones_own_needs_no_end_and_gets_its_task(serve: Serve)
 
 
 def test_an_event_of_ones_own_is_rendered_from_its_class_alone() -> None:
-    record = Record("s" * 32, 3, Progress(1, 2), writer="w", nonce="n", at=0, expires_at=0)
+    record = Record("s" * 32, 3, Counted(1, 2), writer="w", nonce="n", at=0, expires_at=0)
 
-    expected = f'event: progress\ndata: {{"done":1,"total":2}}\nid: {"s" * 32}:3\n\n'
+    expected = f'event: counted\ndata: {{"done":1,"total":2}}\nid: {"s" * 32}:3\n\n'
     assert frame(record) == expected.encode()
 
 

@@ -30,7 +30,7 @@ from durable_stream import (
     Window,
 )
 from durable_stream.dynamodb import DynamoDBStore
-from durable_stream.events import MAX_EVENT, MAX_TEXT
+from durable_stream.events import MAX_EVENT, MAX_TEXT, members
 from tests.durable_stream.test_streams import die, read, read_until
 
 pytestmark = pytest.mark.anyio
@@ -219,7 +219,7 @@ def test_text_of_one_class_is_joined_and_cut_to_what_a_record_holds() -> None:
 
 def test_an_event_is_a_frozen_dataclass_without_a_decorator() -> None:
     assert Move("door") == Move(to="door")
-    assert dataclasses.asdict(Move("door")) == {"to": "door"}
+    assert members(Move("door")) == {"to": "door"}
     with pytest.raises(dataclasses.FrozenInstanceError):
         Move("door").to = "shelf"  # type: ignore[misc]
 

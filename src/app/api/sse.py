@@ -83,4 +83,6 @@ def _data(record: Record) -> dict[str, Any]:
     members = record.event.public()
     if isinstance(record.event, Start):
         return {"stream_id": record.stream_id, **members}
+    if record.event.within:
+        return {**members, "step": record.event.within}
     return members

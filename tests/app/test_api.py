@@ -81,6 +81,7 @@ def test_creating_tells_where_to_read_look_and_cancel(served: Served) -> None:
     assert answer.headers["location"] == url
     assert created == {
         "id": created["id"],
+        "agent": "chat",
         "model": "demo",
         "token": None,
         "url": url,

@@ -156,10 +156,10 @@ export class Reading {
     if (!this.#replaying) this.#meter.add(words);
   }
 
-  /** @param {{attempt: number, continued: keyof typeof CONTINUED}} claim */
+  /** @param {{attempt: number, continued: string}} claim */
   #claimed({ attempt, continued }) {
     this.#attempt = attempt;
-    const how = `attempt ${attempt}, ${CONTINUED[continued]}`;
+    const how = [`attempt ${attempt}`, CONTINUED[continued]].filter(Boolean).join(", ");
     if (attempt === 1) this.#note("A sandbox begins to write");
     else if (this.#handedOver) this.#note(`The next sandbox continues (${how})`);
     else if (this.#interrupted) this.#note(`Another sandbox took over (${how})`);

@@ -54,12 +54,15 @@ export const FAILURES = {
 
 /**
  * How a new attempt continues the answer: the model receives the text as the beginning of its own
- * turn, or is asked for the rest, or there was no text yet.
+ * turn, or is asked for the rest, or there was no text yet, or the steps that have ended are not
+ * repeated.
+ * @type {Record<string, string>}
  */
 export const CONTINUED = {
   prefill: "at the last character",
   asked: "asked to continue",
   restarted: "from the start",
+  replayed: "behind the steps that have ended",
 };
 
 /** @type {Record<string, string>} */

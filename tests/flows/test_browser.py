@@ -293,7 +293,7 @@ async def test_each_paragraph_has_the_direction_of_its_own_words(
         await conversation.say(said)
         await reads(page, said)
         left_to_right = """at => {
-          const text = document.querySelector("#answer").firstChild;
+          const text = document.querySelector("#answer .text > span").firstChild;
           const edge = (index) => {
             const range = document.createRange();
             range.setStart(text, index);

@@ -101,8 +101,8 @@ async def test_a_killed_sandboxs_answer_is_continued_by_another_to_the_byte(
 async def test_the_page_shows_the_whole_text_though_its_sandbox_is_killed(
     serve: Serve, model: Chat, browser: Profile
 ) -> None:
-    # A browser fetches up to six files of the page at once, each in a sandbox.
-    async with serve(sandboxes=8) as function:
+    # A browser fetches the three files of the page at once, each in a sandbox.
+    async with serve(sandboxes=4) as function:
         page = await browser.open(function)
         await page.get_by_test_id("prompt").fill("Count!")
         await page.keyboard.press("Enter")

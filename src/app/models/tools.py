@@ -9,7 +9,6 @@ it more about a parameter, as everywhere in pydantic.
 """
 
 import inspect
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -19,10 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic.errors import PydanticUserError
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
-from app.models.turns import ToolSpec, whole_text
-
-# The names that Anthropic, OpenAI and Bedrock all take.
-NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+from app.models.turns import NAME, ToolSpec, whole_text
 
 _KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 # Each is told by another member, or is of no use to a model.

@@ -5,13 +5,15 @@ results of its calls, are one round, which every later request sends back.
 """
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from durable_stream import Event
 
-Continuation = Literal["prefill", "asked"]
+# The names of tools that Anthropic, OpenAI and Bedrock all take.
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Round:
     model paused its turn, and goes on when it gets the turn back.
 
     `before` is the text of the turn that had been delivered when the model was asked for the rest
-    of it, and `how` says how it was asked. Later requests repeat that as well.
+    of it: by a prefill if it was `prefilled`, else in words. Later requests repeat that as well.
     """
 
     text: str = ""
@@ -72,7 +74,7 @@ class Round:
     results: tuple[Result, ...] = ()
     content: Mapping[str, Any] = field(default_factory=dict)
     before: str = ""
-    how: Continuation = "asked"
+    prefilled: bool = False
 
     @classmethod
     def of(cls, members: Mapping[str, Any]) -> Self:
@@ -84,7 +86,7 @@ class Round:
     @property
     def prefill(self) -> str:
         """The beginning of the turn, where the model was given it as its own; else ""."""
-        return self.before.rstrip() if self.how == "prefill" else ""
+        return self.before.rstrip() if self.prefilled else ""
 
 
 class ToolUse(Event):

@@ -7,15 +7,21 @@ it makes a stream of Anthropic's events of one of OpenAI's chunks.
 import json
 import os
 import subprocess
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from typing import Any
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
 
 import pytest
 
 from app.events import Answer, Done
 from app.models.base import Partial, Provider
+from app.models.turns import Round, ToolUse
 from local.ports import free_port
+from tests.app.models.openai.wire import TURN as CHUNKS
+from tests.app.models.openai.wire import USAGE, chunk
+from tests.app.models.services import CALLS, RESULTS, TOOLS, TURN
 from tests.app.models.wires import KEY, REQUEST, Wire, all_wires, asked
 from tests.peers import wait_for
 from tests.plugin import ROOT
@@ -40,12 +46,13 @@ def model(name: str, **params: str) -> dict[str, Any]:
     }
 
 
-def config(url: str) -> dict[str, Any]:
+def config(url: str, behind: str) -> dict[str, Any]:
     return {
         "model_list": [
             model("answers", mock_response=ANSWER),
             # By this name it asks for chat completions; as OpenAI's it would ask for responses.
             model("translates", model="hosted_vllm/answers", api_base=f"{url}/v1"),
+            model("calls", model="hosted_vllm/calls", api_base=f"{behind}/v1"),
             model("throttles", mock_response="litellm.RateLimitError"),
             model("overflows", mock_response="litellm.ContextWindowExceededError"),
             model("breaks", mock_response="litellm.InternalServerError"),
@@ -55,12 +62,42 @@ def config(url: str) -> dict[str, Any]:
     }
 
 
+class Behind(BaseHTTPRequestHandler):
+    """A server of chat completions behind the proxy: calls tools, and answers their results."""
+
+    asked: ClassVar[list[dict[str, Any]]] = []
+    url: ClassVar[str] = ""
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.asked.append(body)
+        answers = any(message["role"] == "tool" for message in body["messages"])
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.end_headers()
+        for frame in [chunk({"content": ANSWER}), chunk({}, "stop"), USAGE] if answers else CHUNKS:
+            self.wfile.write(frame)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 @pytest.fixture(scope="module")
-def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def behind() -> Iterator[type[Behind]]:
+    """The server behind the proxy; `asked` are the bodies of its requests."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Behind) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        Behind.url = "http://{}:{}".format(*server.server_address)
+        yield Behind
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def litellm(tmp_path_factory: pytest.TempPathFactory, behind: type[Behind]) -> Iterator[str]:
     """The URL of a LiteLLM proxy that uses the loopback network only."""
     port = free_port()
     url, folder = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("litellm")
-    (folder / "config.yaml").write_text(json.dumps(config(url), ensure_ascii=False))
+    (folder / "config.yaml").write_text(json.dumps(config(url, behind.url), ensure_ascii=False))
     executable = str(ROOT / ".venv-peers/bin/litellm")
     command = [executable, "--config", "config.yaml", "--telemetry", "False"]
     with (
@@ -107,6 +144,35 @@ async def test_it_is_understood_and_understands(wire: Wire, provider: Provider, 
     assert finish.finish_reason == "stop"
     assert finish.input_tokens
     assert finish.output_tokens
+
+
+@pytest.mark.usefixtures("wire")
+async def test_calls_of_tools_come_through_and_their_results_go_back(
+    provider: Provider, behind: type[Behind]
+) -> None:
+    request = replace(REQUEST, model="calls", tools=TOOLS)
+
+    events, code = await asked(provider, request)
+
+    *spoken, turn = events
+    assert code is None
+    assert isinstance(turn, ToolUse)
+    assert [(call.name, call.arguments) for call in turn.calls] == [
+        (call.name, call.arguments) for call in CALLS
+    ]
+    text = "".join(each.text for each in spoken if isinstance(each, Answer))
+    assert text == "".join(each.text for each in TURN if isinstance(each, Answer))
+    results = tuple(
+        replace(result, id=call.id) for result, call in zip(RESULTS, turn.calls, strict=True)
+    )
+    round_ = Round(calls=turn.calls, results=results, content=turn.content)
+
+    events, code = await asked(provider, replace(request, rounds=(round_,)))
+
+    assert code is None
+    assert "".join(each.text for each in events if isinstance(each, Answer)) == ANSWER
+    told = [each for each in behind.asked[-1]["messages"] if each["role"] == "tool"]
+    assert [each["tool_call_id"] for each in told] == [call.id for call in turn.calls]
 
 
 @pytest.mark.parametrize(

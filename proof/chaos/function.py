@@ -13,7 +13,9 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
 
-from app import agent, parts
+from app import parts
+from app.agent import chat
+from app.agents import agent
 from app.application import create_app
 from app.models.demo import DemoProvider
 from app.settings import Settings
@@ -44,7 +46,7 @@ class ReportingAgent:
         try:
             stream, prompt = shortened(task.stream_id), task.input.messages[-1].content
             writer.write(f"{os.getpid()} {stream} {prompt}\n".encode())
-            async with aclosing(agent.agent(task)) as events:
+            async with aclosing(chat(task)) as events:
                 async for event in self._paced(events):
                     yield event
         finally:
@@ -66,12 +68,13 @@ print(f"process {os.getpid()}", flush=True)  # chaos.sandbox_log reads it
 host, _, port = os.environ["GENERATIONS"].partition(":")
 offset = float(os.environ.get("LOCAL_CLOCK_OFFSET", "0"))
 demo = DemoProvider.from_environ(os.environ)
+reporting = ReportingAgent(demo.tokens_per_second, host, int(port))
 app = create_app(
     Settings.from_environ(os.environ),
     replace(demo, tokens_per_second=math.inf),
     gate=parts.gate(os.environ),
     hooks=parts.hooks(os.environ),
-    agent=ReportingAgent(demo.tokens_per_second, host, int(port)),
+    agents=[agent(resume="continue", name="chat")(reporting)],
     clock=Clock(lambda: time.time() + offset),
 )
 handler = Adapter(app)

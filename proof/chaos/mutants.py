@@ -114,7 +114,7 @@ MUTANTS = (
     Mutant(
         rule="continue from what was said",
         file="durable_stream/stream.py",
-        passage="            said=history.said,\n",
+        passage="            log=history.log,\n",
         instead="",
         shown_by=_KILLS,
         found_by=r"^log of .*not what was to be said",

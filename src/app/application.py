@@ -1,6 +1,6 @@
 """The ASGI application, over a table and a model."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypedDict
 
@@ -8,9 +8,11 @@ from fastapi import Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from app import metrics
-from app.agent import agent as default_agent
+from app.agent import AGENTS
+from app.agents import Agents, AnyAgent
 from app.api import assets, errors, headers, kinds, routes
 from app.api.deps import closed_unless_public
+from app.api.inputs import Inputs
 from app.api.openapi import DescribedApp
 from app.events import REGISTRY
 from app.gate import Gate, OpenGate
@@ -18,7 +20,6 @@ from app.log import RequestIdInLog, StreamInLog
 from app.models.base import Provider
 from app.producer import AgentProducer
 from app.settings import APP_NAME, Settings
-from app.task import Agent
 from durable_stream import AllHooks, Clock, Engine, Hooks, Registry, Store, Streams, Timing
 from durable_stream.dynamodb import DynamoDBStore
 from durable_stream.table import Table
@@ -32,6 +33,7 @@ class State(TypedDict):
     settings: Settings
     model: Provider
     streams: Streams
+    inputs: Inputs
     gate: Gate
     clock: Clock
 
@@ -46,25 +48,27 @@ def create_app(
     model: Provider,
     *,
     gate: Gate | None = None,
-    agent: Agent = default_agent,
+    agents: Iterable[AnyAgent] = AGENTS,
     hooks: Sequence[MakeHooks] = (watching,),
     events: Registry = REGISTRY,
     store: Callable[[Table], Store] | None = None,
     clock: Clock | None = None,
 ) -> FastAPI:
-    """The application that runs an agent, with a model at hand.
+    """The application that runs agents, with a model at hand. The first agent is the default.
 
     Without a gate all callers are let in. `hooks` are made with the table when the process starts.
     `events` are those that the log can hold; without a `store` the log is in DynamoDB.
     """
     gate, clock = gate or OpenGate(), clock or Clock()
+    known = Agents(agents)
+    inputs = Inputs(known, model.models, settings.prompts)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
         table = Table(settings.table_name, connections=settings.connections)
         engine = Engine(
             store=store(table) if store else DynamoDBStore(table, events),
-            producer=AgentProducer(agent, model),
+            producer=AgentProducer(known, model),
             hooks=AllHooks([make(table, settings.timing, clock) for make in hooks]),
             timing=settings.timing,
             policy=settings.retry,
@@ -73,7 +77,9 @@ def create_app(
         streams = Streams(engine)
         await gate.preload()
         metrics.started()
-        yield State(settings=settings, model=model, streams=streams, gate=gate, clock=clock)
+        yield State(
+            settings=settings, model=model, streams=streams, inputs=inputs, gate=gate, clock=clock
+        )
         await streams.close()
         await model.close()
         table.close()
@@ -97,6 +103,8 @@ def create_app(
         app.add_middleware(CORSMiddleware, **headers.cross_origin(settings.allowed_origins))
     app.add_middleware(headers.SecurityHeaders)
     errors.install(app)
-    app.include_router(routes.router, dependencies=[Depends(kinds.told(events))])
+    told = [Depends(kinds.told(events))]
+    app.include_router(routes.creating(inputs), dependencies=told)
+    app.include_router(routes.router, dependencies=told)
     app.include_router(assets.router)
     return app

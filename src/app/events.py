@@ -11,13 +11,24 @@ from durable_stream import Event, Registry, Text
 
 
 class Start(durable_stream.Start):
-    """A stream was created to be answered by `model`."""
+    """A stream was created to be answered by an agent, with `model` at hand.
+
+    `agent` is its name, "" for the default one, and `version` its version at that time.
+    `most_tokens` is the most that an attempt may cost; None is one request to the model.
+    """
 
     model: str = ""
+    agent: str = ""
+    version: str = ""
+    most_tokens: int | None = None
 
     def public(self) -> dict[str, Any]:
-        """The model; the input stays in the log."""
-        return {"model": self.model}
+        """The names; the input stays in the log."""
+        return {"model": self.model, "agent": self.agent}
+
+    def repeats(self, other: durable_stream.Start) -> bool:
+        """True for the same input to the same agent."""
+        return super().repeats(other) and isinstance(other, Start) and self.agent == other.agent
 
 
 class Thinking(Text):

@@ -26,6 +26,8 @@ from durable_stream.exceptions import (
     KeyReused,
     NoTable,
     ProducerFailed,
+    StepFailed,
+    StepRefused,
     StoreError,
     StoreRefused,
     StoreUnavailable,
@@ -37,9 +39,10 @@ from durable_stream.hooks import AllHooks, Hooks
 from durable_stream.outcome import Outcome
 from durable_stream.reading import Reading
 from durable_stream.records import Record
+from durable_stream.steps import Codec, Steps
 from durable_stream.store import Store
 from durable_stream.streams import Streams
-from durable_stream.task import Producer, Task
+from durable_stream.task import Producer, Resume, Task
 from durable_stream.timing import Clock, Timing, Window
 
 __all__ = [
@@ -48,6 +51,7 @@ __all__ = [
     "Cancelled",
     "Claim",
     "Clock",
+    "Codec",
     "Engine",
     "Event",
     "Failed",
@@ -65,11 +69,15 @@ __all__ = [
     "Record",
     "Registry",
     "Reset",
+    "Resume",
     "RetryPolicy",
     "Start",
     "Status",
     "StepBegun",
     "StepEnded",
+    "StepFailed",
+    "StepRefused",
+    "Steps",
     "Store",
     "StoreError",
     "StoreRefused",

@@ -11,13 +11,15 @@ stands before it.
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from durable_stream.events import Claim, Event, Failed
+from durable_stream.buffer import EventBuffer
+from durable_stream.events import Claim, Event, Failed, Reset, StepBegun
 from durable_stream.exceptions import ProducerFailed
-from durable_stream.task import Producer, Task
+from durable_stream.steps import Steps
+from durable_stream.task import Producer, Task, of_producer
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +31,11 @@ _GIVEN_UP = Failed(
     "given_up",
     "Several attempts at this stream ended without progress. Try again later.",
     retryable=True,
+)
+_INTERRUPTED = Failed(
+    "interrupted",
+    "The process stopped in the middle of the work, which must not run a second time.",
+    retryable=False,
 )
 _BROKEN = Failed(
     "broken",
@@ -43,7 +50,8 @@ class RetryPolicy:
 
     `patience`, in seconds, is how long free failures are waited out. `attempts` is how many others
     one writer bears. After `idle_attempts` attempts in a row without progress, a stream ends with
-    `given_up`; one whose producer raises an unexpected exception ends with `broken`.
+    `given_up`; one whose producer raises an unexpected exception ends with `broken`; and one whose
+    producer must never be resumed ends with `interrupted`.
     """
 
     patience: float = 150.0
@@ -51,40 +59,77 @@ class RetryPolicy:
     idle_attempts: int = 5
     given_up: Failed = _GIVEN_UP
     broken: Failed = _BROKEN
+    interrupted: Failed = _INTERRUPTED
 
 
-async def attempts(producer: Producer, task: Task, policy: RetryPolicy) -> AsyncGenerator[Event]:
+async def attempts(
+    producer: Producer, task: Task, buffer: EventBuffer, policy: RetryPolicy
+) -> AsyncGenerator[Event]:
     """Yield the events to append, up to a terminal one.
 
-    The caller lets a `Claim` from here become durable before it asks for more: the next event
-    starts another attempt.
+    The caller puts them into the buffer. It lets a `Claim` from here become durable before it asks
+    for more: the next event starts another attempt.
     """
     trouble = _Trouble(policy, task.idle)
+    resume = producer.resume(task.start)
     while True:
-        said, progressed = list(task.said), False
+        begun = len(buffer.accepted)
         try:
-            async with aclosing(producer.events(task)) as events:
+            async with aclosing(_attempt(producer, task, buffer)) as events:
                 async for event in events:
                     yield event
                     if event.terminal:
                         return
-                    if event.weight:
-                        said.append(event)
-                        progressed |= event.progress
             raise RuntimeError("a producer ended without a terminal event")
         except ProducerFailed as error:
             named = {"code": error.code, "attempt": task.attempt}
             logger.warning("the producer failed", extra=named)
             failed = error
-        free = failed.free and len(said) == len(task.said)
+        logged = buffer.accepted[begun:]
+        free = failed.free and _has_done_nothing(logged)
+        progressed = any(event.progress for event in logged)
         pause = trouble.pause(failed, free=free, progressed=progressed)
-        if pause is None:
+        if pause is None or resume == "never":
             yield Failed(failed.code, failed.message, failed.retryable, free)
             return
         await asyncio.sleep(pause)
+        task = replace(task, log=(*task.log, *of_producer(logged)))
         if not free:
-            task = replace(task, attempt=task.attempt + 1, said=tuple(said), hint=failed.hint)
+            task = replace(task, attempt=task.attempt + 1, hint=failed.hint)
             yield Claim(task.attempt, producer.continued(task))
+
+
+async def _attempt(producer: Producer, task: Task, buffer: EventBuffer) -> AsyncGenerator[Event]:
+    """The events of one attempt that the log has not."""
+    resume = producer.resume(task.start)
+    if resume == "restart" and task.said:
+        yield (reset := Reset())
+        task = replace(task, log=(*task.log, reset))
+    steps = Steps(
+        task.stream_id,
+        task.log,
+        task.said,
+        buffer,
+        restarts=resume == "restart",
+        replays=resume == "replay",
+    )
+    try:
+        async with aclosing(producer.events(task, steps)) as events:
+            async for event in events:
+                if event.terminal:
+                    steps.finish()
+                    yield event
+                    return
+                for news in steps.news(event):
+                    yield news
+    finally:
+        await steps.close()
+
+
+def _has_done_nothing(logged: Sequence[Event]) -> bool:
+    """True for an attempt that came to its first step at most: the one that failed."""
+    steps = [event for event in logged if not isinstance(event, Reset)]
+    return not steps or (len(steps) == 1 and isinstance(steps[0], StepBegun))
 
 
 class _Trouble:

@@ -108,7 +108,7 @@ class Creation:
         assert isinstance(present.event, Start)
         if self._engine.expired(present):
             raise KeyReused(_EXPIRED_KEY)
-        if present.event.input != start.event.input:
+        if not start.event.repeats(present.event):
             raise KeyReused(
                 "This Idempotency-Key came with another request before: use a new key for a new "
                 "request, and repeat a request unchanged."

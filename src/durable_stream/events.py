@@ -75,7 +75,7 @@ class Text(Event):
 
         Only events whose other members are equal are joined.
         """
-        return [piece for _, like in groupby(run, _other_members) for piece in _pieces([*like])]
+        return [piece for _, like in groupby(run, other_members) for piece in _pieces([*like])]
 
 
 class Start(Event):
@@ -89,6 +89,10 @@ class Start(Event):
     progress = False
     input: str
     owner: str = ""
+
+    def repeats(self, other: "Start") -> bool:
+        """True if an idempotency key may stand for both."""
+        return self.input == other.input
 
     def public(self) -> dict[str, Any]:
         """Nothing: the input may be secret."""
@@ -151,7 +155,7 @@ class Cancelled(Event):
 class Reset(Event):
     """The work starts over: nothing counts any more that was said before.
 
-    With `within`, that is so for the events of this step, and of the steps within it.
+    With `within`, that is so for the events of this step alone.
     """
 
     kind = "reset"
@@ -235,7 +239,8 @@ def members(event: Event) -> dict[str, Any]:
     return {name: getattr(event, name) for name in names if name != "within"}
 
 
-def _other_members(event: Text) -> tuple[Any, ...]:
+def other_members(event: Text) -> tuple[Any, ...]:
+    """The members of a text but for the text."""
     return tuple(getattr(event, each.name) for each in fields(event) if each.name != "text")
 
 

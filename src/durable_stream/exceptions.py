@@ -6,6 +6,8 @@ StreamError
 │   └── StoreRefused        refuses: no table, no permission; another try changes nothing
 │       └── NoTable         is not there: `sam local` makes no table
 ├── ProducerFailed          the producer of a stream's events failed
+│   └── StepRefused         it broke a rule of steps
+├── StepFailed              a step's function raised an exception
 ├── StreamNotFound          no such stream, or it has expired
 ├── InputTooLarge           an input that does not fit into a record
 ├── BadCursor               a position that this stream does not have
@@ -67,6 +69,27 @@ class ProducerFailed(StreamError):
         self.retryable = retryable
         self.free = free
         super().__init__()
+
+
+class StepFailed(StreamError):
+    """Raised where a step is asked for whose function raised an exception, now or before.
+
+    `type` is the exception's name, and `text` its message.
+    """
+
+    def __init__(self, name: str, type_: str, text: str) -> None:
+        self.type, self.text = type_, text
+        super().__init__(f"the step {name!r} raised {type_}: {text}")
+
+
+class StepRefused(ProducerFailed):
+    """Raised where the rules of steps are broken; the stream ends with this error.
+
+    `code` is `diverged`, `step_ambiguous`, `step_invalid`, or `interrupted`.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(code, message, retryable=False)
 
 
 class StreamNotFound(StreamError):

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from durable_stream.events import Cancelled, Claim, Event, Failed, Handoff, Start
 from durable_stream.records import Record
-from durable_stream.task import spoken
+from durable_stream.task import of_producer, spoken
 
 Status = Literal["waiting", "streaming", "interrupted", "done", "error", "cancelled"]
 
@@ -15,14 +15,14 @@ Status = Literal["waiting", "streaming", "interrupted", "done", "error", "cancel
 class History:
     """A stream as far as it has come.
 
-    `said` holds the application's events. `attempts` counts the writers, `idle_attempts` the last
-    of them that made no progress. `created_at` is in Unix milliseconds.
+    `log` holds the events that a producer needs to resume it. `attempts` counts the writers,
+    `idle_attempts` the last of them that made no progress. `created_at` is in Unix milliseconds.
     """
 
     start: Start
     created_at: int
     newest: Record
-    said: tuple[Event, ...]
+    log: tuple[Event, ...]
     attempts: int
     idle_attempts: int
 
@@ -37,10 +37,15 @@ class History:
             start=start,
             created_at=records[0].at,
             newest=records[-1],
-            said=spoken(events),
+            log=of_producer(events),
             attempts=sum(isinstance(event, Claim) for event in events) + bool(records[0].writer),
             idle_attempts=_idle(events),
         )
+
+    @property
+    def said(self) -> tuple[Event, ...]:
+        """The application's events that count."""
+        return spoken(self.log)
 
 
 def _idle(events: Sequence[Event]) -> int:

@@ -4,11 +4,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from dataclasses import replace
 
 from durable_stream.appending import Superseded, Writer
-from durable_stream.attempts import attempts
 from durable_stream.engine import Engine
-from durable_stream.events import Cancelled, Claim
+from durable_stream.events import Cancelled, Claim, Failed
 from durable_stream.exceptions import StoreUnavailable, shortened
 from durable_stream.history import History, is_waiting
 from durable_stream.polling import Poller
@@ -89,14 +89,8 @@ class Stream:
 
     def produce(self, task: Task, window: Window) -> Writing:
         """Start the producer; its events wait for `write`."""
-        engine = self.engine
-        return Writing(
-            task,
-            attempts(engine.producer, task, engine.policy),
-            engine,
-            self.tail,
-            hand_over_at=window.hand_over_at(engine.timing, engine.clock),
-        )
+        deadline = window.hand_over_at(self.engine.timing, self.engine.clock)
+        return Writing(replace(task, deadline=deadline), self.engine, self.tail)
 
     def write(self, writing: Writing, writer: Writer, before: History) -> None:
         """Let a writing append behind `before`. The lock is held, and there is no other writer."""
@@ -146,12 +140,11 @@ class Stream:
             stream_id=self.stream_id,
             attempt=history.attempts + 1,
             start=history.start,
-            said=history.said,
+            log=history.log,
             idle=history.idle_attempts + 1,
         )
-        given_up = engine.policy.given_up
-        hopeless = history.idle_attempts >= engine.policy.idle_attempts
-        first = given_up if hopeless else Claim(task.attempt, engine.producer.continued(task))
+        end = self._end_instead(history)
+        first = end or Claim(task.attempt, engine.producer.continued(task))
         writer = self.writer(history.newest)
         try:
             self.tail.feed(await writer.append(first, engine.timing.lease))
@@ -160,14 +153,23 @@ class Stream:
             return None
         names = {"stream": shortened(self.stream_id), "attempt": task.attempt}
         logger.info(first.kind, extra=names)
-        if hopeless:
-            await engine.hooks.ended(history, given_up, None)
+        if end is not None:
+            await engine.hooks.ended(history, end, None)
             return None
         if not is_waiting(history.newest):  # A hand-over was planned, so it is not a take-over.
             engine.hooks.took_over()
         writing = self.produce(task, window)
         self.write(writing, writer, history)
         return writing
+
+    def _end_instead(self, history: History) -> Failed | None:
+        """The end of a stream that must not be attempted once more."""
+        engine = self.engine
+        if history.attempts and engine.producer.resume(history.start) == "never":
+            return engine.policy.interrupted
+        if history.idle_attempts >= engine.policy.idle_attempts:
+            return engine.policy.given_up
+        return None
 
     def writer(self, newest: Record) -> Writer:
         """A writer behind the newest record."""

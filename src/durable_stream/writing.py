@@ -16,9 +16,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from durable_stream.appending import Superseded, Writer
-from durable_stream.buffer import EventBuffer
+from durable_stream.attempts import attempts
+from durable_stream.buffer import EventBuffer, checked_weight
 from durable_stream.engine import Engine
-from durable_stream.events import MAX_EVENT, Claim, Event, Handoff, Heartbeat, Text
+from durable_stream.events import Claim, Event, Handoff, Heartbeat
 from durable_stream.exceptions import StoreError, StoreUnavailable, described
 from durable_stream.history import History
 from durable_stream.outcome import Tally
@@ -32,29 +33,20 @@ logger = logging.getLogger(__name__)
 class Writing:
     """One writer, in two tasks: the producer fills a buffer, which is emptied into the log.
 
-    `events` are the producer's, up to the end, from `task` on. `tail` is fed with every record
-    that has become durable, and with the one that took our place. `hand_over_at`, a time of the
-    event loop's clock, is when the writer must stop.
+    The producer attempts `task` until there is an end, or the deadline has come. `tail` is fed with
+    every record that has become durable, and with the one that took our place.
     """
 
-    def __init__(
-        self,
-        task: Task,
-        events: AsyncGenerator[Event],
-        engine: Engine,
-        tail: Tail,
-        *,
-        hand_over_at: float = math.inf,
-    ) -> None:
+    def __init__(self, task: Task, engine: Engine, tail: Tail) -> None:
         self._task = task
         self._tail = tail
         self._hooks = engine.hooks
         self._timing = engine.timing
         self._broken = engine.policy.broken
-        self._hand_over_at = hand_over_at
+        self._hand_over_at = task.deadline
         self._buffer = EventBuffer()
         self._tally = Tally(task.attempt)
-        self._claimed = asyncio.Event()
+        events = attempts(engine.producer, task, self._buffer, engine.policy)
         self._filling = asyncio.create_task(self._fill(events))
         self._appending: asyncio.Task[None] | None = None
         self._patience: asyncio.Timeout | None = None
@@ -94,16 +86,15 @@ class Writing:
             self._hooks.attempting(self._task)
             async with aclosing(events):
                 async for event in events:
-                    _check(event)
                     if event.terminal:
+                        checked_weight(event)
                         # If closing fails after this, the producer has finished all the same.
                         end = event
                         break
                     await self._buffer.put(event)
                     if isinstance(event, Claim):
                         # The next event starts another attempt, which the log must have counted.
-                        await self._claimed.wait()
-                        self._claimed.clear()
+                        await self._buffer.logged()
         except Exception as error:  # noqa: BLE001 - a producer may raise anything
             # Not its message: a producer's errors may quote the input, or a secret.
             logger.error("the producer broke", extra=described(error))  # noqa: TRY400
@@ -152,10 +143,9 @@ class Writing:
                 record = await self._put(writer, event)
                 self._tally.appended(event, begun_at, clock())
                 self._tail.feed(record)
-                if isinstance(event, Claim):
-                    self._claimed.set()
                 if self._tally.ended:
                     return event
+            self._buffer.confirm()
             # From the acknowledgement: a canceller competes for the next position, and must have
             # a moment in which it is free, however slow the store is.
             flush_at = clock() + self._timing.flush_interval
@@ -191,9 +181,3 @@ class Writing:
                 await self._hooks.ended(before, end, self._tally.outcome())
         except TimeoutError:
             logger.warning("there was no time left to settle")
-
-
-def _check(event: Event) -> None:
-    """Raise ValueError for an event that no record can hold."""
-    if not isinstance(event, Text) and event.weight > MAX_EVENT:
-        raise ValueError(f"an event of kind {event.kind} exceeds {MAX_EVENT} characters: split it")

@@ -5,8 +5,10 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from app import models
+from app.agents import Agents, agent
 from app.events import Start
-from app.models.base import Continuation, Message, Partial, Request
+from app.models.base import Continuation, Message, Partial, Provider, Request
+from app.producer import AgentProducer
 from app.task import Task
 from durable_stream import Event
 
@@ -57,7 +59,13 @@ class ScriptedProvider:
                 raise RuntimeError("broken while closing")
 
 
+@agent(resume="continue")
 async def answering(task: Task) -> AsyncGenerator[Event]:
     """The agent of the tests: one that a cloner's own agent does not replace."""
     async for event in models.answer(task):
         yield event
+
+
+def answers_of(model: Provider) -> AgentProducer:
+    """The producer that runs this agent."""
+    return AgentProducer(Agents([answering]), model)

@@ -459,6 +459,7 @@ def test_healthz_says_what_runs(served: Served) -> None:
         "access": "open",
         "provider": "demo",
         "models": ["demo"],
+        "agents": [{"name": "chat", "description": "Answer with the configured model."}],
     }
 
 

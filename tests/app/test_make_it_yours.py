@@ -68,7 +68,7 @@ def serve(log: DynamoDBStore) -> Serve:
             Settings(table_name=log._table.name),
             DemoProvider(),
             gate=parts.gate(environ or {}),
-            agent=counting,
+            agents=[counting],
             events=Registry([*EVENTS, Counted]),
         )
         app.include_router(yours)

@@ -12,10 +12,10 @@ from app.exceptions import ProviderError
 from app.models.base import Partial
 from app.models.failures import Code, failure
 from app.models.lengths import estimated
-from app.producer import AgentProducer
 from durable_stream import Claim, Event, Failed, RetryPolicy, Task
 from durable_stream.attempts import attempts
-from tests.app.scripted import START, ScriptedProvider, Step, answering
+from durable_stream.buffer import EventBuffer
+from tests.app.scripted import START, ScriptedProvider, Step, answers_of
 
 pytestmark = pytest.mark.anyio
 
@@ -30,9 +30,12 @@ async def asked(
     idle: int = 0,
 ) -> tuple[list[Event], ScriptedProvider]:
     provider = ScriptedProvider(steps)
-    task = Task(stream_id="s" * 32, attempt=1, start=START, said=said, idle=idle)
+    task = Task(stream_id="s" * 32, attempt=1, start=START, log=said, idle=idle)
+    buffer, events = EventBuffer(), list[Event]()
     async with asyncio.timeout(20):
-        events = [e async for e in attempts(AgentProducer(answering, provider), task, policy)]
+        async for event in attempts(answers_of(provider), task, buffer, policy):
+            events.append(event)
+            await buffer.put(event)
     return events, provider
 
 

@@ -21,8 +21,10 @@ from durable_stream import (
     ProducerFailed,
     Record,
     Registry,
+    Resume,
     RetryPolicy,
     Start,
+    Steps,
     Streams,
     Task,
     Text,
@@ -79,10 +81,13 @@ class Robot:
     attempts: Sequence[Sequence[Step]]
     tasks: list[Task] = field(default_factory=list)
 
+    def resume(self, _start: Start) -> Resume:
+        return "continue"
+
     def continued(self, task: Task) -> str:
         return f"after {len(task.said)} events"
 
-    async def events(self, task: Task) -> AsyncGenerator[Event]:
+    async def events(self, task: Task, _steps: Steps) -> AsyncGenerator[Event]:
         self.tasks.append(task)
         for step in self.attempts[len(self.tasks) - 1]:
             if isinstance(step, Exception):

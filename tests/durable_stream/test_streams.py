@@ -15,7 +15,6 @@ import pytest
 from app.events import REGISTRY, Answer, Done, Start, Thinking
 from app.exceptions import ProviderError
 from app.models.base import Message, Partial, Provider, Request
-from app.producer import AgentProducer
 from durable_stream import (
     BadCursor,
     Cancelled,
@@ -38,7 +37,7 @@ from durable_stream import (
 from durable_stream.creation import derived_id
 from durable_stream.dynamodb import DynamoDBStore
 from durable_stream.table import Table
-from tests.app.scripted import START, ScriptedProvider, Step, answering
+from tests.app.scripted import START, ScriptedProvider, Step, answers_of
 from tests.store import Fault, FaultyStore, create_table, delete_item, put_item
 
 pytestmark = pytest.mark.anyio
@@ -77,7 +76,7 @@ def streams_of(
     return Streams(
         Engine(
             store=store,
-            producer=AgentProducer(answering, provider),
+            producer=answers_of(provider),
             hooks=hooks or Hooks(),
             policy=RetryPolicy(idle_attempts=idle_attempts),
             tail_records=tail_records,

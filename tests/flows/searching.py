@@ -7,7 +7,8 @@ from collections.abc import AsyncGenerator
 
 import function  # type: ignore[import-not-found]  # it lies beside this file where the flows run
 
-from app.agent import agent as answering
+from app.agent import chat
+from app.agents import agent
 from app.application import create_app
 from app.events import EVENTS, Answer, Done
 from app.task import Task
@@ -29,9 +30,10 @@ class Verdict(Event):
     terminal = True
 
 
-async def agent(task: Task) -> AsyncGenerator[Event]:
+@agent(resume="continue")
+async def searching(task: Task) -> AsyncGenerator[Event]:
     """Search for each piece of the answer twice, then give the piece."""
-    async for event in answering(task):
+    async for event in chat(task):
         if isinstance(event, Answer):
             yield Search(event.text)
             yield Search(event.text)
@@ -42,7 +44,7 @@ handler = Adapter(
     create_app(
         function.settings,
         function.provider,
-        agent=agent,
+        agents=[searching],
         events=Registry((*EVENTS, Search, Verdict)),
     )
 )

@@ -13,7 +13,6 @@ from app.events import Start
 from app.limits.accounts import Accounts  # limits
 from app.limits.budget import Budget  # limits
 from app.limits.counters import Counters  # limits
-from app.producer import AgentProducer
 from durable_stream import AllHooks, Engine, StoreUnavailable, Streams, Window
 from durable_stream import stream as known
 from durable_stream.writing import Writing
@@ -29,7 +28,7 @@ from proof.tests.state_machine.cluster import (
 )
 from proof.tests.state_machine.counting import Conversation, CountingProvider, asking
 from proof.tests.state_machine.ways import Way
-from tests.app.scripted import answering
+from tests.app.scripted import answers_of
 
 _OURS = ("/src/app/", "/src/durable_stream/")
 
@@ -135,7 +134,7 @@ class Example:
         budget = Budget(Counters(way.table), LIMITS)  # limits
         engine = Engine(
             store=way.log,
-            producer=AgentProducer(answering, self.provider),
+            producer=answers_of(self.provider),
             hooks=AllHooks(
                 [
                     Accounts(budget, TIMING.create_patience),  # limits

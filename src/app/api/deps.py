@@ -10,6 +10,7 @@ from fastapi.security import APIKeyQuery, HTTPAuthorizationCredentials, HTTPBear
 from pydantic import JsonValue
 
 from app.api import sse
+from app.api.inputs import Inputs
 from app.api.responses import window
 from app.exceptions import RequestRefused
 from app.gate import Credentials, Gate
@@ -28,6 +29,7 @@ class Context:
     """
 
     streams: Streams
+    inputs: Inputs
     model: Provider
     settings: Settings
     gate: Gate
@@ -62,6 +64,7 @@ async def context(request: Request) -> Context:
     state = request.state
     return Context(
         streams=state.streams,
+        inputs=state.inputs,
         model=state.model,
         settings=state.settings,
         gate=state.gate,

@@ -20,10 +20,11 @@ from app.api.deps import (
     from_no_other_site,
     public,
 )
+from app.api.inputs import Inputs
 from app.api.openapi import EVENTS, NOTHING_LEFT, refusals
-from app.api.requests import model_request
 from app.api.responses import ReadingResponse, retry_reading, retry_refused, retry_response
 from app.api.schemas import (
+    AgentInfo,
     CreatedStream,
     CreateStream,
     Health,
@@ -36,47 +37,56 @@ from app.api.snapshots import snapshot, url
 from app.events import Start
 from app.exceptions import RequestRefused, RetryLater, SecretError, SecretUnavailable, Unauthorized
 from app.gate import Credentials
-from durable_stream import Reading, StoreUnavailable
+from durable_stream import Reading, Record, StoreUnavailable
 
 router = APIRouter(responses=refusals(500))
-creating = APIRouter(route_class=bodies.bounded(admit_creator))
 
 
-@creating.post(
-    "/streams",
-    status_code=201,
-    response_model=CreatedStream,
-    responses={200: EVENTS, **refusals(401, 413, 422, 429, 503)},
-    summary="Create a stream",
-)
-async def create_stream(
-    body: CreateStream,
-    response: Response,
-    context: ContextDep,
-    creator: CreatorDep,
-    idempotency_key: IdempotencyKey = None,
-    *,
-    stream: Annotated[bool, Query(description="Answer with the events themselves.")] = False,
-) -> Any:
-    """Create a stream that its first reader starts, or, with `?stream=true`, read it at once."""
-    start = _start(body, context, creator)
-    if stream:
-        reading = await context.streams.create_and_read(start, idempotency_key, context.window)
-        return _read(reading, context)
-    record = await context.streams.create(start, idempotency_key)
-    token = await context.gate.token(record.stream_id, creator, record.expires_at)
+def creating(inputs: Inputs) -> APIRouter:
+    """The route that creates streams from these inputs."""
+    router = APIRouter(route_class=bodies.bounded(admit_creator), responses=refusals(500))
+
+    @router.post(
+        "/streams",
+        status_code=201,
+        response_model=CreatedStream,
+        responses={200: EVENTS, **refusals(401, 413, 422, 429, 503)},
+        summary="Create a stream",
+    )
+    async def create_stream(
+        body: inputs.body,  # type: ignore[name-defined]
+        response: Response,
+        context: ContextDep,
+        creator: CreatorDep,
+        idempotency_key: IdempotencyKey = None,
+        *,
+        stream: Annotated[bool, Query(description="Answer with the events themselves.")] = False,
+    ) -> Any:
+        """Create a stream that its first reader starts, or, with `?stream=true`, read it."""
+        start = inputs.start(body, creator)
+        if stream:
+            reading = await context.streams.create_and_read(start, idempotency_key, context.window)
+            return _read(reading, context)
+        record = await context.streams.create(start, idempotency_key)
+        return await _created(record, start, response, context)
+
+    return router
+
+
+async def _created(
+    record: Record, start: Start, response: Response, context: Context
+) -> CreatedStream:
+    token = await context.gate.token(record.stream_id, start.owner, record.expires_at)
     response.headers["Location"] = url(context, record.stream_id)
     return CreatedStream(
         id=record.stream_id,
+        agent=start.agent,
         model=start.model,
         token=token,
         events_url=url(context, record.stream_id, "/events", token),
         url=url(context, record.stream_id, token=token),
         cancel_url=url(context, record.stream_id, "/cancel", token),
     )
-
-
-router.include_router(creating)
 
 
 @router.get(
@@ -149,6 +159,7 @@ async def create_and_read(
     credentials: CredentialsDep,
     last_event_id: LastEventId = None,
     *,
+    agent: Annotated[str | None, Query(description="One of `/healthz`'s.")] = None,
     model: Annotated[str | None, Query()] = None,
     max_tokens: Annotated[MaxTokens | None, Query()] = None,
     temperature: Annotated[Temperature | None, Query()] = None,
@@ -169,7 +180,8 @@ async def create_and_read(
         return retry_response(error, context.settings.event_source)
     if not prompt.strip():
         raise RequestRefused(422, "invalid_request", "`prompt` is empty: say what to answer.")
-    body = CreateStream(
+    query = CreateStream(
+        agent=agent,
         prompt=prompt,
         messages=None,
         model=model,
@@ -178,7 +190,7 @@ async def create_and_read(
         system=system,
         stop=stop,
     )
-    start = _start(body, context, creator)
+    start = context.inputs.start_of_query(creator, query)
     try:
         reading = await context.streams.create_and_read(start, None, context.window)
     except RetryLater as error:
@@ -202,8 +214,14 @@ async def healthz(context: ContextDep, bearer: Bearer) -> Health:
         await creator(context, bearer)
     except (Unauthorized, SecretError):
         return alive
-    models = list(context.model.models)
-    return alive.model_copy(update={"provider": context.settings.provider, "models": models})
+    agents = context.inputs.agents.by_name.values()
+    return alive.model_copy(
+        update={
+            "provider": context.settings.provider,
+            "models": list(context.model.models),
+            "agents": [AgentInfo(name=a.name, description=a.description) for a in agents],
+        }
+    )
 
 
 async def _resume(
@@ -222,8 +240,3 @@ async def _resume(
 
 def _read(reading: Reading, context: Context) -> Response:
     return ReadingResponse(reading, context.window, context.settings.event_source)
-
-
-def _start(body: CreateStream, context: Context, creator: str) -> Start:
-    request = model_request(body, context.model.models, context.settings.prompts)
-    return Start(request.encode(), creator, request.model)

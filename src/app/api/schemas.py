@@ -70,6 +70,7 @@ class CreateStream(_Strict):
 
     model_config = ConfigDict(json_schema_extra=_EITHER)
 
+    agent: str | None = Field(None, description="One of `/healthz`'s; by default the first.")
     prompt: str | None = Field(
         None, description="Short for one user message.", json_schema_extra=_NOT_EMPTY
     )
@@ -145,6 +146,7 @@ class CreatedStream(BaseModel):
     """A stream to be read. Its first reader starts it."""
 
     id: str
+    agent: str
     model: str
     token: Token
     events_url: str
@@ -177,6 +179,13 @@ Snapshot: type[_Snapshot] = create_model(
 )
 
 
+class AgentInfo(BaseModel):
+    """An agent that answers. OpenAPI has the form of its input under `POST /streams`."""
+
+    name: str
+    description: str
+
+
 class Health(BaseModel):
     """The application answers; the store and the provider are not asked."""
 
@@ -187,4 +196,7 @@ class Health(BaseModel):
     )
     models: list[str] | None = Field(
         default=None, description="Only for callers that may create streams."
+    )
+    agents: list[AgentInfo] | None = Field(
+        default=None, description="The default first; only for callers that may create streams."
     )

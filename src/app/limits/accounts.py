@@ -5,12 +5,13 @@ terminal record, so it is done once; if that process dies first, or has no time 
 reservation stands.
 """
 
+import durable_stream
 from app import metrics
-from app.events import Done
+from app.events import Done, Start
 from app.limits.budget import Budget, Reservation
 from app.models import estimate
 from app.models.base import Request
-from durable_stream import Event, Failed, History, Hooks, Outcome, Record, Start
+from durable_stream import Event, Failed, History, Hooks, Outcome, Record
 from durable_stream.retry import retry
 
 
@@ -47,16 +48,23 @@ class Accounts(Hooks):
 def cost(before: History, end: Event, outcome: Outcome | None) -> int:
     """The cost of a stream that has ended, in tokens; the arguments are those of `Hooks.ended`."""
     unknown = _unknown(before, end, outcome)
-    return unknown * estimate.at_most(Request.decode(before.start.input)) + (_reported(end) or 0)
+    return unknown * _most_tokens(before.start) + (_reported(end) or 0)
 
 
 def _reservation(record: Record) -> Reservation:
-    assert isinstance(record.event, Start)
+    assert isinstance(record.event, durable_stream.Start)
     return _reserved(record.event, record.at // 1000)
 
 
-def _reserved(start: Start, at: int) -> Reservation:
-    return Reservation(start.owner, estimate.at_most(Request.decode(start.input)), at)
+def _reserved(start: durable_stream.Start, at: int) -> Reservation:
+    return Reservation(start.owner, _most_tokens(start), at)
+
+
+def _most_tokens(start: durable_stream.Start) -> int:
+    """The most tokens that one attempt may cost."""
+    if isinstance(start, Start) and start.most_tokens is not None:
+        return start.most_tokens
+    return estimate.at_most(Request.decode(start.input))
 
 
 def _unknown(before: History, end: Event, outcome: Outcome | None) -> int:

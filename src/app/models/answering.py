@@ -1,13 +1,13 @@
 """Answers a task with the configured model, and reports each request's tokens."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from app.events import Done
 from app.exceptions import ProviderError
 from app.log import logger
 from app.models import estimate
-from app.models.base import Partial
+from app.models.base import Partial, Request
 from app.models.failures import failure
 from app.models.lengths import tokens_left, tokens_of
 from app.task import Task
@@ -22,19 +22,20 @@ def answer(task: Task) -> AsyncGenerator[Event]:
 
 
 async def _answer(task: Task, *, is_first: bool) -> AsyncGenerator[Event]:
+    delivered = Partial.of(task.said, task.tokens)
     yielded: list[Event] = []
     try:
-        async with aclosing(task.model.stream(task.input, task.said)) as events:
+        async with aclosing(task.model.stream(task.input, delivered)) as events:
             async for event in events:
                 if isinstance(event, Done):
-                    yield _plausible(event, task, yielded)
+                    yield _plausible(event, task.input, delivered, Partial.of(yielded))
                     return
                 yield event
                 yielded.append(event)
         raise failure("provider_cut")
     except ProviderError as error:
         reported = _plausible_count(error.output_tokens, task.input.max_tokens)
-        error.hint = _tokens(task.said, Partial.of(yielded), reported)
+        error.hint = _tokens(delivered, Partial.of(yielded), reported)
         # An earlier request of the same attempt may have cost something.
         error.free &= is_first
         raise
@@ -47,19 +48,18 @@ def _tokens(delivered: Partial, latest: Partial, reported: int | None) -> int | 
     return tokens_of(delivered) + (tokens_of(latest) if reported is None else reported)
 
 
-def _plausible(done: Done, task: Task, yielded: Sequence[Event]) -> Done:
+def _plausible(done: Done, request: Request, delivered: Partial, latest: Partial) -> Done:
     """The end of the answer, without token counts that cannot be true.
 
     A server that does not count reports zeros, and every request that is sent costs something.
     """
-    if tokens_left(task.input, task.said) > 0 and not done.input_tokens and not done.output_tokens:
+    if tokens_left(request, delivered) > 0 and not done.input_tokens and not done.output_tokens:
         return Done(done.finish_reason)
-    latest = Partial.of(yielded)
-    text = Partial(task.said.thinking + latest.thinking, task.said.answer + latest.answer)
+    text = Partial(delivered.thinking + latest.thinking, delivered.answer + latest.answer)
     return Done(
         done.finish_reason,
-        _plausible_count(done.input_tokens, estimate.input_at_most(task.input, text)),
-        _plausible_count(done.output_tokens, estimate.output_at_most(task.input, text)),
+        _plausible_count(done.input_tokens, estimate.input_at_most(request, text)),
+        _plausible_count(done.output_tokens, estimate.output_at_most(request, text)),
     )
 
 

@@ -148,6 +148,7 @@ def test_healthz_tells_who_has_an_api_token_what_runs(http: httpx.Client) -> Non
         "access": "tokens",
         "provider": "demo",
         "models": ["demo"],
+        "agents": [{"name": "chat", "description": "Answer with the configured model."}],
     }
 
 

@@ -1,0 +1,110 @@
+"""Inputs: the bodies from which streams are created, one form for each agent's input."""
+
+from typing import Annotated, Any, Literal, Union
+
+from pydantic import BaseModel, Discriminator, Tag, ValidationError, create_model
+from pydantic_core import PydanticSerializationError
+
+from app.agents import Agent, Agents
+from app.api.requests import model_request
+from app.api.schemas import CreateStream
+from app.events import Start
+from app.exceptions import RequestRefused
+from app.settings import PromptLimits
+
+_CHAT = "a prompt or a conversation"
+_NO_TEXT = RequestRefused(
+    422, "invalid_request", "The text holds half a surrogate pair, which is no text."
+)
+
+
+class Inputs:
+    """The forms of `POST /streams` for these agents, and the starts that they become.
+
+    `body` is the type of the body. `models` are the names of the models, the default first.
+    """
+
+    def __init__(self, agents: Agents, models: tuple[str, ...], limits: PromptLimits) -> None:
+        self.agents = agents
+        self._models = models
+        self._limits = limits
+        self.body = self._body()
+
+    def start(self, body: BaseModel, owner: str) -> Start:
+        """The start of a stream; raises RequestRefused if the body is over a limit."""
+        if isinstance(body, CreateStream):
+            agent = self._named(body.agent)
+            request = model_request(body, self._models, self._limits)
+            return self._start(agent, request.encode(), owner, request.model, agent.most_tokens)
+        agent = self._named(getattr(body, "agent", None))
+        try:
+            text = body.model_dump_json(exclude={"agent"})
+        except (PydanticSerializationError, UnicodeEncodeError):
+            raise _NO_TEXT from None
+        return self._start(agent, text, owner, self._models[0], agent.most_tokens or 0)
+
+    def start_of_query(self, owner: str, query: CreateStream) -> Start:
+        """The start for `GET /sse`. An agent with an input of its own takes the prompt alone."""
+        agent = self._named(query.agent)
+        if agent.input is None:
+            return self.start(query, owner)
+        try:
+            return self.start(_form(agent, required=False)(prompt=query.prompt), owner)
+        except ValidationError:
+            raise RequestRefused(
+                422,
+                "invalid_request",
+                f"The agent {agent.name!r} takes more than a prompt: use POST /streams.",
+            ) from None
+
+    def _named(self, name: str | None) -> Agent[Any]:
+        if name is None:
+            return self.agents.default
+        agent = self.agents.by_name.get(name)
+        if agent is None:
+            known = ", ".join(self.agents.by_name)
+            raise RequestRefused(
+                422, "unknown_agent", f"This agent is not served. Use one of: {known}."
+            )
+        return agent
+
+    def _start(
+        self, agent: Agent[Any], text: str, owner: str, model: str, most_tokens: int | None
+    ) -> Start:
+        return Start(text, owner, model, agent.name, agent.version, most_tokens)
+
+    def _body(self) -> Any:
+        agents, default = self.agents.by_name.values(), self.agents.default
+        forms: list[Any] = [
+            Annotated[_form(agent, required=agent is not default), Tag(agent.name)]
+            for agent in agents
+            if agent.input is not None
+        ]
+        if len(forms) < len(agents):
+            forms.append(Annotated[CreateStream, Tag(_CHAT)])
+        if len(forms) == 1:
+            return forms[0]
+        discriminator = Discriminator(
+            self._form_of,
+            custom_error_type="unknown_agent",
+            custom_error_message=f"use one of: {', '.join(self.agents.by_name)}",
+        )
+        return Annotated[Union[tuple(forms)], discriminator]  # noqa: UP007 - made at run time
+
+    def _form_of(self, value: Any) -> str | None:
+        name = value.get("agent") if isinstance(value, dict) else getattr(value, "agent", None)
+        agent = self.agents.default if name is None else self.agents.by_name.get(str(name))
+        if agent is None:
+            return None
+        return agent.name if agent.input is not None else _CHAT
+
+
+def _form(agent: Agent[Any], *, required: bool) -> type[BaseModel]:
+    """The body for an agent with an input of its own: the input's members, and its name."""
+    assert agent.input is not None
+    name: Any = Literal[agent.name]
+    field: Any = (name, ...) if required else (name | None, None)
+    title = "".join(part.capitalize() for part in agent.name.split("_"))
+    return create_model(
+        f"Create{title}Stream", __base__=agent.input, __doc__=agent.description, agent=field
+    )

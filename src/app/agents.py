@@ -71,7 +71,12 @@ def agent(
     on_change: Literal["restart", "never"] = "restart",
     most_tokens: int | None = None,
 ) -> Callable[[Function[Any]], Agent[Any]]:
-    """Make an agent of an async generator; without a `name` it has the function's."""
+    """Make an agent of an async generator; without a `name` it has the function's.
+
+    Raises ValueError for an input with a member `agent`, which names the agent in a request.
+    """
+    if input is not None and "agent" in input.model_fields:
+        raise ValueError(f"rename the member `agent` of {input.__name__}: it names the agent")
 
     def decorate(function: Function[Any]) -> Agent[Any]:
         return Agent(

@@ -5,6 +5,7 @@ AWS credentials (README.md has the line for uvicorn).
 """
 
 import os
+import pkgutil
 from dataclasses import replace
 
 from app import models, parts
@@ -17,6 +18,8 @@ settings = replace(settings, provider=models.resolve(settings.provider, os.envir
 app = create_app(
     settings,
     models.create(settings.provider, os.environ),
+    # Another module than `app.agent` is for trying one out: `make run ARGS="--agent …"`.
+    agents=pkgutil.resolve_name(f"{os.environ.get('AGENTS') or 'app.agent'}:AGENTS"),
     gate=parts.gate(os.environ),
     hooks=parts.hooks(os.environ),
 )

@@ -122,8 +122,19 @@ async def _attempt(producer: Producer, task: Task, buffer: EventBuffer) -> Async
                     return
                 for news in steps.news(event):
                     yield news
+    except ExceptionGroup as group:
+        raise _failure_of(group) from group
     finally:
         await steps.close()
+
+
+def _failure_of(group: ExceptionGroup[Exception]) -> Exception:
+    """The failure by which a producer's tasks ended, if they were in an asyncio.TaskGroup."""
+    for error in group.exceptions:
+        failure = _failure_of(error) if isinstance(error, ExceptionGroup) else error
+        if isinstance(failure, ProducerFailed):
+            return failure
+    return group
 
 
 def _has_done_nothing(logged: Sequence[Event]) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import inspect
 import json
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -84,7 +85,7 @@ class Steps:
         self._route = Route(said, self._recorded) if replays else None
         self._runs: dict[str, Run] = {}
         self._workers: set[asyncio.Task[Any]] = set()
-        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._closed = False
 
     # For producers
@@ -247,7 +248,7 @@ class Steps:
         return _value(end, name, codec)
 
     def _check_usable(self) -> None:
-        if asyncio._get_running_loop() is not self._loop:  # noqa: SLF001
+        if threading.get_ident() != self._thread:
             raise RuntimeError(
                 "a step was used from a thread: use steps from the event loop of the agent only"
             )

@@ -14,7 +14,11 @@ import httpx
 import pytest
 from httpx_sse import connect_sse
 
+from app.agent import AGENTS
+from app.agents import Agents
+
 ROOT = Path(__file__).parents[2]
+DEFAULT = Agents(AGENTS).default
 UNKNOWN = "x" * 32
 FRIEND = "https://app.example.com"
 
@@ -81,6 +85,7 @@ def test_creating_tells_where_to_read_look_and_cancel(served: Served) -> None:
     assert answer.headers["location"] == url
     assert created == {
         "id": created["id"],
+        "agent": DEFAULT.name,
         "model": "demo",
         "token": None,
         "url": url,
@@ -459,7 +464,7 @@ def test_healthz_says_what_runs(served: Served) -> None:
         "access": "open",
         "provider": "demo",
         "models": ["demo"],
-        "agents": [{"name": "chat", "description": "Answer with the configured model."}],
+        "agents": [{"name": DEFAULT.name, "description": DEFAULT.description}],
     }
 
 

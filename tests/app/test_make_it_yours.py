@@ -8,7 +8,6 @@ import httpx
 import pytest
 from fastapi import APIRouter
 from httpx_sse import EventSource
-from starlette.types import Receive, Scope, Send
 
 from app import parts
 from app.api.deps import public
@@ -20,6 +19,7 @@ from app.settings import Settings
 from app.task import Task
 from durable_stream import Event, Record, Registry
 from durable_stream.dynamodb import DynamoDBStore
+from tests.app.serving import served
 
 pytestmark = pytest.mark.anyio
 
@@ -72,14 +72,8 @@ def serve(log: DynamoDBStore) -> Serve:
             events=Registry([*EVENTS, Counted]),
         )
         app.include_router(yours)
-        async with app.router.lifespan_context(app) as state:
-
-            async def asked(scope: Scope, receive: Receive, send: Send) -> None:
-                await app({**scope, "state": dict(state or {})}, receive, send)
-
-            transport = httpx.ASGITransport(asked)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                yield client
+        async with served(app) as client:
+            yield client
 
     return serving
 

@@ -26,7 +26,11 @@ def parse(raw: bytes) -> list[tuple[str, object, str]]:
 @pytest.mark.parametrize(
     ("payload", "name", "data"),
     [
-        (Start("secret request", "owner", "demo"), "start", {"stream_id": STREAM, "model": "demo"}),
+        (
+            Start("secret request", "owner", "demo", "chat"),
+            "start",
+            {"stream_id": STREAM, "model": "demo", "agent": "chat"},
+        ),
         (Claim(2, "asked"), "claim", {"attempt": 2, "continued": "asked"}),
         (Thinking(TEXT), "thinking", {"text": TEXT}),
         (Answer(TEXT), "answer", {"text": TEXT}),

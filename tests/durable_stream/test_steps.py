@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import pytest
 
@@ -584,8 +584,20 @@ async def test_a_blocking_step_stops_no_heartbeat_and_holds_up_no_hand_over(
     assert ledger == {"1": 1, "2": 1}
 
 
+async def grouped(*work: Awaitable[object]) -> list[object]:
+    """As asyncio.gather, by a TaskGroup."""
+
+    async def one(each: Awaitable[object]) -> object:
+        return await each
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(each)) for each in work]
+    return [task.result() for task in tasks]
+
+
+@pytest.mark.parametrize("together", [asyncio.gather, grouped])
 async def test_an_attempt_that_fails_stops_its_other_steps_before_the_next_begins(
-    log: DynamoDBStore,
+    log: DynamoDBStore, together: Callable[..., Awaitable[list[object]]]
 ) -> None:
     """Otherwise a step of the old attempt could write among those of the new one."""
     running: Counter[str] = Counter()
@@ -607,8 +619,7 @@ async def test_an_attempt_that_fails_stops_its_other_steps_before_the_next_begin
                 raise ProducerFailed("jammed", "It is jammed.", retryable=True)
             return "mended"
 
-        both = await asyncio.gather(steps.step("long", long), steps.step("fail", failing))
-        yield Line(str(both))
+        yield Line(str(await together(steps.step("long", long), steps.step("fail", failing))))
 
     records = await killed(log, work, [])
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from local.options import Options
+from local.options import PROJECT, Options
 
 REGION = "us-east-1"
 FUNCTION_NAME = "StreamFunction"
@@ -36,6 +36,7 @@ def sandbox_environment(
             "lambda-managed-instances" if concurrent else "on-demand"
         ),
         **({"AWS_LAMBDA_MAX_CONCURRENCY": str(options.concurrency)} if concurrent else {}),
+        **_agents(options),
         **({"LOCAL_CLOCK_OFFSET": str(clock_offset)} if clock_offset else {}),
         "LAMBDA_TASK_ROOT": str(options.task_root.resolve()),
         "_HANDLER": options.handler,
@@ -44,6 +45,11 @@ def sandbox_environment(
         # The provider in the summary; its choice has already considered `--env PROVIDER=`.
         "PROVIDER": backend["PROVIDER"],
     }
+
+
+def _agents(options: Options) -> dict[str, str]:
+    """The variables that let the function find agents outside of its own code."""
+    return {"AGENTS": options.agent, "PYTHONPATH": str(PROJECT)} if options.agent else {}
 
 
 def _fixed() -> dict[str, str]:

@@ -20,6 +20,7 @@ class Options:
     memory: int = 512
     keep_warm: float = 600.0
     provider: str = "auto"
+    agent: str = ""
     handler: str = "app.main.handler"
     task_root: Path = PROJECT / "src"
     template: Path = PROJECT / "template.yaml"
@@ -81,6 +82,7 @@ SETTINGS: tuple[tuple[str, Callable[[str], object], str, str], ...] = (
     ("memory", _positive, "MB", "the function's memory; reported, not enforced"),
     ("keep_warm", float, "SECONDS", "idle time after which a sandbox is shut down"),
     ("provider", str, "NAME", "auto, or one of docs/models.md: where tokens come from"),
+    ("agent", str, "MODULE", "a module with AGENTS, such as examples.plain, for app.agent"),
     ("handler", str, "MODULE.NAME", "the function's handler"),
     ("task_root", Path, "FOLDER", "the folder of the function's code"),
     ("template", Path, "FILE", "the template that describes the table StreamTable"),

@@ -35,7 +35,9 @@ _UNPARSABLE = 400
 # A wrong request is told so many problems, however many it has.
 _PROBLEMS_TOLD = 5
 _LONGEST_NAME = 100
-_OF_AN_OBJECT = frozenset({"value_error", "extra_forbidden", "missing", "string_unicode"})
+_OF_AN_OBJECT = frozenset(
+    {"value_error", "extra_forbidden", "missing", "string_unicode", "unknown_agent"}
+)
 
 _RETRY_AFTER = {"Retry-After": "2"}
 _CODES = {404: "not_found", 405: "method_not_allowed"}

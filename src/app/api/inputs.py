@@ -49,7 +49,10 @@ class Inputs:
         if agent.input is None:
             return self.start(query, owner)
         try:
-            return self.start(_form(agent, required=False)(prompt=query.prompt), owner)
+            form = _form(agent, required=True)
+            return self.start(
+                form.model_validate({"agent": agent.name, "prompt": query.prompt}), owner
+            )
         except ValidationError:
             raise RequestRefused(
                 422,

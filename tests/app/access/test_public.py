@@ -7,6 +7,8 @@ import pytest
 
 from app.access.api_tokens import ApiTokens
 from app.access.stream_tokens import sign
+from app.agent import AGENTS
+from app.agents import Agents
 from tests.app.public import (
     BODY,
     ORIGIN,
@@ -16,6 +18,8 @@ from tests.app.public import (
     assert_refused,
     bearer,
 )
+
+DEFAULT = Agents(AGENTS).default
 
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer wrong", f"Basic {WEBSITE}", WEBSITE])
@@ -148,7 +152,7 @@ def test_healthz_tells_who_has_an_api_token_what_runs(http: httpx.Client) -> Non
         "access": "tokens",
         "provider": "demo",
         "models": ["demo"],
-        "agents": [{"name": "chat", "description": "Answer with the configured model."}],
+        "agents": [{"name": DEFAULT.name, "description": DEFAULT.description}],
     }
 
 

@@ -423,6 +423,7 @@ async def test_the_longest_answer_is_that_of_all_rounds(model: Service, log: Dyn
     assert end.output_tokens == 7 * 22
 
 
+@pytest.mark.provider("openai")
 @pytest.mark.parametrize("kind", ["openai"])
 async def test_an_uncounted_turn_is_estimated_for_the_length_and_unknown_for_the_budget(
     model: Service, log: DynamoDBStore
@@ -436,6 +437,7 @@ async def test_an_uncounted_turn_is_estimated_for_the_length_and_unknown_for_the
     assert 100 - model.limits[1] > estimated("Hm. I look it up.") + estimated("weather now Zürich")
 
 
+@pytest.mark.provider("openai")
 @pytest.mark.parametrize("kind", ["openai"])
 async def test_arguments_that_cannot_be_read_are_a_failure_that_the_model_is_told(
     model: Service, log: DynamoDBStore

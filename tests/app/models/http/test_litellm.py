@@ -7,11 +7,9 @@ it makes a stream of Anthropic's events of one of OpenAI's chunks.
 import json
 import os
 import subprocess
-import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -19,9 +17,8 @@ from app.events import Answer, Done
 from app.models.base import Partial, Provider
 from app.models.turns import Round, ToolUse
 from local.ports import free_port
-from tests.app.models.openai.wire import TURN as CHUNKS
-from tests.app.models.openai.wire import USAGE, chunk
-from tests.app.models.services import CALLS, RESULTS, TOOLS, TURN
+from tests.app.models.behind import ANSWER, TEXT, Behind, behind
+from tests.app.models.services import CALLS, RESULTS, TOOLS
 from tests.app.models.wires import KEY, REQUEST, Wire, all_wires, asked
 from tests.peers import wait_for
 from tests.plugin import ROOT
@@ -36,8 +33,6 @@ pytestmark = [
     pytest.mark.parametrize("wire", all_wires(), ids=lambda wire: wire.name),
 ]
 
-ANSWER = "naïve café 🚀\n\nIt is the end of “it”."
-
 
 def model(name: str, **params: str) -> dict[str, Any]:
     return {
@@ -46,13 +41,13 @@ def model(name: str, **params: str) -> dict[str, Any]:
     }
 
 
-def config(url: str, behind: str) -> dict[str, Any]:
+def config(url: str, tools: str) -> dict[str, Any]:
     return {
         "model_list": [
             model("answers", mock_response=ANSWER),
             # By this name it asks for chat completions; as OpenAI's it would ask for responses.
             model("translates", model="hosted_vllm/answers", api_base=f"{url}/v1"),
-            model("calls", model="hosted_vllm/calls", api_base=f"{behind}/v1"),
+            model("calls", model="hosted_vllm/calls", api_base=f"{tools}/v1"),
             model("throttles", mock_response="litellm.RateLimitError"),
             model("overflows", mock_response="litellm.ContextWindowExceededError"),
             model("breaks", mock_response="litellm.InternalServerError"),
@@ -62,42 +57,19 @@ def config(url: str, behind: str) -> dict[str, Any]:
     }
 
 
-class Behind(BaseHTTPRequestHandler):
-    """A server of chat completions behind the proxy: calls tools, and answers their results."""
-
-    asked: ClassVar[list[dict[str, Any]]] = []
-    url: ClassVar[str] = ""
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.asked.append(body)
-        answers = any(message["role"] == "tool" for message in body["messages"])
-        self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
-        self.end_headers()
-        for frame in [chunk({"content": ANSWER}), chunk({}, "stop"), USAGE] if answers else CHUNKS:
-            self.wfile.write(frame)
-
-    def log_message(self, *_: object) -> None:
-        pass
+@pytest.fixture(scope="module")
+def tools() -> Iterator[Behind]:
+    """The server behind the proxy that calls tools."""
+    with behind() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
-def behind() -> Iterator[type[Behind]]:
-    """The server behind the proxy; `asked` are the bodies of its requests."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Behind) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        Behind.url = "http://{}:{}".format(*server.server_address)
-        yield Behind
-        server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def litellm(tmp_path_factory: pytest.TempPathFactory, behind: type[Behind]) -> Iterator[str]:
+def litellm(tmp_path_factory: pytest.TempPathFactory, tools: Behind) -> Iterator[str]:
     """The URL of a LiteLLM proxy that uses the loopback network only."""
     port = free_port()
     url, folder = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("litellm")
-    (folder / "config.yaml").write_text(json.dumps(config(url, behind.url), ensure_ascii=False))
+    (folder / "config.yaml").write_text(json.dumps(config(url, tools.url), ensure_ascii=False))
     executable = str(ROOT / ".venv-peers/bin/litellm")
     command = [executable, "--config", "config.yaml", "--telemetry", "False"]
     with (
@@ -148,7 +120,7 @@ async def test_it_is_understood_and_understands(wire: Wire, provider: Provider, 
 
 @pytest.mark.usefixtures("wire")
 async def test_calls_of_tools_come_through_and_their_results_go_back(
-    provider: Provider, behind: type[Behind]
+    provider: Provider, tools: Behind
 ) -> None:
     request = replace(REQUEST, model="calls", tools=TOOLS)
 
@@ -161,7 +133,7 @@ async def test_calls_of_tools_come_through_and_their_results_go_back(
         (call.name, call.arguments) for call in CALLS
     ]
     text = "".join(each.text for each in spoken if isinstance(each, Answer))
-    assert text == "".join(each.text for each in TURN if isinstance(each, Answer))
+    assert text == TEXT
     results = tuple(
         replace(result, id=call.id) for result, call in zip(RESULTS, turn.calls, strict=True)
     )
@@ -171,7 +143,7 @@ async def test_calls_of_tools_come_through_and_their_results_go_back(
 
     assert code is None
     assert "".join(each.text for each in events if isinstance(each, Answer)) == ANSWER
-    told = [each for each in behind.asked[-1]["messages"] if each["role"] == "tool"]
+    told = [each for each in tools.asked[-1]["messages"] if each["role"] == "tool"]
     assert [each["tool_call_id"] for each in told] == [call.id for call in turn.calls]
 
 

@@ -11,6 +11,7 @@ from app.models.failures import failure
 from app.models.lengths import tokens_of
 from app.models.looping import Loop
 from app.models.tools import Tool, tool
+from app.models.turns import ToolUse
 from app.models.usage import plausible, plausible_count
 from app.task import Task
 from durable_stream import Event
@@ -64,6 +65,8 @@ async def _answer(task: Task[Any], request: Request, *, is_first: bool) -> Async
                     latest = Partial.of(yielded)
                     yield Done(event.finish_reason, *plausible(counts, request, delivered, latest))
                     return
+                if isinstance(event, ToolUse):
+                    raise failure("tool_use_unsupported")
                 yield event
                 yielded.append(event)
         raise failure("provider_cut")

@@ -23,6 +23,8 @@ from app.models.turns import NAME, ToolSpec, whole_text
 _KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 # Each is told by another member, or is of no use to a model.
 _LEFT_OUT = frozenset({"title", "discriminator", "$defs"})
+# Amazon's models take no others in the outermost schema.
+_AT_THE_TOP = frozenset({"type", "properties", "required"})
 # Members of a schema whose values are schemas by a name of the author's.
 _BY_NAME = frozenset({"properties", "patternProperties", "dependentSchemas"})
 # Members whose values are values.
@@ -152,8 +154,7 @@ def _schema(name: str, arguments: type[BaseModel]) -> dict[str, Any]:
     except PydanticUserError as error:
         raise _indescribable(name) from error
     plain = _plain(name, schema, schema.get("$defs", {}), ())
-    plain.pop("description", None)
-    return plain
+    return {key: value for key, value in plain.items() if key in _AT_THE_TOP}
 
 
 def _plain(

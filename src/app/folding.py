@@ -20,8 +20,7 @@ def fold(events: Iterable[Event]) -> list[Part]:
     Text goes on in the last part if that is of its kind and step. A result belongs to the first
     call of its id that has none. The newest progress of a label takes the place of the one before
     it, and so does the newest data of an id, which is the name where there is no id. A `Reset`
-    drops the parts of its step and of the steps within it, or all. Events of the engine and
-    terminal ones make no part.
+    drops the parts of its step, or all. Events of the engine and terminal ones make no part.
     """
     parts: list[_Part] = []
     for event in events:
@@ -30,11 +29,6 @@ def fold(events: Iterable[Event]) -> list[Part]:
         elif not (isinstance(event, ENGINE) or event.terminal):
             _add(parts, event)
     return [part.told() for part in parts]
-
-
-def _is_within(step: str, key: str) -> bool:
-    """True if a step is the one of this key, or within it; all are within ""."""
-    return not key or step == key or step.startswith(f"{key}/")
 
 
 @dataclass
@@ -103,9 +97,9 @@ def _id(event: Event) -> tuple[str, str] | None:
 
 
 def _started_over(parts: list[_Part], key: str) -> list[_Part]:
-    left = [part for part in parts if not _is_within(part.event.within, key)]
+    left = [part for part in parts if key and part.event.within != key]
     for part in left:
-        if part.result and _is_within(part.result.within, key):
+        if part.result and part.result.within == key:
             part.result = None
     return left
 

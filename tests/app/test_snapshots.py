@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 import httpx
 import pytest
-from starlette.types import Receive, Scope, Send
 
 from app.application import create_app
 from app.events import (
@@ -23,6 +22,7 @@ from app.settings import Settings
 from app.task import Task
 from durable_stream import Event, Registry
 from durable_stream.dynamodb import DynamoDBStore
+from tests.app.serving import served
 
 pytestmark = pytest.mark.anyio
 
@@ -89,15 +89,9 @@ async def saying(_: Task) -> AsyncGenerator[Event]:
 async def http(log: DynamoDBStore) -> AsyncIterator[httpx.AsyncClient]:
     settings = Settings(table_name=log._table.name)
     events = Registry((*EVENTS, Search))
-    app = create_app(settings, DemoProvider(), agent=saying, events=events)
-    async with app.router.lifespan_context(app) as state:
-
-        async def asked(scope: Scope, receive: Receive, send: Send) -> None:
-            await app({**scope, "state": dict(state or {})}, receive, send)
-
-        transport = httpx.ASGITransport(asked)
-        async with httpx.AsyncClient(transport=transport, base_url="http://test") as http:
-            yield http
+    app = create_app(settings, DemoProvider(), agents=[saying], events=events)
+    async with served(app) as http:
+        yield http
 
 
 async def test_a_snapshot_has_the_parts_and_the_texts(http: httpx.AsyncClient) -> None:

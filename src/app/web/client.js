@@ -303,11 +303,11 @@ function replace(part, members) {
 }
 
 /**
- * Drops the parts of a step and of the steps within it; of all where the key is "".
+ * Drops the parts of one step, or all where the key is "".
  * @param {Part[]} parts @param {string} key
  */
 function startOver(parts, key) {
-  const again = ({ step = "" }) => !key || step === key || step.startsWith(`${key}/`);
+  const again = ({ step = "" }) => !key || step === key;
   parts.splice(0, parts.length, ...parts.filter((part) => !again(part)));
   for (const part of parts) {
     if (part.kind === "tool_call" && part.result && again(part.result)) {

@@ -181,7 +181,7 @@ export class Reading {
     if (!this.#replaying) this.#meter.add(words);
   }
 
-  /** @param {string} [step] only this one, and the steps within it */
+  /** @param {string} [step] only this one */
   #startOver(step) {
     const { parts = [], restarts = 0 } = this.stream ?? {};
     this.#parts.keep(parts);

@@ -46,9 +46,10 @@ def stages_of(answer: Sequence[str]) -> Iterator[Stage]:
     pieces = [answer[begin:end] for begin, end in pairwise(cuts)]
     for nth in range(1, _ROUNDS + 1):
         one, left, right = pieces[3 * nth - 3 : 3 * nth]
-        yield Stage(one[0], {f"write:{nth}": one[1:]})
-        yield Stage(left[0], {f"aside:left:{nth}": left[1:], f"aside:right:{nth}": right[:-1]})
-        yield Stage(right[-1], {f"block:{nth}": ()})
+        # A brief one first: many faults come early.
+        yield Stage(one[0], {f"block:{nth}": ()})
+        yield Stage(one[1], {f"write:{nth}": one[2:]})
+        yield Stage(left[0], {f"aside:left:{nth}": left[1:], f"aside:right:{nth}": right})
 
 
 class Pace:

@@ -62,15 +62,15 @@ def ran(key: str, began: float, attempt: int = 1) -> Generation:
 
 
 def runs_of(events: Sequence[Event]) -> list[Generation]:
-    """Each step as it runs when nothing goes wrong: once, in the attempt that records its end."""
-    attempt, runs = 1, []
-    begins = {each.within: n for n, each in enumerate(events) if isinstance(each, StepBegun)}
-    for event in events:
-        attempt = event.attempt if isinstance(event, Claim) else attempt
+    """Each step as it runs when nothing goes wrong: in the attempt that records its end."""
+    attempt, since = 1, 0
+    runs: list[Generation] = []
+    for seq, event in enumerate(events):
+        if isinstance(event, Claim):
+            attempt, since = event.attempt, seq
         if isinstance(event, StepEnded):
-            since = next((n for n, e in enumerate(events) if isinstance(e, Claim)), 0)
-            begin = begins[event.within] if attempt == 1 else max(begins[event.within], since)
-            runs.append(ran(event.within, begin + 0.1, attempt))
+            began = max(begin_of(events, event.within), since)
+            runs.append(ran(event.within, began + 0.1, attempt))
     return runs
 
 
@@ -118,22 +118,23 @@ async def test_a_step_that_runs_twice_in_an_attempt_is_found(sandboxes: Sandboxe
 async def test_a_step_that_begins_before_its_record_is_durable_is_found(
     sandboxes: Sandboxes,
 ) -> None:
-    first, *rest = runs_of(whole())
-    (found,) = wrong(whole(), [replace(first, began=first.began - 1), *rest], sandboxes)
+    block, first, *rest = runs_of(whole())
+    early = replace(first, began=first.began - 1)
+    (found,) = wrong(whole(), [block, early, *rest], sandboxes)
 
     assert "before the record of its begin was durable" in found
 
 
 async def test_a_step_that_runs_without_a_record_is_found(sandboxes: Sandboxes) -> None:
     events = [*whole()[: begin_of(whole(), WRITE)], Cancelled()]
-    (found,) = wrong(events, [ran(WRITE, 3.0)], sandboxes)
+    (found,) = wrong(events, [*runs_of(events), ran(WRITE, 3.0)], sandboxes)
 
     assert "a step ran that has no record" in found
 
 
 async def test_an_end_that_its_attempt_has_not_earned_is_found(sandboxes: Sandboxes) -> None:
-    _, *rest = runs_of(whole())
-    (found,) = wrong(whole(), rest, sandboxes)
+    block, _, *rest = runs_of(whole())
+    (found,) = wrong(whole(), [block, *rest], sandboxes)
 
     assert "attempt 1 recorded the end of write:1, and had not run it" in found
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import TYPE_CHECKING
 
 from app.events import Done
 from app.exceptions import ProviderError
@@ -10,18 +11,20 @@ from app.models import estimate
 from app.models.base import Partial, Request
 from app.models.failures import failure
 from app.models.lengths import tokens_left, tokens_of
-from app.task import Task
 from durable_stream import Event
 
+if TYPE_CHECKING:
+    from app.task import Task  # It imports this package.
 
-def answer(task: Task) -> AsyncGenerator[Event]:
+
+def answer(task: "Task") -> AsyncGenerator[Event]:
     """The model's answer to a task, after the delivered text; raises ProviderError."""
     events = _answer(task, is_first=next(task.calls) == 0)
     task.scope.push_async_callback(events.aclose)
     return events
 
 
-async def _answer(task: Task, *, is_first: bool) -> AsyncGenerator[Event]:
+async def _answer(task: "Task", *, is_first: bool) -> AsyncGenerator[Event]:
     delivered = Partial.of(task.said, task.tokens)
     yielded: list[Event] = []
     try:

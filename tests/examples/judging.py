@@ -1,5 +1,6 @@
 """The judges: what must hold for each run of an example, wherever its writers were killed."""
 
+import json
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -44,21 +45,31 @@ def assert_steps_once(run: Run) -> None:
         assert max(of_key) == ended[key], f"{key} ran behind its end: {of_key}, {ended[key]}"
 
 
+@dataclass(order=True)
+class Tool:
+    """A call of a tool. Its id is left out, because it differs between runs."""
+
+    name: str
+    arguments: str
+    output: str = ""
+    error: str | None = None
+
+
 @dataclass
 class Fold:
     """The state of an answer, as a page folds it from the events. `reset` takes events back."""
 
     answer: str = ""
     thinking: str = ""
-    calls: list[Any] = field(default_factory=list)
-    results: list[Any] = field(default_factory=list)
+    tools: list[Tool] = field(default_factory=list)
     progress: dict[str, Any] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
 
 
 def fold(events: Sequence[Event]) -> Fold:
-    """The state at the end; calls and results in an order of their own, as they run at once."""
+    """The state at the end; tools in an order of their own, since they may end in any order."""
     state = Fold()
+    tools: dict[str, Tool] = {}
     for event in _counting(events):
         data = {name: value for name, value in event.data.items() if name != "step"}
         match event.name:
@@ -67,17 +78,19 @@ def fold(events: Sequence[Event]) -> Fold:
             case "thinking":
                 state.thinking += data["text"]
             case "tool_call":
-                state.calls.append(data)
+                assert data["id"] not in tools, "the ids of calls are unique"
+                tools[data["id"]] = Tool(data["name"], json.dumps(data["arguments"]))
             case "tool_result":
-                state.results.append(data)
+                assert not tools[data["id"]].output
+                tools[data["id"]].output = json.dumps(data["output"])
+                tools[data["id"]].error = data["error"]
             case "progress":
                 state.progress[data["label"]] = data
             case "data":
                 state.data[data["id"] or data["name"]] = data
             case _:
                 pass
-    state.calls.sort(key=repr)
-    state.results.sort(key=repr)
+    state.tools = sorted(tools.values())
     return state
 
 

@@ -121,14 +121,14 @@ class Example:
 
         async def one(plan: Sequence[Moment]) -> None:
             async with room:
-                runs.append(await self._killed(plan))
+                runs.append(await self.killed_as_planned(plan))
 
         async with asyncio.TaskGroup() as group:
             for plan in plans:
                 group.create_task(one(plan))
         return runs
 
-    async def _killed(self, plan: Sequence[Moment]) -> Run:
+    async def killed_as_planned(self, plan: Sequence[Moment]) -> Run:
         """A run whose writers were all killed as planned: if its end comes first, another one."""
         for _ in range(20):
             run = await self._run(plan)

@@ -38,13 +38,24 @@ async def parts(http: httpx.AsyncClient) -> dict[str, str]:
 async def test_the_page_is_made_of_the_files_beside_it(http: httpx.AsyncClient) -> None:
     """The addresses are relative, because the page may be below a stage."""
     named = await parts(http)
-    files = {path.name for path in WEB.iterdir()} - {"index.html"}
-    assert set(named.values()) == files
+    assert sorted(named.values()) == ["favicon.svg", "page.css", "page.js"]
     for address, name in named.items():
         assert re.fullmatch(rf"assets/[0-9a-f]{{16}}/{re.escape(name)}", address)
         answer = await http.get(f"/{address}")
-        assert answer.text.replace(f' color="{ACCENT}"', "") == (WEB / name).read_text()
         assert answer.headers["cache-control"] == KEPT
+        if name != "page.js":
+            assert answer.text.replace(f' color="{ACCENT}"', "") == (WEB / name).read_text()
+
+
+async def test_the_script_of_the_page_has_every_module_once(http: httpx.AsyncClient) -> None:
+    script = (await http.get("/assets/any/page.js")).text
+    for path in WEB.glob("*.js"):
+        body = re.split(r"^import .*$", path.read_text(), flags=re.MULTILINE)[-1]
+        assert script.count(re.sub(r"^export ", "", body, flags=re.MULTILINE)) == 1, path.name
+
+
+async def test_the_client_is_served_as_it_is(http: httpx.AsyncClient) -> None:
+    assert (await http.get("/client.js")).content == (WEB / "client.js").read_bytes()
 
 
 async def test_the_page_and_its_title_have_the_name_that_the_settings_give(
@@ -79,7 +90,6 @@ def test_the_name_and_the_colour_are_written_in_one_file_each() -> None:
 @pytest.mark.parametrize(
     ("name", "media_type"),
     [
-        ("client.js", "text/javascript; charset=utf-8"),
         ("page.js", "text/javascript; charset=utf-8"),
         ("page.css", "text/css; charset=utf-8"),
         ("favicon.svg", "image/svg+xml"),
@@ -93,12 +103,12 @@ async def test_a_file_says_what_it_is(http: httpx.AsyncClient, name: str, media_
 async def test_a_page_from_before_a_deployment_gets_what_there_is_but_does_not_keep_it(
     http: httpx.AsyncClient,
 ) -> None:
-    answer = await http.get("/assets/0123456789abcdef/page.js")
-    assert answer.content == (WEB / "page.js").read_bytes()
+    answer = await http.get("/assets/0123456789abcdef/page.css")
+    assert answer.content == (WEB / "page.css").read_bytes()
     assert answer.headers["cache-control"] == "no-cache"
 
 
-@pytest.mark.parametrize("name", ["nothing.js", "index.html", "..%2Findex.html", "%2Fetc%2Fpasswd"])
+@pytest.mark.parametrize("name", ["views.js", "index.html", "..%2Findex.html", "%2Fetc%2Fpasswd"])
 async def test_nothing_else_can_be_read(http: httpx.AsyncClient, name: str) -> None:
     assert (await http.get(f"/assets/any/{name}")).status_code == 404
 

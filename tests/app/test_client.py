@@ -6,24 +6,32 @@ Every answer of the server is scripted to the byte. EventSource and fetch are th
 import asyncio
 import json
 import time
-from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 import anyio
 import pytest
 from playwright.async_api import Error, Page
 
+from tests.app.scripted_server import (
+    Answer,
+    Server,
+    answer,
+    cut,
+    frame,
+    late,
+    silence,
+    sse,
+)
 from tests.chromium import chromium
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 
 CLIENT = Path(__file__).parents[2] / "src/app/web/client.js"
+FOLDING = json.loads(Path(__file__).with_name("folding.json").read_text())
 DEADLINE = 10.0
-HELD_BACK = 0.4
 
 # Reads stream `s` with short waits, and records the events that the client dispatches.
 HARNESS = """
@@ -34,6 +42,11 @@ const quick = {
 const kinds = ["start", "claim", "thinking", "answer", "heartbeat", "handoff", "done", "failure",
   "cancelled"];
 Object.assign(window, client, { quick, events: [], every: [], states: [], sources: [] });
+window.folded = (events, texts) => {
+  const parts = [];
+  for (const [kind, data] of events) fold(parts, kind, data, new Set(texts));
+  return parts;
+};
 class Source extends EventSource {
   constructor(url) {
     super(url);
@@ -58,125 +71,6 @@ window.ready = true;
 """
 
 
-@dataclass(frozen=True)
-class Request:
-    """A request that the server received."""
-
-    method: str
-    target: str
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def query(self) -> dict[str, str]:
-        return {name: value for name, (value,) in parse_qs(self.target.partition("?")[2]).items()}
-
-    @property
-    def shown(self) -> tuple[str | None, str | None]:
-        """The credentials: an access token, and the token of a stream."""
-        return self.headers.get("authorization"), self.query.get("token")
-
-
-Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@dataclass
-class Server:
-    """Answers each path with the answers scripted for it, in order, and records the requests."""
-
-    scripts: defaultdict[str, deque[Answer]] = field(default_factory=lambda: defaultdict(deque))
-    requests: list[Request] = field(default_factory=list)
-    unexpected: list[Request] = field(default_factory=list)
-
-    def script(self, path: str, *answers: Answer) -> None:
-        self.scripts[path].extend(answers)
-
-    def asked(self, path: str) -> list[Request]:
-        return [request for request in self.requests if request.target.partition("?")[0] == path]
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            request = await _read(reader)
-            await self._answer(request)(reader, writer)
-            await writer.drain()
-        except (OSError, asyncio.IncompleteReadError):
-            pass  # the browser left
-        finally:
-            writer.close()
-
-    def _answer(self, request: Request) -> Answer:
-        path = request.target.partition("?")[0]
-        if path in PAGE:
-            return PAGE[path]
-        self.requests.append(request)
-        if self.scripts[path]:
-            return self.scripts[path].popleft()
-        self.unexpected.append(request)
-        return answer(404)
-
-
-async def _read(reader: asyncio.StreamReader) -> Request:
-    head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
-    method, target, _ = head[0].split(" ")
-    pairs = (line.partition(": ") for line in head[1:] if line)
-    headers = {name.lower(): value for name, _, value in pairs}
-    body = await reader.readexactly(int(headers.get("content-length", 0)))
-    return Request(method, target, headers, body)
-
-
-def answer(
-    status: int,
-    body: object = None,
-    kind: str = "application/json",
-    retry_after: int | None = None,
-    kinds: str | None = None,
-) -> Answer:
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-
-    async def send(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = f"HTTP/1.1 {status} x\r\nContent-Type: {kind}\r\nConnection: close\r\n"
-        if retry_after is not None:
-            head += f"Retry-After: {retry_after}\r\n"
-        if kinds is not None:
-            head += f"Event-Kinds: {kinds}\r\n"
-        length = "" if status == 204 else f"Content-Length: {len(content)}\r\n"
-        writer.write(f"{head}{length}\r\n".encode() + (b"" if status == 204 else content))
-
-    return send
-
-
-def sse(*frames: bytes, hang: bool = False) -> Answer:
-    """An event stream of these bytes, which then ends or stays open in silence."""
-
-    async def send(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
-        writer.write(head + b"retry: 20\n\n" + b"".join(frames))
-        if hang:
-            await silence(reader, writer)
-
-    return send
-
-
-def late(send: Answer) -> Answer:
-    """An answer that a proxy buffers, and then passes on as a whole."""
-
-    async def wait(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(HELD_BACK)
-        await send(reader, writer)
-
-    return wait
-
-
-async def silence(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-    """Send nothing more until the browser leaves."""
-    await reader.read()
-
-
-async def cut(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Break the connection instead of answering."""
-    writer.transport.abort()
-
-
 PAGE = {
     "/": answer(200, b"<!doctype html><script type=module src=/harness.js></script>", "text/html"),
     "/harness.js": answer(200, HARNESS.encode(), "text/javascript"),
@@ -184,14 +78,9 @@ PAGE = {
     "/favicon.ico": answer(204),
 }
 EVENTS = "/streams/s/events"
-KINDS = "start, claim, answer, error;terminal, done;terminal"
+KINDS = "start, claim, answer;text, error;terminal, done;terminal"
 SNAPSHOT = "/streams/s"
 AN_HOUR_PASSES = "{ const now = Date.now(); Date.now = () => now + 3_600_000; }"
-
-
-def frame(seq: int, kind: str, data: object, stream: str = "s") -> bytes:
-    payload = json.dumps(data, ensure_ascii=False)
-    return f"event: {kind}\ndata: {payload}\nid: {stream}:{seq}\n\n".encode()
 
 
 def words(first: int, last: int) -> bytes:
@@ -284,7 +173,7 @@ async def kinds_of(bench: Bench) -> list[str]:
 
 @pytest.fixture
 async def bench(page: Page) -> AsyncIterator[Bench]:
-    server = Server()
+    server = Server(PAGE)
     listener = await asyncio.start_server(server.serve, "127.0.0.1")
     await page.goto(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}")
     bench = Bench(page, server)
@@ -371,6 +260,66 @@ async def test_every_hole_is_read_again_where_the_server_tells_all_its_kinds(ben
     await bench.read_to("finished")
     assert await bench.text() == "0 2 3 4 "
     assert bench.cursors() == ["", "s:0", "s:2"]
+
+
+# What the events add up to
+
+
+@pytest.mark.parametrize("case", FOLDING, ids=lambda case: case["rule"])
+async def test_events_add_up_as_they_do_on_the_server(bench: Bench, case: dict[str, Any]) -> None:
+    given = [case["events"], ["thinking", "answer", "aside"]]
+    assert await bench.page.evaluate("given => folded(...given)", given) == case["parts"]
+
+
+async def test_a_stream_has_the_parts_of_its_events_when_it_tells_of_them(bench: Bench) -> None:
+    call = {"id": "1", "name": "search", "arguments": {}}
+    result = {"id": "1", "output": 3, "error": None}
+    events = [
+        words(0, 1),
+        frame(2, "tool_call", call),
+        frame(3, "heartbeat", {}),
+        frame(4, "tool_result", result),
+        done(5),
+    ]
+    bench.server.script(EVENTS, sse(*events))
+    watch = "window.told = [], stream.addEventListener('event', ({ detail }) => told.push("
+    copies = (
+        "structuredClone([detail.part, stream.parts.indexOf(detail.part), stream.parts.length])"
+    )
+    await bench.run(f"read(), {watch}{copies})), null")
+    await bench.until("stream.state === 'finished'")
+    waiting = {**call, "kind": "tool_call", "state": "running", "result": None}
+    ended = {**waiting, "state": "done", "result": {"output": 3, "error": None}}
+    assert await bench.run("told") == [
+        [{"kind": "answer", "text": "0 "}, 0, 1],
+        [{"kind": "answer", "text": "0 1 "}, 0, 1],
+        [waiting, 1, 2],
+        [None, -1, 2],
+        [ended, 1, 2],
+        [None, -1, 2],
+    ]
+    assert await bench.run("stream.parts") == [{"kind": "answer", "text": "0 1 "}, ended]
+
+
+async def test_what_starts_over_is_counted_and_what_comes_twice_is_not(bench: Bench) -> None:
+    resets = frame(2, "reset", {}), frame(3, "reset", {"step": "a"}), frame(4, "reset", {})
+    bench.server.script(EVENTS, sse(words(0, 1), *resets), sse(*resets, words(5, 6), done(7)))
+    await bench.read_to("finished")
+    assert await bench.run("stream.parts") == [{"kind": "answer", "text": "5 6 "}]
+    assert await bench.run("stream.restarts") == 2
+
+
+async def test_a_kind_that_the_server_calls_text_is_joined(bench: Bench) -> None:
+    bench.server.script("/streams", answer(201, {"id": "s"}, kinds=f"{KINDS}, aside;text, tool"))
+    asides = [frame(seq, "aside", {"text": f"{seq} "}) for seq in range(2)]
+    bench.server.script(EVENTS, sse(*asides, tool(2), frame(3, "verdict", {}), done(4)))
+    await bench.run("create({prompt: 'Hi'})")
+    await bench.read_to("finished", "{kinds: {verdict: null}}")
+    assert await bench.run("stream.parts") == [
+        {"kind": "aside", "text": "0 1 "},
+        {"kind": "tool", "n": 1},
+        {"kind": "verdict"},
+    ]
 
 
 # Kinds of events that the page does not list

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("module", ["app.task", "examples.plain", "examples.job"])
+@pytest.mark.parametrize("module", ["app.task", "examples.plain", "examples.job", "examples.tools"])
 def test_a_module_can_be_imported_first(module: str) -> None:
     environ = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
 

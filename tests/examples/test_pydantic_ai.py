@@ -17,7 +17,7 @@ async def test_a_killed_run_is_told_once_and_repeats_no_finished_unit(tmp_path: 
     module = "examples.pydantic_ai_agent"
     async with served(module, tmp_path, BODY, python=EXAMPLES_PYTHON) as example:
         undisturbed = await example.undisturbed()
-        runs = await example.killed(6, undisturbed)
+        runs = await example.killed(60, undisturbed)
 
     told = fold(undisturbed.events)
     assert told.answer == (

@@ -51,6 +51,17 @@ class Conversation:
         self.writer.write(b"0\r\n\r\n")
         self.writer.close()
 
+    async def call(self, name: str, **arguments: str) -> None:
+        """Call a tool, in two pieces, and end the turn."""
+        written = json.dumps(arguments)
+        begun = {"name": name, "arguments": written[:3]}
+        await self._send({"tool_calls": [{"index": 0, "id": "call_1", "function": begun}]})
+        rest = {"arguments": written[3:]}
+        await self._send({"tool_calls": [{"index": 0, "function": rest}]})
+        await self._send({}, "tool_calls")
+        self.writer.write(b"0\r\n\r\n")
+        self.writer.close()
+
     def refuse(self, status: int, message: str) -> None:
         body = json.dumps({"error": {"message": message, "type": "error", "code": None}}).encode()
         head = f"HTTP/1.1 {status} No\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -66,7 +77,7 @@ class Conversation:
         async with asyncio.timeout(within):
             assert await self.reader.read() == b""
 
-    async def _send(self, delta: dict[str, str], finish_reason: str | None = None) -> None:
+    async def _send(self, delta: dict[str, Any], finish_reason: str | None = None) -> None:
         if not self.begun:
             self.begun = True
             self.writer.write(_EVENTS)

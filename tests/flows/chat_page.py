@@ -58,8 +58,9 @@ async def shows(page: Page, state: str) -> None:
 
 
 async def reads(page: Page, text: str) -> None:
-    """Return when the page shows exactly this answer."""
-    answer = "document.querySelector('[data-testid=answer]').textContent"
+    """Return when the page shows exactly this text, with or without other parts in between."""
+    blocks = "document.querySelectorAll('[data-testid=answer] > .text')"
+    answer = f"Array.from({blocks}, (block) => block.textContent).join('')"
     await until(page, f"text => {answer} === text", text)
 
 

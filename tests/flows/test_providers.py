@@ -1,7 +1,8 @@
 """The application as it is shipped, with a model behind HTTP, when either of them breaks."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -41,8 +42,11 @@ def serve(start: Start, model: Chat) -> Serve:
     """A way to run the application as it is shipped, asking the model."""
 
     @asynccontextmanager
-    async def serving(*, prefill: bool = True, **options: Any) -> AsyncIterator[Function]:
+    async def serving(
+        *, prefill: bool = True, env: Mapping[str, str] | None = None, **options: Any
+    ) -> AsyncIterator[Function]:
         env = {
+            **(env or {}),
             "OPENAI_BASE_URL": model.url,
             "OPENAI_API_KEY": KEY,
             "OPENAI_PREFILL": str(prefill).lower(),
@@ -101,8 +105,8 @@ async def test_a_killed_sandboxs_answer_is_continued_by_another_to_the_byte(
 async def test_the_page_shows_the_whole_text_though_its_sandbox_is_killed(
     serve: Serve, model: Chat, browser: Profile
 ) -> None:
-    # A browser fetches up to six files of the page at once, each in a sandbox.
-    async with serve(sandboxes=8) as function:
+    # A browser fetches the three files of the page at once, each in a sandbox.
+    async with serve(sandboxes=4) as function:
         page = await browser.open(function)
         await page.get_by_test_id("prompt").fill("Count!")
         await page.keyboard.press("Enter")
@@ -214,6 +218,38 @@ async def test_cancelling_ends_the_connection_to_the_model_at_the_next_sign_of_l
     assert answer.json()["status"] == "cancelled"
     assert events[-1].name == "cancelled"
     assert text(events) == TEXT[:50]
+
+
+@pytest.mark.parametrize("position", [0, 61, BEHIND_WHITE_SPACE])
+async def test_a_sandbox_killed_behind_a_tools_result_is_replaced_by_one_that_runs_no_tool_again(
+    serve: Serve, model: Chat, tmp_path: Path, position: int
+) -> None:
+    notes = tmp_path / "notes"
+    async with serve(agent="tests.flows.noting", env={"NOTES": str(notes)}) as function:
+        reader = Reader(function, f"/sse?prompt={PROMPT}")
+        first = await model.next()
+        await first.say_up_to(20)
+        await first.call("note", word="naïve")
+        second = await model.next()
+        await second.say_up_to(position)
+        await reader.has_read(TEXT[:20] + TEXT[:position])
+        (writer,) = await function.serving("/sse")
+        await function.do("kill", writer)
+        third = await model.next()
+        await third.finish()
+        events = await reader.end()
+
+    assert_each_once(events)
+    assert text(events) == TEXT[:20] + TEXT
+    assert notes.read_text() == f"{events[0].id.partition(':')[0]}:note:call_1:1 naïve\n"
+    assert [event.name for event in events if "tool" in event.name] == ["tool_call", "tool_result"]
+    assert claims(events) == [(2, "replayed")]
+    assert first.body["tools"][0]["function"]["name"] == "note"
+    sent = len(second.body["messages"])
+    assert second.body["messages"][-1]["content"] == "noted naïve"
+    assert third.body["messages"][:sent] == second.body["messages"]
+    assert model.waiting == 0
+    assert not [line for line in function.lines if "naïve" in line or PROMPT in line or KEY in line]
 
 
 async def test_healthz_names_the_provider_that_auto_came_to(serve: Serve) -> None:

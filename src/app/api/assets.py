@@ -10,6 +10,7 @@ from urllib.parse import quote
 from fastapi import APIRouter, HTTPException, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.api import scripts
 from app.api.deps import public
 from app.settings import APP_NAME
 
@@ -18,15 +19,9 @@ router = APIRouter(include_in_schema=False)
 _WEB = Path(__file__).parent.parent / "web"
 _JAVASCRIPT = "text/javascript; charset=utf-8"
 _MEDIA_TYPES = {
-    "access.js": _JAVASCRIPT,
-    "client.js": _JAVASCRIPT,
-    "elements.js": _JAVASCRIPT,
     "favicon.svg": "image/svg+xml",
     "page.css": "text/css; charset=utf-8",
     "page.js": _JAVASCRIPT,
-    "reading.js": _JAVASCRIPT,
-    "texts.js": _JAVASCRIPT,
-    "views.js": _JAVASCRIPT,
 }
 
 # The page loads files of this origin only. It allows no inline code or style, no string as markup
@@ -48,7 +43,13 @@ _ACCENT = re.compile(rb"--accent: ([^;]+);")
 
 @cache
 def _content(name: str) -> bytes:
-    """The file as it is served. The style sheet does not reach the icon, so its colour is added."""
+    """The file as it is served.
+
+    The script of the page is all its modules. The style sheet does not reach the icon, so its
+    colour is added.
+    """
+    if name == "page.js":
+        return scripts.joined(_WEB, name).encode()
     content = (_WEB / name).read_bytes()
     if name == "favicon.svg":
         return content.replace(b"<svg", b'<svg color="%s"' % _accent(), 1)
@@ -64,7 +65,7 @@ def _accent() -> bytes:
 
 @cache
 def _version() -> str:
-    """A digest of all assets together, because the scripts import each other."""
+    """A digest of all assets together, because they fit each other."""
     return hashlib.sha256(b"".join(map(_content, _MEDIA_TYPES))).hexdigest()[:16]
 
 
@@ -98,7 +99,7 @@ async def asset(version: str, name: str) -> Response:
 @router.get("/client.js")
 @public
 async def client() -> Response:
-    """The browser client, for other pages."""
+    """The browser client, for other pages; this page has it in its script."""
     return Response(_content("client.js"), media_type=_JAVASCRIPT, headers=_REVALIDATED)
 
 

@@ -1,6 +1,6 @@
 """The bodies of requests and answers, as OpenAPI shows them."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NotRequired, Self
 
 from pydantic import (
     BaseModel,
@@ -9,7 +9,9 @@ from pydantic import (
     JsonValue,
     create_model,
     model_validator,
+    with_config,
 )
+from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
 from app.events import EVENTS
 from app.gate import Mode
@@ -154,8 +156,92 @@ class CreatedStream(BaseModel):
     cancel_url: str
 
 
+class InStep(TypedDict):
+    """`step` is the key of the step that this belongs to; without one, it is in no step."""
+
+    step: NotRequired[str]
+
+
+# A part has the members of its event. A member that is added to one of these events is told, too.
+_open = with_config(ConfigDict(extra="allow"))
+
+
+@_open
+class TextPart(InStep):
+    """A text of the model's reasoning, or of the answer."""
+
+    kind: Literal["thinking", "answer"]
+    text: str
+
+
+@_open
+class ToolReturn(InStep):
+    """What a tool has returned: `output`, which is JSON, or the `error` with which it failed."""
+
+    output: JsonValue
+    error: str | None
+
+
+@_open
+class ToolCallPart(InStep):
+    """A call of a tool; it runs until there is a result."""
+
+    kind: Literal["tool_call"]
+    id: str
+    name: str
+    arguments: dict[str, JsonValue]
+    state: Literal["running", "done", "failed"]
+    result: ToolReturn | None
+
+
+@_open
+class ProgressPart(InStep):
+    """The progress of long work. `total` is null where nobody knows how much there is to do."""
+
+    kind: Literal["progress"]
+    label: str
+    done: float
+    total: float | None
+
+
+@_open
+class DataPart(InStep):
+    """A value to show, which is JSON."""
+
+    kind: Literal["data"]
+    name: str
+    value: JsonValue
+    id: str
+
+
+@_open
+class SourcePart(InStep):
+    """A source of the answer."""
+
+    kind: Literal["source"]
+    title: str
+    url: str
+
+
+@_open
+class OtherPart(InStep):
+    """An event of another kind, with its members."""
+
+    kind: str
+
+
+# In this order, so that a part is of another kind only if it fits none.
+Part = Annotated[
+    TextPart | ToolCallPart | ProgressPart | DataPart | SourcePart | OtherPart,
+    Field(union_mode="left_to_right"),
+]
+
+
 class _Snapshot(BaseModel):
-    """A stream as far as it has come. Each kind of text is a member of its own."""
+    """A stream as far as it has come.
+
+    `parts` is what its events add up to. The text of each kind is a member of its own as well.
+    """
 
     id: str
     model: str
@@ -167,6 +253,7 @@ class _Snapshot(BaseModel):
     token: Token
     events_url: str
     expires_at: int = Field(description="Unix time in seconds.")
+    parts: list[Part]
 
 
 TEXTS: tuple[type[Text], ...] = tuple(each for each in EVENTS if issubclass(each, Text))

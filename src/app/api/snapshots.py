@@ -1,20 +1,27 @@
 """Snapshots: streams as far as they have come, and the addresses of their routes."""
 
+import json
+from typing import Any
+
 from pydantic import BaseModel
 
 from app.api import sse
 from app.api.deps import Context
 from app.api.schemas import TEXTS, Failure, Snapshot, Usage
 from app.events import Done, Start
+from app.folding import fold
 from durable_stream import Failed, History, status
-from durable_stream.text import joined
 
 
 async def snapshot(history: History, context: Context) -> BaseModel:
     """The snapshot of a stream."""
     newest, start, end = history.newest, history.start, history.newest.event
     token = await context.gate.token(newest.stream_id, start.owner, newest.expires_at)
-    texts = {each.kind: joined(history.said, each) for each in TEXTS}
+    parts = fold(history.said)
+    texts = {
+        kind: "".join(part["text"] for part in parts if part["kind"] == kind)
+        for kind in (each.kind for each in TEXTS)
+    }
     return Snapshot(
         id=newest.stream_id,
         model=start.model if isinstance(start, Start) else "",
@@ -26,8 +33,17 @@ async def snapshot(history: History, context: Context) -> BaseModel:
         token=token,
         events_url=url(context, newest.stream_id, "/events", token),
         expires_at=newest.expires_at,
-        **texts,
+        **_with_utf8_form({"parts": parts, **texts}),
     )
+
+
+def _with_utf8_form(members: dict[str, Any]) -> dict[str, Any]:
+    """The members with text that has a UTF-8 form: a model may leave half a surrogate pair."""
+    text = json.dumps(members, ensure_ascii=False)
+    mended: dict[str, Any] = json.loads(
+        text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    )
+    return mended
 
 
 def url(context: Context, stream_id: str, path: str = "", token: str | None = None) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from app import providers
 from app.log import logger
 from app.models.answering import answer
-from app.models.base import Provider
+from app.models.base import Message, Provider, Request
+from app.models.tools import Tool, tool
 
-__all__ = ["answer", "create", "resolve"]
+__all__ = ["Message", "Request", "Tool", "answer", "create", "resolve", "tool"]
 
 
 def resolve(name: str, environ: Mapping[str, str]) -> str:

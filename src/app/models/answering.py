@@ -1,43 +1,79 @@
 """Answers a task with the configured model, and reports each request's tokens."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from app.events import Done
 from app.exceptions import ProviderError
-from app.log import logger
-from app.models import estimate
 from app.models.base import Partial, Request
 from app.models.failures import failure
-from app.models.lengths import tokens_left, tokens_of
+from app.models.lengths import tokens_of
+from app.models.looping import Loop
+from app.models.tools import Tool, tool
+from app.models.turns import ToolUse
+from app.models.usage import plausible, plausible_count
 from durable_stream import Event
 
 if TYPE_CHECKING:
     from app.task import Task  # It imports this package.
 
 
-def answer(task: "Task") -> AsyncGenerator[Event]:
-    """The model's answer to a task, after the delivered text; raises ProviderError."""
-    events = _answer(task, is_first=next(task.calls) == 0)
+def answer(
+    task: "Task[Any]",
+    tools: Sequence[Tool | Callable[..., Any]] = (),
+    rounds: int = 10,
+    *,
+    request: Request | None = None,
+) -> AsyncGenerator[Event]:
+    """The model's answer to a task, after the delivered text; raises ProviderError.
+
+    In an agent that replays, it is the whole answer, and every request to the model is a step.
+
+    The model may call `tools` (typed functions with a docstring), in at most so many `rounds`. Each
+    call is a step, and all calls of a round run at once. A tool that raises an exception has
+    failed: the model is told, and the answer goes on. After the last round the model has to answer.
+
+    `request` is sent in place of the task's input, which an agent may have declared as something
+    else. Raises ValueError or TypeError with what to change.
+    """
+    asked = request if request is not None else task.input
+    if not isinstance(asked, Request):
+        raise TypeError(
+            "the input of this agent is no request to a model: make one of it, and write "
+            "models.answer(task, request=Request(messages=(Message('user', …),), …))"
+        )
+    if tools and task.resume == "continue":
+        raise ValueError(
+            "an answer with tools cannot continue behind its text alone: write "
+            '@agent(resume="replay") above the agent'
+        )
+    if tools or task.resume == "replay":
+        events = Loop(task, asked, [tool(each) for each in tools], rounds).events()
+    else:
+        events = _answer(task, asked, is_first=next(task.calls) == 0)
     task.scope.push_async_callback(events.aclose)
     return events
 
 
-async def _answer(task: "Task", *, is_first: bool) -> AsyncGenerator[Event]:
+async def _answer(task: "Task[Any]", request: Request, *, is_first: bool) -> AsyncGenerator[Event]:
     delivered = Partial.of(task.said, task.tokens)
     yielded: list[Event] = []
     try:
-        async with aclosing(task.model.stream(task.input, delivered)) as events:
+        async with aclosing(task.model.stream(request, delivered)) as events:
             async for event in events:
                 if isinstance(event, Done):
-                    yield _plausible(event, task.input, delivered, Partial.of(yielded))
+                    counts = event.input_tokens, event.output_tokens
+                    latest = Partial.of(yielded)
+                    yield Done(event.finish_reason, *plausible(counts, request, delivered, latest))
                     return
+                if isinstance(event, ToolUse):
+                    raise failure("tool_use_unsupported")
                 yield event
                 yielded.append(event)
         raise failure("provider_cut")
     except ProviderError as error:
-        reported = _plausible_count(error.output_tokens, task.input.max_tokens)
+        reported = plausible_count(error.output_tokens, request.max_tokens)
         error.hint = _tokens(delivered, Partial.of(yielded), reported)
         # An earlier request of the same attempt may have cost something.
         error.free &= is_first
@@ -49,26 +85,3 @@ def _tokens(delivered: Partial, latest: Partial, reported: int | None) -> int | 
     if reported is None and delivered.tokens is None:
         return None
     return tokens_of(delivered) + (tokens_of(latest) if reported is None else reported)
-
-
-def _plausible(done: Done, request: Request, delivered: Partial, latest: Partial) -> Done:
-    """The end of the answer, without token counts that cannot be true.
-
-    A server that does not count reports zeros, and every request that is sent costs something.
-    """
-    if tokens_left(request, delivered) > 0 and not done.input_tokens and not done.output_tokens:
-        return Done(done.finish_reason)
-    text = Partial(delivered.thinking + latest.thinking, delivered.answer + latest.answer)
-    return Done(
-        done.finish_reason,
-        _plausible_count(done.input_tokens, estimate.input_at_most(request, text)),
-        _plausible_count(done.output_tokens, estimate.output_at_most(request, text)),
-    )
-
-
-def _plausible_count(reported: int | None, most: int) -> int | None:
-    """A token count; None if it cannot be true, as if it had not been reported."""
-    if reported is None or 0 <= reported <= most:
-        return reported
-    logger.warning("the provider reported an impossible token count", extra={"most": most})
-    return None

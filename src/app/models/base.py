@@ -3,9 +3,10 @@
 import json
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 from app.events import Answer, Thinking
+from app.models.turns import Round, ToolSpec
 from durable_stream import Event
 from durable_stream.text import joined
 
@@ -26,6 +27,9 @@ class Request:
 
     `max_tokens` is the longest answer, all attempts together. It is always sent: without it,
     Bedrock reserves quota for the model's maximum.
+
+    The model may call `tools`, but for the last time if `answer_now` is set. `rounds` are its turns
+    so far that called some, and `after` are the messages behind them.
     """
 
     messages: tuple[Message, ...]
@@ -34,11 +38,18 @@ class Request:
     temperature: float | None = None
     system: str | None = None
     stop: tuple[str, ...] = ()
+    tools: tuple[ToolSpec, ...] = ()
+    rounds: tuple[Round, ...] = ()
+    after: tuple[Message, ...] = ()
+    answer_now: bool = False
 
     @property
     def size_bytes(self) -> int:
-        """The size of its text, in bytes of UTF-8."""
-        texts = [self.system or "", *(message.content for message in self.messages)]
+        """The size of its text, in bytes of UTF-8; of tools and rounds, as JSON."""
+        messages = (*self.messages, *self.after)
+        texts = [self.system or "", *(message.content for message in messages)]
+        used = (*map(asdict, self.tools), *map(asdict, self.rounds))
+        texts += [json.dumps(each) for each in used]
         return sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
 
     def encode(self) -> str:
@@ -47,15 +58,27 @@ class Request:
         Members that are not set are left out, so that a request keeps its text when a version adds
         a member.
         """
-        members = {name: value for name, value in asdict(self).items() if value not in (None, ())}
+        unset: tuple[Any, ...] = (None, (), False)
+        members = {
+            name: value
+            for name, value in asdict(self).items()
+            # By identity: a temperature of 0.0 equals False.
+            if not any(value is each for each in unset)
+        }
         return json.dumps(members, sort_keys=True, separators=(",", ":"))
 
     @classmethod
     def decode(cls, text: str) -> Self:
         """The inverse of `encode`."""
         members = json.loads(text)
-        messages = tuple(Message(**message) for message in members.pop("messages"))
-        return cls(messages=messages, stop=tuple(members.pop("stop", ())), **members)
+        return cls(
+            messages=tuple(Message(**message) for message in members.pop("messages")),
+            stop=tuple(members.pop("stop", ())),
+            tools=tuple(ToolSpec(**tool) for tool in members.pop("tools", ())),
+            rounds=tuple(Round.of(each) for each in members.pop("rounds", ())),
+            after=tuple(Message(**message) for message in members.pop("after", ())),
+            **members,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +117,7 @@ class Provider(Protocol):
         ...
 
     def stream(self, request: Request, delivered: Partial) -> AsyncGenerator[Event]:
-        """Yield `Thinking`, `Answer`, and `Done` last. Raises ProviderError.
+        """Yield `Thinking`, `Answer`, and `Done` or `ToolUse` last. Raises ProviderError.
 
         The text follows `delivered.answer`, seams trimmed, and both together have at most
         `request.max_tokens`. Nothing is sent before the first event is awaited; closing the

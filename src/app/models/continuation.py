@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from app.events import Answer
 from app.models.base import Continuation, Message, Request
+from app.models.turns import Round
 from durable_stream import Event, Text
 
 # Models repeat a few words to some paragraphs at a seam. An overlap below the lower bound may be
@@ -32,6 +33,16 @@ between the markers:
 Go on exactly where it stops, in the same language, style and format, even in the middle of a \
 word. Send only what is missing: repeat nothing, explain nothing, and do not mention the \
 interruption."""
+
+# Behind a tool's results, the text is a turn of the assistant's, and this is the user's next: many
+# services refuse other text beside results.
+_GO_ON = """\
+Your last turn was cut off by a technical failure: it is shown as far as it was delivered. Go on \
+exactly where it stops, in the same language, style and format, even in the middle of a word. \
+Send only what is missing: repeat nothing, explain nothing, and do not mention the interruption."""
+
+_A_CALL_IS_LOST = """ \
+If you were about to call a tool, call it: no call in that turn has arrived."""
 
 # Claude up to 4.5 takes the beginning of its answer as an assistant's turn; from 4.6 on, the API
 # refuses it. An unknown name counts as a newer model: asking always works.
@@ -56,14 +67,41 @@ def claude_takes_prefill(model: str) -> bool:
 
 
 def to_continue(request: Request, answer: str, how: Continuation) -> Request:
-    """The request that makes a model continue `answer`; if that is blank, the request itself."""
+    """The request that makes a model continue `answer`; if that is blank, the request itself.
+
+    Behind rounds of tools, `answer` is the text of the turn after them.
+    """
     if not answer.strip():
         return request
-    if how == "asked":
-        return asked_to_continue(request, answer)
-    # Claude refuses a prefill that ends in white space, and chat templates remove it.
-    prefill = Message("assistant", answer.rstrip())
-    return replace(request, messages=(*request.messages, prefill))
+    if how == "prefill":
+        # Claude refuses a prefill that ends in white space, and chat templates remove it.
+        prefill = Message("assistant", answer.rstrip())
+        if request.rounds:
+            return replace(request, after=(*request.after, prefill))
+        return replace(request, messages=(*request.messages, prefill))
+    if request.rounds:
+        return replace(request, after=(*request.after, *_asked_behind_rounds(request, answer)))
+    return asked_to_continue(request, answer)
+
+
+def conversation(request: Request) -> list[Message | Round]:
+    """All turns of a request, in order, with the words in which its rounds were continued."""
+    turns: list[Message | Round] = [*request.messages]
+    for number, each in enumerate(request.rounds):
+        if each.before.strip() and not each.prefilled:
+            if number:
+                turns += _asked_behind_rounds(request, each.before)
+            else:
+                turns = [*asked_to_continue(request, each.before).messages]
+        turns.append(each)
+    return [*turns, *request.after]
+
+
+def is_prefilled(request: Request) -> bool:
+    """True if the request ends with the beginning of the assistant's turn."""
+    if request.rounds:
+        return bool(request.after) and request.after[-1].role == "assistant"
+    return request.messages[-1].role == "assistant"
 
 
 def seamless(
@@ -111,8 +149,13 @@ def asked_to_continue(request: Request, answer: str) -> Request:
     The text goes into that turn, not after it: some providers refuse two turns of one role.
     """
     *before, last = request.messages
-    last = Message(last.role, last.content + _ASK.format(answer=answer))
-    return replace(request, messages=(*before, last))
+    asking = _ASK.format(answer=answer) + (_A_CALL_IS_LOST if request.tools else "")
+    return replace(request, messages=(*before, Message(last.role, last.content + asking)))
+
+
+def _asked_behind_rounds(request: Request, answer: str) -> tuple[Message, Message]:
+    asking = _GO_ON + (_A_CALL_IS_LOST if request.tools else "")
+    return Message("assistant", answer), Message("user", asking)
 
 
 async def without_overlap(

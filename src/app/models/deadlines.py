@@ -50,6 +50,11 @@ class IdleTimer:
         if self._item_by is not None and timeout is not None and not timeout.expired():
             timeout.reschedule(min(self._clock() + self._deadlines.idle, self._item_by))
 
+    def advance(self) -> None:
+        """Note an item that is not passed on, such as a piece of a tool's arguments."""
+        self._item_by = self._clock() + self._deadlines.first
+        self.reset()
+
     def stop(self) -> None:
         """Stop timing: the answer is complete, and later silence cannot undo it."""
         if self._timeout is not None and not self._timeout.expired():

@@ -2,18 +2,23 @@
 
 The same request always gives the same tokens. So a test knows the whole text of a stream, and an
 attempt continues at the exact character where the previous one stopped.
+
+If a request offers tools, the prompt is a script: each line of it that mentions tools by their
+names is a round, in which they are called at once. A prompt that begins with "/tool" calls the
+first tool. Then the answer quotes the results.
 """
 
 import asyncio
 import hashlib
 import re
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import Self
+from typing import Any, Self
 
 from app.events import Answer, Done, Thinking
 from app.models.base import Continuation, Partial, Request
+from app.models.turns import Call, ToolSpec, ToolUse
 from durable_stream import Event
 
 _THINKING = """\
@@ -53,16 +58,21 @@ Non-ASCII survives too, even cut in the middle of a frame: naïve café, Ελλ�
 When you have seen enough, connect a real model. The wire stays the same.
 """
 
+_CALLING = "I call {names}, and shall tell you the results.\n\n"
+_RESULT = "The result of {name} is: {result}\n\n"
+
+_ANY_TOOL = "/tool"
 _PROMPT_SHOWN = 200
 _TOKEN = re.compile(r"\s*\S{1,6}|\s+")
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The whole text for one request, token by token."""
+    """The whole text for one request, token by token, and the calls at its end."""
 
     thinking: tuple[str, ...]
     answer: tuple[str, ...]
+    calls: tuple[Call, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +101,12 @@ class DemoProvider:
     def script(self, request: Request) -> Script:
         """The text for a request, before `max_tokens` is applied."""
         prompt = request.messages[-1].content
+        if (script := _round(request)) is not None:
+            return script
         shown = prompt if len(prompt) <= _PROMPT_SHOWN else prompt[:_PROMPT_SHOWN] + "…"
-        thinking = _TOKEN.findall(_THINKING.format(prompt=shown))
-        answer = _TOKEN.findall(_ANSWER.format(prompt=shown))
+        results = _results(request)
+        thinking = [] if results else _TOKEN.findall(_THINKING.format(prompt=shown))
+        answer = _TOKEN.findall(results or _ANSWER.format(prompt=shown))
         if self.tokens is not None:
             answer += islice(_filler(prompt), max(0, self.tokens - len(answer)))
             del answer[self.tokens :]
@@ -119,11 +132,76 @@ class DemoProvider:
         for index, delta in enumerate(deltas):
             await asyncio.sleep(first + index / self.tokens_per_second - loop.time())
             yield delta
-        yield Done(
-            finish_reason="stop" if len(answer) == len(script.answer) else "length",
-            input_tokens=sum(len(_TOKEN.findall(m.content)) for m in request.messages),
-            output_tokens=len(script.thinking) + len(answer),
+        counts = (
+            sum(len(_TOKEN.findall(m.content)) for m in request.messages),
+            len(script.thinking) + len(answer),
         )
+        if len(answer) < len(script.answer):
+            yield Done("length", *counts)
+        elif script.calls:
+            yield ToolUse(script.calls, {}, *counts)
+        else:
+            yield Done("stop", *counts)
+
+
+def _round(request: Request) -> Script | None:
+    """The script of a turn that calls tools; None where no line of the prompt is left for one."""
+    prompt = request.messages[-1].content
+    rounds = [(line, tools) for line in prompt.splitlines() if (tools := _named(request, line))]
+    if request.tools and prompt.startswith(_ANY_TOOL) and not rounds:
+        rounds = [(prompt, [request.tools[0]])]
+    number = len(request.rounds)
+    if request.answer_now or number >= len(rounds):
+        return None
+    line, tools = rounds[number]
+    words = _without_names(line, tools) or line
+    calls = tuple(
+        Call(f"call{number:02}{position:03}", tool.name, _arguments(tool.parameters, words))
+        for position, tool in enumerate(tools)
+    )
+    names = " and ".join(tool.name for tool in tools)
+    return Script((), tuple(_TOKEN.findall(_CALLING.format(names=names))), calls)
+
+
+def _named(request: Request, line: str) -> list[ToolSpec]:
+    """The tools that a line mentions, in its order; twice what it mentions twice."""
+    by_name = {tool.name: tool for tool in request.tools}
+    return [by_name[word] for word in re.findall(r"[\w-]+", line) if word in by_name]
+
+
+def _without_names(line: str, tools: Sequence[ToolSpec]) -> str:
+    names = {_ANY_TOOL, *(tool.name for tool in tools)}
+    return " ".join(word for word in line.split() if word.strip(".,:;!?()`“”") not in names)
+
+
+def _arguments(schema: Mapping[str, Any], words: str) -> Any:
+    """A value of the schema: an object has its required members only, and texts are `words`."""
+    one_of = [schema["const"]] if "const" in schema else schema.get("enum")
+    if one_of:
+        return one_of[0]
+    for several in ("anyOf", "oneOf", "allOf"):
+        if several in schema:
+            return _arguments(schema[several][0], words)
+    members = schema.get("properties", {})
+    values = {
+        "string": words[: schema.get("maxLength", _PROMPT_SHOWN)],
+        "integer": max(1, schema.get("minimum", 1)),
+        "number": max(1, schema.get("minimum", 1)),
+        "boolean": True,
+        "object": {name: _arguments(members[name], words) for name in schema.get("required", ())},
+    }
+    if schema.get("type") == "array":
+        return [_arguments(schema.get("items", {}), words)]
+    return values.get(schema.get("type", "string"))
+
+
+def _results(request: Request) -> str:
+    """The results of all calls, in words."""
+    return "".join(
+        _RESULT.format(name=call.name, result=result.text)
+        for each in request.rounds
+        for call, result in zip(each.calls, each.results, strict=True)
+    )
 
 
 def _after(tokens: tuple[str, ...], delivered: str) -> Iterator[str]:

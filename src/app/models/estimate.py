@@ -33,7 +33,8 @@ def output_at_most(request: Request, delivered: Partial) -> int:
 
 
 def _input(request: Request) -> int:
-    texts = len(request.messages) + (request.system is not None)
+    texts = len(request.messages) + len(request.after) + (request.system is not None)
+    texts += len(request.tools) + 2 * len(request.rounds)
     return request.size_bytes + texts * _AROUND_A_MESSAGE
 
 

@@ -31,6 +31,7 @@ Final = Literal[
     "provider_incompatible",
     "provider_rejected",
     "quota_exhausted",
+    "too_many_rounds",
     "tool_use_unsupported",
     "unknown_model",
 ]
@@ -80,6 +81,8 @@ _MESSAGES: dict[Code, str] = {
     "provider_rejected": "The provider does not take this request. The operator finds its "
     "status and type in the function's log.",
     "quota_exhausted": "The provider's quota is used up. The operator checks billing and limits.",
+    "too_many_rounds": "The model went on calling tools and came to no answer. Ask for less at "
+    "once.",
     "tool_use_unsupported": "The model asked for a tool, but none was offered. Ask it to answer "
     "in text.",
     "unknown_model": "The provider does not know this model. The operator corrects MODELS.",

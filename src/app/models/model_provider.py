@@ -29,7 +29,9 @@ class ModelProvider(ABC):
         """Send one request; yield `Thinking`, `Answer`, and `Done` last. Raises ProviderError.
 
         A last message of the assistant's is the beginning of the answer, which the model continues.
-        `timer` ends the generator when it is silent; call `timer.reset()` for other signs of life.
+        A model that calls some of `request.tools` ends its turn with `ToolUse` in place of `Done`.
+        `timer` ends the generator when it is silent; call `timer.reset()` for other signs of life,
+        and `timer.advance()` for a part of the answer that is not yielded.
         """
 
     def takes_prefill(self, model: str) -> bool:  # noqa: ARG002 - for subclasses

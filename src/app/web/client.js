@@ -11,6 +11,10 @@
  *     stream.addEventListener("state", () => (label.textContent = stream.state));
  *     await stream.cancel(); // stops the generation, for every reader; close() only stops reading
  *
+ * `stream.parts` is what the events so far add up to: texts, tool calls with their results, the
+ * newest progress and data. A page that shows it needs no rules of its own for answers that start
+ * over.
+ *
  * The server numbers events 0, 1, 2 and so on, without holes. EventSource reconnects after most
  * failures. This module also reconnects after responses that EventSource treats as fatal, detects
  * a connection that is open but dead, ignores repeated events, reads missing events again, and
@@ -38,29 +42,55 @@
  * @typedef {{code: string, message: string, retryable: boolean}} Failure
  * @typedef {{input_tokens: number | null, output_tokens: number | null}} Usage
  * @typedef {{id: string, status: string, model: string, token: string | null}} Created
- * @typedef {Created & {thinking: string, answer: string, last_event_id: string,
+ * @typedef {Created & {parts: Part[], thinking: string, answer: string, last_event_id: string,
  *   finish_reason: string | null, usage: Usage | null, error: Failure | null, expires_at: number
  * }} Snapshot
  * @typedef {Partial<typeof DEFAULTS>} Options
  */
 
 /**
+ * A part of an answer. `step` is the key of the step that it belongs to; parts outside of steps
+ * have no such member. A call is `running` until its result comes. An event of another kind is a
+ * part with the members of the event.
+ * @typedef {{step?: string}} InStep
+ * @typedef {InStep & {kind: "thinking" | "answer", text: string}} TextPart
+ * @typedef {InStep & {kind: "tool_call", id: string, name: string, arguments: Record<string, any>,
+ *   state: "running" | "done" | "failed", result: ToolResult | null}} ToolCallPart
+ * @typedef {InStep & {output: any, error: string | null}} ToolResult
+ * @typedef {InStep & {kind: "progress", label: string, done: number, total: number | null
+ * }} ProgressPart
+ * @typedef {InStep & {kind: "data", name: string, value: any, id: string}} DataPart
+ * @typedef {InStep & {kind: "source", title: string, url: string}} SourcePart
+ * @typedef {InStep & {kind: string, [member: string]: any}} OtherPart
+ * @typedef {TextPart | ToolCallPart | ProgressPart | DataPart | SourcePart | OtherPart} Part
+ */
+
+/**
  * The events that an LLMStream dispatches: those of the server with their data parsed, and two of
  * its own. `state` reports a change of state. `event` reports every event of the server, of
- * whatever kind, before the event of that kind. The server's `error` is called `failure` here,
- * because EventSource's own `error` only means a lost connection, which this module handles.
+ * whatever kind, before the event of that kind; its `part` is the part that the event has added or
+ * changed. The server's `error` is called `failure` here, because EventSource's own `error` only
+ * means a lost connection, which this module handles. An event inside a step has the member `step`.
  * @typedef {{
  *   start: MessageEvent<{stream_id: string, model: string}>,
- *   claim: MessageEvent<{attempt: number, continued: "prefill" | "asked" | "restarted"}>,
- *   thinking: MessageEvent<{text: string}>,
- *   answer: MessageEvent<{text: string}>,
+ *   claim: MessageEvent<{attempt: number, continued: string}>,
+ *   thinking: MessageEvent<InStep & {text: string}>,
+ *   answer: MessageEvent<InStep & {text: string}>,
+ *   tool_call: MessageEvent<InStep & {id: string, name: string, arguments: Record<string, any>}>,
+ *   tool_result: MessageEvent<ToolResult & {id: string}>,
+ *   progress: MessageEvent<InStep & {label: string, done: number, total: number | null}>,
+ *   data: MessageEvent<InStep & {name: string, value: any, id: string}>,
+ *   source: MessageEvent<InStep & {title: string, url: string}>,
+ *   reset: MessageEvent<InStep>,
+ *   step: MessageEvent<{name: string, step: string}>,
+ *   step_end: MessageEvent<{failed: boolean, step: string}>,
  *   heartbeat: MessageEvent<{}>,
  *   handoff: MessageEvent<{}>,
  *   done: MessageEvent<{finish_reason: string, usage: Usage}>,
  *   failure: MessageEvent<Failure>,
  *   cancelled: MessageEvent<{}>,
  *   state: CustomEvent<{state: State, failure?: Failure}>,
- *   event: CustomEvent<{kind: string, data: any, lastEventId: string}>,
+ *   event: CustomEvent<{kind: string, data: any, lastEventId: string, part?: Part}>,
  * }} StreamEvents
  *
  * The kinds of events, each with the state in which it leaves the stream; null: the stream goes on.
@@ -77,12 +107,29 @@ const KINDS = {
   claim: null,
   thinking: null,
   answer: null,
+  tool_call: null,
+  tool_result: null,
+  progress: null,
+  data: null,
+  source: null,
+  reset: null,
+  step: null,
+  step_end: null,
   heartbeat: null,
   handoff: null,
   done: "finished",
   error: "failed",
   cancelled: "cancelled",
 };
+
+/** The kinds of text that this version knows. The server tells of others as of its kinds. */
+const TEXTS = new Set(["thinking", "answer"]);
+
+/** The kinds of which there are no parts: they tell about the work, and not what it says. */
+const WITHOUT_PARTS = new Set([
+  ...["start", "claim", "step", "step_end", "heartbeat", "handoff"],
+  ...["done", "error", "cancelled"],
+]);
 
 /** The events of this module itself: a kind of the same name is dispatched as `event` only. */
 const OWN_EVENTS = new Set(["event", "failure", "state"]);
@@ -132,6 +179,8 @@ const READING = new Set(["live", "in-steps", "taken-over"]);
 
 /** @type {Map<string, Kinds>} the kinds that the server at each base URL has told */
 const toldKinds = new Map();
+/** @type {Map<string, string[]>} those of them that are text */
+const toldTexts = new Map();
 
 /**
  * A request was refused, or its last attempt failed. `status` is 0 without a complete response.
@@ -179,6 +228,94 @@ export function readStream(id, { signal, ...options } = {}) {
   return request(pathOf(id), { signal }, options);
 }
 
+/**
+ * Folds one event into the parts of an answer, in place: adds a part, changes one, or drops those
+ * that start over. It depends on nothing else, and GET /streams/{id} folds by the same rules. To
+ * add text costs the same however long the answer is.
+ *
+ * Text goes on in the last part if that is of its kind and step. A result belongs to the first call
+ * of its id that has none. The newest progress of a label takes the place of the one before it, and
+ * so does the newest data of an id, which is the name where there is no id.
+ * @param {Part[]} parts @param {string} kind @param {any} data
+ * @param {Set<string>} [texts] the kinds that are text
+ * @returns {Part | undefined} the part that was added or changed
+ */
+export function fold(parts, kind, data, texts = TEXTS) {
+  if (kind === "reset") return void startOver(parts, data.step ?? "");
+  if (WITHOUT_PARTS.has(kind)) return undefined;
+  const last = parts.at(-1);
+  if (last && texts.has(kind) && goesOn(last, kind, data)) return extend(last, data.text);
+  const call = kind === "tool_result" && parts.find((part) => awaits(part, data.id));
+  if (call) return settle(call, data);
+  const part = { ...data, kind, ...(kind === "tool_call" ? RUNNING : {}) };
+  const id = idOf(part);
+  const earlier = id !== undefined && parts.find((each) => each.kind === kind && idOf(each) === id);
+  if (earlier) return replace(earlier, part);
+  parts.push(part);
+  return part;
+}
+
+const RUNNING = { state: "running", result: null };
+
+/**
+ * True if text goes on in this part: all else is equal.
+ * @param {Part} part @param {string} kind @param {any} data
+ */
+function goesOn(part, kind, data) {
+  /** @type {Record<string, any>} */
+  const before = { ...part, text: "" };
+  const members = { ...data, kind, text: "" };
+  const names = Object.keys(before);
+  return (
+    names.length === Object.keys(members).length &&
+    names.every((name) => before[name] === members[name])
+  );
+}
+
+/** @param {any} part @param {string} text */
+function extend(part, text) {
+  part.text += text;
+  return part;
+}
+
+/** True for a call of this id without a result. @param {any} part @param {string} id */
+const awaits = (part, id) => part.kind === "tool_call" && !part.result && part.id === id;
+
+/** @param {any} call @param {any} data */
+function settle(call, { id: _, ...result }) {
+  const state = result.error == null ? "done" : "failed";
+  return Object.assign(call, { state, result });
+}
+
+/**
+ * The name under which only the newest part of a kind counts; undefined where all count.
+ * @param {any} part
+ */
+function idOf({ kind, label, id, name }) {
+  if (kind === "progress") return label;
+  return kind === "data" ? id || name : undefined;
+}
+
+/** Gives a part other members. The object stays the same. @param {any} part @param {any} members */
+function replace(part, members) {
+  for (const name of Object.keys(part)) delete part[name];
+  return Object.assign(part, members);
+}
+
+/**
+ * Drops the parts of one step, or all where the key is "".
+ * @param {Part[]} parts @param {string} key
+ */
+function startOver(parts, key) {
+  const again = ({ step = "" }) => !key || step === key;
+  parts.splice(0, parts.length, ...parts.filter((part) => !again(part)));
+  for (const part of parts) {
+    if (part.kind === "tool_call" && part.result && again(part.result)) {
+      Object.assign(part, RUNNING);
+    }
+  }
+}
+
 /** One reader of one stream. It connects at once and reads until a final state or close(). */
 export class LLMStream extends EventTarget {
   /** @type {State} */
@@ -189,6 +326,8 @@ export class LLMStream extends EventTarget {
   #hasUnlistedKinds = false;
   /** @type {Map<string, State | null>} */
   #kinds = new Map();
+  #texts = TEXTS;
+  #restarts = 0;
   #drops = 0;
   #heardAt = 0;
   #backingOff = false;
@@ -216,11 +355,18 @@ export class LLMStream extends EventTarget {
 
   /**
    * @param {string} id
-   * @param {Options & {lastEventId?: string}} [options] lastEventId: skip events up to this one
+   * @param {Options & {lastEventId?: string}} [options] lastEventId: skip events up to this one,
+   *   of which `parts` then knows nothing
    */
   constructor(id, { lastEventId = "", ...options } = {}) {
     super();
     this.id = id;
+    /**
+     * What the events so far add up to, as `fold` says. It is always the same array; where a
+     * framework compares, give it a copy.
+     * @type {Part[]}
+     */
+    this.parts = [];
     this.#options = { ...DEFAULTS, ...options };
     this.#seats = seatsOf(this.#options);
     if (lastEventId) this.#moveTo(lastEventId);
@@ -242,6 +388,11 @@ export class LLMStream extends EventTarget {
 
   get lastEventId() {
     return this.#lastEventId;
+  }
+
+  /** How often the answer has started over as a whole. */
+  get restarts() {
+    return this.#restarts;
   }
 
   /**
@@ -318,6 +469,7 @@ export class LLMStream extends EventTarget {
     /** @param {Event} event */
     const receive = (event) => event instanceof MessageEvent && this.#receive(event);
     this.#kinds = new Map(Object.entries({ ...toldKinds.get(baseUrl), ...KINDS, ...kinds }));
+    this.#texts = new Set([...TEXTS, ...(toldTexts.get(baseUrl) ?? [])]);
     for (const kind of this.#kinds.keys()) source.addEventListener(kind, receive);
     source.addEventListener("open", (event) => event instanceof MessageEvent || this.#opened());
     source.addEventListener("error", (event) => event instanceof MessageEvent || this.#dropped());
@@ -489,9 +641,11 @@ export class LLMStream extends EventTarget {
     this.#brought += 1;
     if (!this.#heldBack()) this.#pieces = 0;
     if (type !== "heartbeat") this.#newsAt = this.#heardAt;
-    this.#pass(type, data, lastEventId);
-    if (this.#closed.signal.aborted) return;
     const finalState = this.#kinds.get(type);
+    if (type === "reset" && !data.step) this.#restarts += 1;
+    const part = finalState ? undefined : fold(this.parts, type, data, this.#texts);
+    this.#pass(type, data, lastEventId, part);
+    if (this.#closed.signal.aborted) return;
     if (finalState) this.#end(finalState, type === "error" ? data : undefined);
     else if (type === "claim" && data.attempt > 1) this.#enter("taken-over");
     else this.#enter(this.#pieces >= PIECES_BEFORE_STEPS ? "in-steps" : "live");
@@ -508,9 +662,9 @@ export class LLMStream extends EventTarget {
     void this.#probe();
   }
 
-  /** @param {string} kind @param {any} data @param {string} lastEventId */
-  #pass(kind, data, lastEventId) {
-    this.dispatchEvent(new CustomEvent("event", { detail: { kind, data, lastEventId } }));
+  /** @param {string} kind @param {any} data @param {string} lastEventId @param {Part} [part] */
+  #pass(kind, data, lastEventId, part) {
+    this.dispatchEvent(new CustomEvent("event", { detail: { kind, data, lastEventId, part } }));
     if (this.#closed.signal.aborted || OWN_EVENTS.has(kind)) return;
     const type = kind === "error" ? "failure" : kind;
     this.dispatchEvent(new MessageEvent(type, { data, lastEventId }));
@@ -710,16 +864,18 @@ async function exchange(url, init, { baseUrl, fetch, timeoutMs }) {
 }
 
 /**
- * Remembers the kinds that a server has told, such as `answer, done;terminal`.
+ * Remembers the kinds that a server has told, such as `answer;text, source, done;terminal`.
  * @param {string} baseUrl @param {string | null} header
  */
 function noteKinds(baseUrl, header) {
   if (!header) return;
-  const kinds = header.split(",").map((item) => {
-    const [kind, terminal] = item.trim().split(";");
-    return [kind, terminal ? "finished" : null];
-  });
+  const told = header.split(",").map((item) => item.trim().split(";"));
+  const kinds = told.map(([kind, about]) => [kind, about === "terminal" ? "finished" : null]);
   toldKinds.set(baseUrl, Object.fromEntries(kinds));
+  toldTexts.set(
+    baseUrl,
+    told.filter(([, about]) => about === "text").map(([kind]) => kind),
+  );
 }
 
 /** @param {Response} response */

@@ -9,6 +9,7 @@
 import { AccessToken } from "./access.js";
 import { createKey, createStream, readStream, StreamError } from "./client.js";
 import { api, showError, showRunning, showStopping, ui } from "./elements.js";
+import { answerText } from "./parts.js";
 import { Reading, seqOf } from "./reading.js";
 import { announcer, Follower, Frames, RATE_EVERY_MS } from "./views.js";
 
@@ -129,7 +130,7 @@ function route() {
 }
 
 async function copy() {
-  await navigator.clipboard.writeText(ui.answer.textContent);
+  await navigator.clipboard.writeText(answerText());
   ui.copy.textContent = "Copied";
   announcer.say("Answer copied.");
   setTimeout(() => (ui.copy.textContent = "Copy"), 2_000);
@@ -151,6 +152,11 @@ function typed(event) {
   ui.form.requestSubmit();
 }
 
+/** Leaves a person who opens something where they are. @param {Event} event */
+function opened({ target }) {
+  if (target instanceof HTMLDetailsElement && target.open) follower.follow(false);
+}
+
 /** @param {KeyboardEvent} event */
 function escaped({ key, isComposing }) {
   if (key === "Escape" && !isComposing && !ui.stop.hidden && !ui.stop.disabled) void stop();
@@ -166,7 +172,8 @@ ui.more.addEventListener("click", () => {
   ui.more.ariaExpanded = String(!ui.journal.hidden);
   ui.journal.scrollTop = ui.journal.scrollHeight;
 });
-ui.thoughts.addEventListener("toggle", () => ui.thoughts.open && follower.follow(false));
+// The event does not bubble.
+ui.reading.addEventListener("toggle", opened, true);
 ui.new.addEventListener("click", () => {
   history.pushState(null, "", location.pathname);
   reset();

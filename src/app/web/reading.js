@@ -2,9 +2,21 @@
 /** One answer on the page: the events of its stream, and the display of each. */
 import { LLMStream } from "./client.js";
 import { api, showError, showRunning, ui } from "./elements.js";
-import { CONTINUED, ENDINGS, FAILURES, HINTS, inFull, inWords, seconds, STATES } from "./texts.js";
-import { announcer, Meter, StreamedText, Strip } from "./views.js";
+import { Parts } from "./parts.js";
+import {
+  CONTINUED,
+  ENDINGS,
+  FAILURES,
+  HINTS,
+  inFull,
+  inWords,
+  seconds,
+  startedOver,
+  STATES,
+} from "./texts.js";
+import { announcer, Meter, Strip } from "./views.js";
 
+/** @typedef {import("./client.js").Part} Part */
 /** @typedef {import("./client.js").State} State */
 /** @typedef {import("./client.js").Usage} Usage */
 /** @typedef {import("./client.js").Failure} Failure */
@@ -44,8 +56,10 @@ export class Reading {
   #inSteps = false;
   #saidAt = performance.now();
   #refusedAt = -Infinity;
-  #thinking = new StreamedText(ui.thinking);
-  #answer = new StreamedText(ui.answer);
+  #answerBegun = false;
+  /** @type {Map<string, string>} the names of the steps by their keys */
+  #steps = new Map();
+  #parts = new Parts();
   #strip = new Strip();
   #page;
   #meter;
@@ -61,7 +75,7 @@ export class Reading {
     document.title = prompt ? `${prompt.slice(0, 60)} – ${TITLE}` : TITLE;
     ui.question.textContent = prompt;
     ui.question.hidden = !prompt;
-    ui.thoughts.hidden = ui.after.hidden = ui.error.hidden = true;
+    ui.thoughts.hidden = ui.after.hidden = ui.error.hidden = ui.restarted.hidden = true;
     ui.summary.textContent = "";
     ui.events.textContent = "0";
     ui.journal.replaceChildren();
@@ -78,12 +92,14 @@ export class Reading {
     const stream = new LLMStream(id, { ...api, ...this.#page.accessToken.credentials, token });
     this.stream = stream;
     stream.addEventListener("event", ({ detail }) => this.#count(detail.kind, detail.lastEventId));
+    stream.addEventListener("event", ({ detail }) => this.#tell(detail.part, detail.data.text));
     stream.addEventListener("state", ({ detail }) => this.#enter(detail.state, detail.failure));
     stream.addEventListener("start", ({ data }) => this.#note(`The log begins (${data.model})`));
     stream.addEventListener("claim", ({ data }) => this.#claimed(data));
     stream.addEventListener("handoff", () => this.#handOver());
-    stream.addEventListener("thinking", ({ data }) => this.#text(this.#thinking, data.text));
-    stream.addEventListener("answer", ({ data }) => this.#text(this.#answer, data.text));
+    stream.addEventListener("reset", ({ data }) => this.#startOver(data.step));
+    stream.addEventListener("step", ({ data }) => this.#steps.set(data.step, data.name));
+    stream.addEventListener("step_end", ({ data }) => this.#stepEnded(data));
     stream.addEventListener("done", ({ data }) => this.#done(data.finish_reason, data.usage));
   }
 
@@ -107,11 +123,11 @@ export class Reading {
 
   /** Shows the events that have arrived since the last flush. */
   flush() {
-    this.#thinking.flush();
-    this.#answer.flush();
+    this.#parts.flush();
     this.#strip.flush();
-    ui.thoughts.hidden = this.#thinking.words === 0;
-    ui["thought-words"].textContent = inWords(this.#thinking.words);
+    const words = this.#parts.words("thinking");
+    ui.thoughts.hidden = words === 0;
+    ui["thought-words"].textContent = inWords(words);
     ui.events.textContent = (this.#seq + 1).toLocaleString("en");
     this.#page.follower.grown();
   }
@@ -132,7 +148,13 @@ export class Reading {
     else this.#meter.showRate();
     if (ui.state.dataset.state !== "live") return;
     if (performance.now() - this.#refusedAt < REFUSAL_SHOWN_MS) return;
-    ui.hint.textContent = silent ? `the model is silent, ${seconds(silence, 0)}` : "";
+    ui.hint.textContent = silent ? `${this.#awaited()}, ${seconds(silence, 0)}` : "";
+  }
+
+  /** Why there is no news. */
+  #awaited() {
+    const call = this.stream?.parts.find((part) => "state" in part && part.state === "running");
+    return call && "name" in call ? `${call.name} is running` : "the model is silent";
   }
 
   // Handling events
@@ -148,18 +170,43 @@ export class Reading {
     this.#page.frames.request();
   }
 
-  /** @param {StreamedText} part @param {string} text */
-  #text(part, text) {
-    if (this.#answer.words === 0 && part === this.#answer) this.#say("Answer started.");
+  /** @param {Part | undefined} part new or changed @param {string} text new, if the part is text */
+  #tell(part, text) {
+    if (!part) return;
     this.#saidAt = performance.now();
-    const words = part.add(text);
+    if (part.kind !== "thinking" && part.kind !== "answer") return this.#parts.change(part);
+    if (part.kind === "answer" && !this.#answerBegun) this.#say("Answer started.");
+    this.#answerBegun ||= part.kind === "answer";
+    const words = this.#parts.add(part, text);
     if (!this.#replaying) this.#meter.add(words);
   }
 
-  /** @param {{attempt: number, continued: keyof typeof CONTINUED}} claim */
+  /** @param {string} [step] only this one */
+  #startOver(step) {
+    const { parts = [], restarts = 0 } = this.stream ?? {};
+    this.#parts.keep(parts);
+    if (step) return this.#note(`${this.#step(step)} starts over`);
+    this.#note("The answer starts over");
+    this.#say("The answer starts over.");
+    ui.restarted.textContent = startedOver(restarts);
+    ui.restarted.hidden = false;
+  }
+
+  /** @param {{failed: boolean, step: string}} end */
+  #stepEnded({ failed, step }) {
+    if (failed) this.#note(`${this.#step(step)} failed`);
+  }
+
+  /** @param {string} key */
+  #step(key) {
+    const name = this.#steps.get(key);
+    return name ? `The step “${name}”` : "A step";
+  }
+
+  /** @param {{attempt: number, continued: string}} claim */
   #claimed({ attempt, continued }) {
     this.#attempt = attempt;
-    const how = `attempt ${attempt}, ${CONTINUED[continued]}`;
+    const how = [`attempt ${attempt}`, CONTINUED[continued]].filter(Boolean).join(", ");
     if (attempt === 1) this.#note("A sandbox begins to write");
     else if (this.#handedOver) this.#note(`The next sandbox continues (${how})`);
     else if (this.#interrupted) this.#note(`Another sandbox took over (${how})`);
@@ -255,12 +302,13 @@ export class Reading {
   #finish(state, failure, again = () => this.#page.submit(this.prompt)) {
     if (state !== "finished") this.#meter.showRate();
     this.#rest(state);
-    ui.after.hidden = this.#answer.words === 0;
+    const words = this.#parts.words("answer");
+    ui.after.hidden = words === 0;
     ui.error.hidden = true;
     this.#note(`${STATES[state]}, after ${this.#seq + 1} events`);
     if (failure && failure.code in FAILURES) this.#note(`The server says: ${failure.message}`);
     if (failure) showError(inFull(failure), failure.retryable && this.prompt ? again : null);
-    else this.#say(`${STATES[state]}. The answer has ${inWords(this.#answer.words)}.`);
+    else this.#say(`${STATES[state]}. The answer has ${inWords(words)}.`);
     this.#page.follower.grown();
   }
 
@@ -269,6 +317,7 @@ export class Reading {
     this.running = false;
     this.#show(state);
     this.flush();
+    this.#parts.rest();
     showRunning(false);
   }
 

@@ -54,22 +54,46 @@ export const FAILURES = {
 
 /**
  * How a new attempt continues the answer: the model receives the text as the beginning of its own
- * turn, or is asked for the rest, or there was no text yet.
+ * turn, or is asked for the rest, or there was no text yet, or the steps that have ended are not
+ * repeated.
+ * @type {Record<string, string>}
  */
 export const CONTINUED = {
   prefill: "at the last character",
   asked: "asked to continue",
   restarted: "from the start",
+  replayed: "behind the steps that have ended",
 };
 
 /** @type {Record<string, string>} */
 export const ENDINGS = { length: "cut at the longest answer allowed (max_tokens)" };
+
+/**
+ * The state of a tool call; one that runs when the stream ends will not finish.
+ * @type {Record<"running" | "done" | "failed" | "unfinished", string>}
+ */
+export const TOOL_STATES = {
+  running: "Running",
+  done: "Done",
+  failed: "Failed",
+  unfinished: "Not finished",
+};
 
 /** @param {number} ms */
 export const seconds = (ms, digits = 1) => `${(ms / 1000).toFixed(digits)} s`;
 
 /** @param {number} count */
 export const inWords = (count) => `${count.toLocaleString("en")} ${count === 1 ? "word" : "words"}`;
+
+/** @param {number} done @param {number | null} total null if nobody knows */
+export const ofTotal = (done, total) =>
+  [done, total]
+    .flatMap((count) => count?.toLocaleString("en", { maximumFractionDigits: 2 }) ?? [])
+    .join(" of ");
+
+/** @param {number} times */
+export const startedOver = (times) =>
+  times === 1 ? "The answer has started over." : `The answer has started over ${times} times.`;
 
 /** The message for a failure, with the time from which a retry may work. @param {Failure} failure */
 export function inFull(failure) {

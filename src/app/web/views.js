@@ -12,12 +12,10 @@ export class StreamedText {
   words = 0;
   #pending = "";
   #inWord = false;
-  #element;
 
   /** @param {HTMLElement} element */
   constructor(element) {
-    this.#element = element;
-    element.replaceChildren();
+    this.element = element;
   }
 
   /** @param {string} text @returns {number} the number of words that begin in it */
@@ -29,8 +27,8 @@ export class StreamedText {
     return begun;
   }
 
-  flush() {
-    if (this.#pending) this.#element.append(this.#pending);
+  show() {
+    if (this.#pending) this.element.append(this.#pending);
     this.#pending = "";
   }
 }

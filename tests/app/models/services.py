@@ -6,19 +6,36 @@ Each provider that asks a model has its own `service.py`.
 import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.events import Answer, Thinking
 from app.models.base import Message, Provider, Request
+from app.models.turns import Call, Result, ToolSpec
 from app.providers import PROVIDERS
+from durable_stream import Event
 from tests.app.models.http.model_server import End
 
 FOLDER = Path(__file__).parent
 KINDS = [each.name for each in PROVIDERS if (FOLDER / each.name / "service.py").exists()]
+
+
+# A turn that thinks, speaks, and calls two tools, the second one without arguments.
+TURN: list[Event] = [Thinking("Hm. "), Answer("I look "), Answer("it up.")]
+CALLS = (Call("toolu_1", "weather", {"city": "Zürich", "days": 2}), Call("toolu_2", "now", {}))
+TOOLS = (
+    ToolSpec(
+        "weather",
+        "The weather.",
+        {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+    ),
+    ToolSpec("now", "The time.", {"type": "object", "properties": {}}),
+)
+RESULTS = (Result("toolu_1", {"sky": "grün"}), Result("toolu_2", error="no clock"))
 
 
 @dataclass
@@ -35,6 +52,9 @@ class Service:
     text: Callable[[str], bytes]
     thinking: Callable[[str], bytes]
     end: Sequence[bytes]
+    turn: Sequence[bytes]
+    whole: int
+    cut_call: Sequence[bytes]
     answers: list[list[bytes]] = field(default_factory=list)
     asked: list[dict[str, Any]] = field(default_factory=list)
     held: bool = False
@@ -44,6 +64,11 @@ class Service:
         """A request for at most 100 tokens."""
         model = self.provider.models[0]
         return Request(messages=(Message("user", "hello"),), model=model, max_tokens=100)
+
+    @property
+    def request_with_tools(self) -> Request:
+        """The same, with two tools."""
+        return replace(self.request, tools=TOOLS)
 
     @property
     def limits(self) -> list[int]:

@@ -95,6 +95,24 @@ async def test_signs_of_life_alone_are_not_enough_for_ever() -> None:
     assert await gathered(timer, Source(alive).items()) == ([0], "provider_timeout")
 
 
+@pytest.mark.parametrize("begun", [False, True])
+async def test_parts_of_an_item_keep_the_wait_alive_for_as_long_as_they_come(
+    *, begun: bool
+) -> None:
+    """A model may write the arguments of a tool for long."""
+    timer = IdleTimer(Deadlines(first=1.5, idle=1.5))
+
+    async def written() -> AsyncGenerator[int]:
+        for _ in range(5):
+            await asyncio.sleep(0.4)
+            timer.advance()
+        yield 1
+
+    items = Source(written).items() if begun else written()
+
+    assert await gathered(timer, items) == ([0, 1] if begun else [1], None)
+
+
 async def test_a_sign_of_life_before_the_first_item_does_not_shorten_the_wait_for_it() -> None:
     timer = IdleTimer(Deadlines(first=LONG, idle=0.05))
 

@@ -13,6 +13,7 @@ from botocore import exceptions
 
 from app.exceptions import ProviderError
 from app.log import logger
+from app.models.calls import Reason
 from app.models.failures import Code, failure
 
 # In lower case: the name of an error within a stream begins with a small letter.
@@ -88,7 +89,7 @@ _BY_STATUS: dict[int, Code] = {
 }
 _SERVER_ERROR = 500
 
-_ENDS = {
+_ENDS: dict[str, Reason] = {
     "end_turn": "stop",
     "max_tokens": "length",
     "model_context_window_exceeded": "length",
@@ -136,14 +137,18 @@ def translated() -> Iterator[None]:
         raise _error_of(error) from error
 
 
-def finish_reason(stop_reason: object, *, answered: bool) -> str:
-    """`stop` or `length`; raises ProviderError for a reason that means a failure.
+def finish_reason(stop_reason: object, *, answered: bool, with_tools: bool = False) -> Reason:
+    """`stop` or `length`, or `tool_use` with tools; raises ProviderError for a failure.
 
     An unknown reason is `stop` after some text, and a failure without any (`answered` is false).
     """
     if (reason := _ENDS.get(str(stop_reason))) is not None:
         return reason
+    if with_tools and stop_reason == "tool_use":
+        return "tool_use"
     logger.warning("bedrock stopped", extra={"reason": stop_reason})
+    if with_tools and stop_reason == "malformed_tool_use":
+        raise failure("provider_garbled")
     if answered and str(stop_reason) not in _STOPS:
         return "stop"
     raise failure(_STOPS.get(str(stop_reason), "provider_rejected"), at_work=True)

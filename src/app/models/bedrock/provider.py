@@ -5,15 +5,17 @@ import contextlib
 import threading
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from itertools import groupby
-from typing import Any, Self
+from typing import Self
 
-from app.events import Answer, Done, Thinking
+from app.events import Answer, Thinking
 from app.exceptions import ProviderError
 from app.models.base import Request
 from app.models.bedrock.aws_errors import finish_reason, translated
+from app.models.bedrock.blocks import IDS, Blocks
 from app.models.bedrock.connections import Client, EventStream, ServiceEvent, connect
+from app.models.bedrock.conversation import arguments_of
 from app.models.bedrock.thread import events_of
+from app.models.calls import Ending
 from app.models.continuation import claude_takes_prefill
 from app.models.deadlines import Deadlines, IdleTimer
 from app.models.failures import failure
@@ -52,44 +54,28 @@ class BedrockProvider(ModelProvider):
 
     def ask(self, request: Request, timer: IdleTimer) -> AsyncGenerator[Event]:
         """Send one request; yield its answer."""
-        return _deltas(events_of(lambda: self._converse(request)), timer)
+        return _deltas(request, events_of(lambda: self._converse(request)), timer)
 
     def _converse(self, request: Request) -> EventStream:
         """Send a request; the first call makes the client. Blocks: call it in a thread."""
         with self._connecting:
             if self._client is None:
                 self._client = connect(self.deadlines)
-        return self._client.converse_stream(**_arguments(request))["stream"]
+        return self._client.converse_stream(**arguments_of(request))["stream"]
 
 
-def _arguments(request: Request) -> dict[str, Any]:
-    arguments: dict[str, Any] = {
-        "modelId": request.model,
-        "messages": [
-            {"role": role, "content": [{"text": message.content} for message in messages]}
-            # Bedrock requires alternating roles: consecutive turns of one role become one.
-            for role, messages in groupby(request.messages, lambda message: message.role)
-        ],
-        "inferenceConfig": {"maxTokens": request.max_tokens},
-    }
-    if request.temperature is not None:
-        arguments["inferenceConfig"]["temperature"] = request.temperature
-    if request.stop:
-        arguments["inferenceConfig"]["stopSequences"] = list(request.stop)
-    if request.system:
-        arguments["system"] = [{"text": request.system}]
-    return arguments
-
-
-async def _deltas(events: AsyncGenerator[ServiceEvent], timer: IdleTimer) -> AsyncGenerator[Event]:
+async def _deltas(
+    request: Request, events: AsyncGenerator[ServiceEvent], timer: IdleTimer
+) -> AsyncGenerator[Event]:
     """The events as deltas, and botocore's exceptions as ProviderError.
 
     Patterns, since not even the types of members are certain.
     """
-    answered = False
+    answered, blocks = False, Blocks()
     async with aclosing(events):
         with translated():
             async for event in events:
+                blocks.take(event)
                 match event:
                     case {"contentBlockDelta": {"delta": {"text": str(text)}}} if text:
                         answered = True
@@ -98,10 +84,23 @@ async def _deltas(events: AsyncGenerator[ServiceEvent], timer: IdleTimer) -> Asy
                         "contentBlockDelta": {"delta": {"reasoningContent": {"text": str(text)}}}
                     } if text:
                         yield Thinking(text)
+                    case {"contentBlockDelta": {"delta": {"toolUse": _}}}:
+                        timer.advance()
                     case {"messageStop": {"stopReason": reason}}:
                         timer.stop()
-                        ended = finish_reason(reason, answered=answered)
-                        yield Done(ended, *await _usage(events))
+                        with_calls = answered or bool(request.tools and blocks.drafts)
+                        ended = finish_reason(
+                            reason, answered=with_calls, with_tools=bool(request.tools)
+                        )
+                        sent, generated = await _usage(events)
+                        ending = Ending(
+                            reason=ended,
+                            drafts=blocks.drafts,
+                            ids=IDS,
+                            input_tokens=sent,
+                            output_tokens=generated,
+                        )
+                        yield ending.event(request, blocks.content)
                         return
                     case _:
                         timer.reset()

@@ -56,13 +56,28 @@ START = event("messageStart", {"role": "assistant"})
 BLOCK_END = event("contentBlockStop", {"contentBlockIndex": 0})
 
 
-def text(text: str) -> bytes:
-    return event("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": text}})
+def text(text: str, index: int = 0) -> bytes:
+    return event("contentBlockDelta", {"contentBlockIndex": index, "delta": {"text": text}})
 
 
-def reasoning(**delta: str) -> bytes:
+def reasoning(index: int = 0, **delta: str) -> bytes:
     delta_ = {"reasoningContent": delta}
-    return event("contentBlockDelta", {"contentBlockIndex": 0, "delta": delta_})
+    return event("contentBlockDelta", {"contentBlockIndex": index, "delta": delta_})
+
+
+def tool_start(id_: str, name: str, index: int = 0) -> bytes:
+    start = {"toolUse": {"toolUseId": id_, "name": name}}
+    return event("contentBlockStart", {"contentBlockIndex": index, "start": start})
+
+
+def arguments(text: str, index: int = 0) -> bytes:
+    """A piece of a tool's arguments."""
+    delta = {"toolUse": {"input": text}}
+    return event("contentBlockDelta", {"contentBlockIndex": index, "delta": delta})
+
+
+def block_end(index: int) -> bytes:
+    return event("contentBlockStop", {"contentBlockIndex": index})
 
 
 def stop(reason: str = "end_turn") -> bytes:
@@ -90,3 +105,35 @@ ANSWER = (
     stop(),
     usage(),
 )
+
+# The frames of tests.app.models.services.TURN behind the start, and its blocks as they go back.
+TURN = (
+    reasoning(text="Hm. "),
+    reasoning(signature="c2ln"),
+    BLOCK_END,
+    text("I look ", 1),
+    text("it up.", 1),
+    block_end(1),
+    tool_start("toolu_1", "weather", 2),
+    arguments("", 2),
+    arguments('{"city": "Zü', 2),
+    arguments('rich", "da', 2),
+    arguments('ys": 2}', 2),
+    block_end(2),
+    tool_start("toolu_2", "now", 3),
+    block_end(3),
+    stop("tool_use"),
+    usage(),
+)
+BLOCKS = [
+    {"reasoningContent": {"reasoningText": {"text": "Hm. ", "signature": "c2ln"}}},
+    {"text": "I look it up."},
+    {
+        "toolUse": {
+            "toolUseId": "toolu_1",
+            "name": "weather",
+            "input": {"city": "Zürich", "days": 2},
+        }
+    },
+    {"toolUse": {"toolUseId": "toolu_2", "name": "now", "input": {}}},
+]

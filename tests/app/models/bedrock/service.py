@@ -22,6 +22,16 @@ async def service(environment: pytest.MonkeyPatch) -> AsyncIterator[Service]:
             text=bedrock.text,
             thinking=lambda text: bedrock.reasoning(text=text),
             end=[bedrock.stop(), bedrock.usage()],
+            turn=bedrock.TURN,
+            whole=len(bedrock.TURN) - 1,
+            cut_call=[
+                *bedrock.TURN[:12],
+                bedrock.tool_start("toolu_2", "weather", 3),
+                bedrock.arguments('{"city": "Z', 3),
+                bedrock.block_end(3),
+                bedrock.stop("max_tokens"),
+                bedrock.usage(),
+            ],
         )
 
         async def answer(talk: Talk) -> None:

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -9,7 +10,10 @@ from app.events import Done
 from app.models.base import Message, Partial, Request
 from app.models.bedrock import BedrockProvider
 from app.models.deadlines import Deadlines
+from app.models.turns import Round, ToolUse
 from tests.app.models.bedrock.asking import asked, text_of
+from tests.app.models.behind import ANSWER, TEXT, Behind, behind
+from tests.app.models.services import CALLS, RESULTS, TOOLS
 from tests.ministack import ministack
 from tests.store import CREDENTIALS
 
@@ -17,9 +21,18 @@ pytestmark = [pytest.mark.anyio, pytest.mark.peers]
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def tools() -> Iterator[Behind]:
+    """A model behind MiniStack that calls tools."""
+    with behind() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, tools: Behind) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("ministack")
-    with ministack(folder, {"SERVICES": "bedrock-runtime"}) as url:
+    # Where that server refuses, MiniStack answers by itself.
+    environ = {"SERVICES": "bedrock-runtime", "MINISTACK_BEDROCK_PROXY_URL": tools.url}
+    with ministack(folder, environ) as url:
         yield url
 
 
@@ -79,6 +92,31 @@ async def test_a_prefill_arrives_as_the_models_own_turn(provider: BedrockProvide
 
     assert code is None
     assert text_of(deltas) == reply("anthropic", model, "\nhi\nWell,")
+    await provider.close()
+
+
+async def test_calls_of_tools_come_through_and_their_results_go_back(
+    provider: BedrockProvider, tools: Behind
+) -> None:
+    request = Request(
+        messages=(Message("user", "hi"),), model="amazon.nova-lite-v1:0", max_tokens=99, tools=TOOLS
+    )
+
+    events, code = await asked(provider, request)
+
+    turn = events[-1]
+    assert code is None
+    assert isinstance(turn, ToolUse)
+    assert turn.calls == CALLS
+    assert text_of(events) == TEXT
+    round_ = Round(calls=turn.calls, results=RESULTS, content=turn.content)
+
+    events, code = await asked(provider, replace(request, rounds=(round_,)))
+
+    assert code is None
+    assert text_of(events) == ANSWER
+    told = [each for each in tools.asked[-1]["messages"] if each["role"] == "tool"]
+    assert [each["tool_call_id"] for each in told] == [call.id for call in CALLS]
     await provider.close()
 
 

@@ -15,7 +15,10 @@ import pytest
 
 from app.events import Answer, Done
 from app.models.base import Partial, Provider
+from app.models.turns import Round, ToolUse
 from local.ports import free_port
+from tests.app.models.behind import ANSWER, TEXT, Behind, behind
+from tests.app.models.services import CALLS, RESULTS, TOOLS
 from tests.app.models.wires import KEY, REQUEST, Wire, all_wires, asked
 from tests.peers import wait_for
 from tests.plugin import ROOT
@@ -30,8 +33,6 @@ pytestmark = [
     pytest.mark.parametrize("wire", all_wires(), ids=lambda wire: wire.name),
 ]
 
-ANSWER = "naïve café 🚀\n\nIt is the end of “it”."
-
 
 def model(name: str, **params: str) -> dict[str, Any]:
     return {
@@ -40,12 +41,13 @@ def model(name: str, **params: str) -> dict[str, Any]:
     }
 
 
-def config(url: str) -> dict[str, Any]:
+def config(url: str, tools: str) -> dict[str, Any]:
     return {
         "model_list": [
             model("answers", mock_response=ANSWER),
             # By this name it asks for chat completions; as OpenAI's it would ask for responses.
             model("translates", model="hosted_vllm/answers", api_base=f"{url}/v1"),
+            model("calls", model="hosted_vllm/calls", api_base=f"{tools}/v1"),
             model("throttles", mock_response="litellm.RateLimitError"),
             model("overflows", mock_response="litellm.ContextWindowExceededError"),
             model("breaks", mock_response="litellm.InternalServerError"),
@@ -56,11 +58,18 @@ def config(url: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def litellm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def tools() -> Iterator[Behind]:
+    """The server behind the proxy that calls tools."""
+    with behind() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def litellm(tmp_path_factory: pytest.TempPathFactory, tools: Behind) -> Iterator[str]:
     """The URL of a LiteLLM proxy that uses the loopback network only."""
     port = free_port()
     url, folder = f"http://127.0.0.1:{port}", tmp_path_factory.mktemp("litellm")
-    (folder / "config.yaml").write_text(json.dumps(config(url), ensure_ascii=False))
+    (folder / "config.yaml").write_text(json.dumps(config(url, tools.url), ensure_ascii=False))
     executable = str(ROOT / ".venv-peers/bin/litellm")
     command = [executable, "--config", "config.yaml", "--telemetry", "False"]
     with (
@@ -107,6 +116,35 @@ async def test_it_is_understood_and_understands(wire: Wire, provider: Provider, 
     assert finish.finish_reason == "stop"
     assert finish.input_tokens
     assert finish.output_tokens
+
+
+@pytest.mark.usefixtures("wire")
+async def test_calls_of_tools_come_through_and_their_results_go_back(
+    provider: Provider, tools: Behind
+) -> None:
+    request = replace(REQUEST, model="calls", tools=TOOLS)
+
+    events, code = await asked(provider, request)
+
+    *spoken, turn = events
+    assert code is None
+    assert isinstance(turn, ToolUse)
+    assert [(call.name, call.arguments) for call in turn.calls] == [
+        (call.name, call.arguments) for call in CALLS
+    ]
+    text = "".join(each.text for each in spoken if isinstance(each, Answer))
+    assert text == TEXT
+    results = tuple(
+        replace(result, id=call.id) for result, call in zip(RESULTS, turn.calls, strict=True)
+    )
+    round_ = Round(calls=turn.calls, results=results, content=turn.content)
+
+    events, code = await asked(provider, replace(request, rounds=(round_,)))
+
+    assert code is None
+    assert "".join(each.text for each in events if isinstance(each, Answer)) == ANSWER
+    told = [each for each in tools.asked[-1]["messages"] if each["role"] == "tool"]
+    assert [each["tool_call_id"] for each in told] == [call.id for call in turn.calls]
 
 
 @pytest.mark.parametrize(

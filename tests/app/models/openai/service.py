@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tests.app.models.http.model_server import Reply, model_server
-from tests.app.models.openai.wire import DONE, USAGE, WIRE, chunk
+from tests.app.models.openai.wire import DONE, TURN, USAGE, WIRE, call, calls, chunk
 from tests.app.models.services import Service, end_of, escaped
 
 
@@ -18,6 +18,14 @@ async def service(_: pytest.MonkeyPatch) -> AsyncIterator[Service]:
             text=escaped(lambda text: chunk({"content": text})),
             thinking=escaped(lambda text: chunk({"reasoning": text})),
             end=[chunk({}, "stop"), USAGE, DONE],
+            turn=TURN,
+            whole=TURN.index(USAGE),
+            cut_call=[
+                *TURN[:8],
+                calls(call(1, id="toolu_2", name="weather", arguments='{"city": "Z')),
+                chunk({}, "length"),
+                DONE,
+            ],
         )
         server.respond = lambda asked: Reply(running.take(asked.body), end_of(running))
         yield running

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -99,36 +100,36 @@ class Reader:
 
 @dataclass
 class Example:
-    """A served example."""
+    """A served example, and all its runs so far."""
 
     http: httpx.AsyncClient
     ledger: Path
     body: Mapping[str, Any]
     randomness: random.Random
-    _late: float = field(default=0.0, init=False)
+    runs: list[Run] = field(default_factory=list, init=False)
+    _length: float = field(default=0.0, init=False)
 
     async def undisturbed(self) -> Run:
         """A run without a kill; the moments of later runs are chosen from it."""
         await self._run(())  # Sandboxes start, and modules are compiled.
         run = await self._run(())
-        self._late = run.events[-1].at - run.events[0].at
+        self._length = run.events[-1].at - run.events[0].at
         return run
 
-    async def killed(self, kills: int, model: Run) -> list[Run]:
+    async def kill(self, kills: int, model: Run) -> None:
         """Runs with so many kills together, at random moments that cover the whole run."""
-        room, runs = asyncio.Semaphore(AT_ONCE), list[Run]()
+        room = asyncio.Semaphore(AT_ONCE)
         plans = _plans(kills, model, self.randomness)
 
         async def one(plan: Sequence[Moment]) -> None:
             async with room:
-                runs.append(await self.killed_as_planned(plan))
+                await self.kill_as_planned(plan)
 
         async with asyncio.TaskGroup() as group:
             for plan in plans:
                 group.create_task(one(plan))
-        return runs
 
-    async def killed_as_planned(self, plan: Sequence[Moment]) -> Run:
+    async def kill_as_planned(self, plan: Sequence[Moment]) -> Run:
         """A run whose writers were all killed as planned: if its end comes first, another one."""
         for _ in range(20):
             run = await self._run(plan)
@@ -139,25 +140,35 @@ class Example:
         raise AssertionError(f"no run could be killed at {plan}")
 
     async def _run(self, plan: Sequence[Moment]) -> Run:
-        created = await self.http.post("/streams", json=dict(self.body))
-        assert created.status_code == httpx.codes.CREATED, created.text
-        url, stream_id = created.json()["events_url"], created.json()["id"]
+        created = await self._asked("POST", "/streams", json=dict(self.body))
+        url, stream_id = created["events_url"], created["id"]
         early = Reader(self.http, url)
         joins = asyncio.create_task(self._join_late(url))
         async with asyncio.timeout(PATIENCE):
             killed: list[str] = []
             for attempt, moment in enumerate(plan, start=1):
-                killed += await self._kill(stream_id, early, attempt, moment)
+                killed += await self._kill(stream_id, url, early, attempt, moment)
             readers = [await early.end(), await (await joins).end()]
-            snapshot = (await self.http.get(created.json()["url"])).json()
-        return Run(readers, snapshot, ledger.effects(self.ledger, stream_id), killed)
+            snapshot = await self._asked("GET", created["url"])
+        run = Run(readers, snapshot, ledger.effects(self.ledger, stream_id), killed)
+        self.runs.append(run)
+        return run
 
     async def _join_late(self, url: str) -> Reader:
-        await asyncio.sleep(self.randomness.uniform(0, 1.5 * self._late))
+        await asyncio.sleep(self.randomness.uniform(0, 1.5 * self._length))
         return Reader(self.http, url)
 
+    async def _asked(self, method: str, url: str, **body: Any) -> dict[str, Any]:
+        """The answer to a request; another one if its sandbox is killed on behalf of a stream."""
+        answer = await self.http.request(method, url, **body)
+        if answer.status_code == httpx.codes.BAD_GATEWAY:
+            return await self._asked(method, url, **body)
+        assert answer.is_success, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
     async def _kill(
-        self, stream_id: str, reader: Reader, attempt: int, moment: Moment
+        self, stream_id: str, url: str, reader: Reader, attempt: int, moment: Moment
     ) -> list[str]:
         """Kill the process that writes; the kind of its last record, or nothing at the end."""
         await reader.attempt(attempt)
@@ -168,7 +179,11 @@ class Example:
             return []
         pid = ledger.writer(self.ledger, stream_id)
         sandboxes = (await self.http.get("/_local/sandboxes")).json()
-        names = [each["name"] for each in sandboxes if each["pid"] == pid]
+        names = [
+            each["name"]
+            for each in sandboxes
+            if each["pid"] == pid and url in [its["path"] for its in each["invocations"]]
+        ]
         last = reader.events[-1].name
         answers = [await self.http.post(f"/_local/sandboxes/{name}/kill") for name in names]
         return [last for answer in answers if answer.status_code == httpx.codes.OK]
@@ -176,7 +191,12 @@ class Example:
 
 @asynccontextmanager
 async def served(
-    module: str, folder: Path, body: Mapping[str, Any], *, python: Path = PYTHON
+    module: str,
+    folder: Path,
+    body: Mapping[str, Any],
+    *,
+    python: Path = PYTHON,
+    env: Mapping[str, object] = MappingProxyType({}),
 ) -> AsyncIterator[Example]:
     """Serve an example for the length of the block; print the seed of what is random."""
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(1_000_000))
@@ -185,6 +205,8 @@ async def served(
     command = [str(python), "-m", "local", "--port", "0", "--provider", "demo"]
     command += ["--agent", module, "--handler", "tests.examples.function.handler"]
     command += ["--sandboxes", str(8 * AT_ONCE), "--env", f"{ledger.LEDGER}={file}"]
+    for name, value in env.items():
+        command += ["--env", f"{name}={value}"]
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=ROOT,

@@ -17,10 +17,10 @@ JOB = {"prompt": "Words", "files": 8, "seconds": 0.1}
 async def test_a_killed_job_repeats_no_finished_part(kills: int, tmp_path: Path) -> None:
     async with served("examples.job", tmp_path, JOB) as example:
         undisturbed = await example.undisturbed()
-        runs = await example.killed(kills, undisturbed)
+        await example.kill(kills, undisturbed)
 
     assert fold(undisturbed.events).answer == "Words: 8 files, 3600 words."
-    for run in (undisturbed, *runs):
+    for run in example.runs:
         assert_like(run, undisturbed)
         assert_steps_once(run)
-    print(Counter(kind for run in runs for kind in run.killed))  # noqa: T201
+    print(Counter(kind for run in example.runs for kind in run.killed))  # noqa: T201

@@ -17,7 +17,7 @@ async def test_a_killed_run_is_told_once_and_repeats_no_finished_unit(tmp_path: 
     module = "examples.pydantic_ai_agent"
     async with served(module, tmp_path, BODY, python=EXAMPLES_PYTHON) as example:
         undisturbed = await example.undisturbed()
-        runs = await example.killed(60, undisturbed)
+        await example.kill(60, undisturbed)
 
     told = fold(undisturbed.events)
     assert told.answer == (
@@ -29,7 +29,7 @@ async def test_a_killed_run_is_told_once_and_repeats_no_finished_unit(tmp_path: 
         Tool("weather", '{"city": "Paris"}', '"14 degrees"'),
         Tool("weather", '{"city": "Rome"}', '"23 degrees"'),
     ]
-    for run in (undisturbed, *runs):
+    for run in example.runs:
         assert_like(run, undisturbed)
         assert_steps_once(run)
-    print(Counter(kind for run in runs for kind in run.killed))  # noqa: T201
+    print(Counter(kind for run in example.runs for kind in run.killed))  # noqa: T201

@@ -16,8 +16,8 @@ async def test_all_readers_of_a_restarted_run_end_with_the_same(tmp_path: Path) 
     module = "examples.strands_agent"
     async with served(module, tmp_path, BODY, python=EXAMPLES_PYTHON) as example:
         undisturbed = await example.undisturbed()
-        runs = await example.killed(9, undisturbed)
-        runs.append(await example.killed_as_planned([Moment(6, 0.1)] * 3))
+        await example.kill(9, undisturbed)
+        thrice = await example.kill_as_planned([Moment(6, 0.1)] * 3)
 
     told = fold(undisturbed.events)
     assert told.answer == (
@@ -28,7 +28,7 @@ async def test_all_readers_of_a_restarted_run_end_with_the_same(tmp_path: Path) 
         Tool("weather", '{"city": "Paris"}', '"14 degrees"'),
         Tool("weather", '{"city": "Rome"}', '"23 degrees"'),
     ]
-    for run in (undisturbed, *runs):
+    for run in example.runs:
         assert_like(run, undisturbed)
         assert_steps_once(run)
-    assert [event.name for event in runs[-1].events].count("reset") == 3
+    assert [event.name for event in thrice.events].count("reset") == 3

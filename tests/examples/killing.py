@@ -257,15 +257,23 @@ def attempt_of(events: Sequence[Event]) -> int:
 
 
 def _plans(kills: int, model: Run, randomness: random.Random) -> list[list[Moment]]:
-    """Plans of one moment each, which cover the whole run evenly; every fifth kill is a second."""
+    """Plans of one moment each; every fifth kill is a second one in a plan.
+
+    The moments cover the whole run evenly: half of them its time, the others its records, behind
+    which a process is killed at once.
+    """
     times = [event.at for event in model.events]
     length = times[-1] - times[0]
     plans: list[list[Moment]] = []
     seconds = kills // 5
     for number in range(kills - seconds):
-        at = times[0] + length * (number + randomness.random()) / (kills - seconds)
+        place = (number + randomness.random()) / (kills - seconds)
+        at = times[0] + length * place
         records = bisect_right(times, at)
-        plans.append([Moment(records, at - times[records - 1])])
+        moment = Moment(records, at - times[records - 1])
+        if number % 2:
+            moment = Moment(1 + int(place * len(times)), randomness.uniform(0, 0.02))
+        plans.append([moment])
     for plan in randomness.sample(plans, seconds):
         plan.append(Moment(randomness.randrange(4), randomness.uniform(0, length / 4)))
     return plans

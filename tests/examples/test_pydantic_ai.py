@@ -1,11 +1,12 @@
 """examples/pydantic_ai_agent.py, killed at random moments."""
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from tests.examples.judging import Tool, assert_like, assert_steps_once, fold
+from tests.examples.judging import Tool, assert_like, assert_steps_once, assert_told_once, fold
 from tests.examples.killing import EXAMPLES_PYTHON, served
 
 pytestmark = [pytest.mark.anyio, pytest.mark.examples, pytest.mark.timeout(400)]
@@ -13,9 +14,12 @@ pytestmark = [pytest.mark.anyio, pytest.mark.examples, pytest.mark.timeout(400)]
 BODY = {"prompt": "Where is it warmer?"}
 
 
+EXAMPLE = "examples.pydantic_ai_agent"
+TEAMS = "tests.examples.agents.pydantic_ai_teams"
+
+
 async def test_a_killed_run_is_told_once_and_repeats_no_finished_unit(tmp_path: Path) -> None:
-    module = "examples.pydantic_ai_agent"
-    async with served(module, tmp_path, BODY, python=EXAMPLES_PYTHON) as example:
+    async with served(EXAMPLE, tmp_path, BODY, python=EXAMPLES_PYTHON) as example:
         undisturbed = await example.undisturbed()
         await example.kill(60, undisturbed)
 
@@ -33,3 +37,38 @@ async def test_a_killed_run_is_told_once_and_repeats_no_finished_unit(tmp_path: 
         assert_like(run, undisturbed)
         assert_steps_once(run)
     print(Counter(kind for run in example.runs for kind in run.killed))  # noqa: T201
+
+
+async def test_sub_agents_at_once_never_get_each_others_values(tmp_path: Path) -> None:
+    body = {**BODY, "agent": "team"}
+    async with served(TEAMS, tmp_path, body, python=EXAMPLES_PYTHON) as example:
+        undisturbed = await example.undisturbed()
+        await example.kill(20, undisturbed)
+
+    told = fold(undisturbed.events)
+    assert told.answer == (
+        "I ask two experts. One is an expert of moon, the other an expert of sun. "
+        "Again an expert of moon."
+    )
+    for run in example.runs:
+        assert_like(run, undisturbed)
+        assert_steps_once(run)
+
+
+async def test_a_model_that_says_something_else_is_told_from_its_beginning(tmp_path: Path) -> None:
+    body = {**BODY, "agent": "fickle"}
+    async with served(TEAMS, tmp_path, body, python=EXAMPLES_PYTHON) as example:
+        await example.kill(12, await example.undisturbed())
+
+    resets = 0
+    for run in example.runs:
+        assert_told_once(run)
+        assert_steps_once(run)
+        told = fold(run.events)
+        first, second = (json.loads(call.output) for call in told.tools)
+        assert told.answer in (
+            f"I note {first}; I note {second}; Noted {first} and {second}.",
+            f"I note {second}; I note {first}; Noted {second} and {first}.",
+        )
+        resets += sum(event.name == "reset" for event in run.events)
+    assert resets

@@ -10,7 +10,8 @@ told twice, and the order in which tools end at once does not matter.
 
 A unit that was interrupted runs again: the model is asked again. If it says the same as before,
 readers notice nothing; if not, they drop this request's text, and read the new one. A tool runs at
-least once, so one with a side effect gives the world its `step_key`, to be recognized by.
+least once, so one with a side effect gives the world its `step_key`, to be recognized by. An
+exception of a tool ends the answer; raise Pydantic AI's `ToolFailed` to let the model know instead.
 """
 
 import asyncio
@@ -32,6 +33,7 @@ from pydantic_ai.durable_exec import (
     RoleBasedOperationConfig,
     ToolsetCallToolId,
 )
+from pydantic_ai.exceptions import ModelAPIError, ModelRequestRejectedError
 from pydantic_ai.messages import (
     AgentStreamEvent,
     ModelMessage,
@@ -53,6 +55,7 @@ from pydantic_core import to_jsonable_python
 from app.agents import agent
 from app.events import Answer, Done, Thinking, ToolCall, ToolResult
 from app.models.base import Message
+from app.models.failures import failure
 from app.task import Task
 from durable_stream import Event
 
@@ -102,7 +105,7 @@ class LogBackend(JournalCallableOperationBackend[None]):
 
         async def unit(_name: str, _arguments: object) -> object:
             if not is_tool:
-                return await body()
+                return await _translated(body())
             # The id of a call is not always unique; the key of its step is.
             tool, arguments = str(cache_key[0]), to_jsonable_python(cache_key[1])
             await task.emit(ToolCall(task.step_key, tool, arguments))
@@ -174,6 +177,16 @@ def _result(call_id: str, value: object) -> ToolResult:
             return ToolResult(call_id, value)
 
 
+async def _translated(request: Awaitable[object]) -> object:
+    """The value of a request, whose failure is not recorded: it is tried again, or ends the run."""
+    try:
+        return await request
+    except ModelRequestRejectedError as error:
+        raise failure("provider_rejected") from error
+    except ModelAPIError as error:
+        raise failure("provider_failed") from error
+
+
 def _step_name(name: str) -> str:
     """The name in the characters that a step may have."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[-64:]
@@ -240,11 +253,13 @@ def book(city: str) -> str:
     return f"a trip to {city}"
 
 
-@agent(resume="replay")
+@agent(resume="replay", most_tokens=200_000)
 async def assistant(task: Task) -> AsyncGenerator[Event]:
     """Plan a trip, with a model and tools of Pydantic AI."""
     with durable(task):
-        result = await travel.run(message_history=history(task.input.messages))
+        result = await travel.run(
+            message_history=history(task.input.messages), instructions=task.input.system
+        )
     usage = result.usage
     yield Done("stop", usage.input_tokens, usage.output_tokens)
 

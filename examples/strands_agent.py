@@ -19,6 +19,7 @@ from strands.models.model import Model
 from strands.types.content import Message, Messages
 from strands.types.streaming import StreamEvent
 
+from app.agents import agent
 from app.events import Answer, Thinking, ToolCall, ToolResult
 from app.task import Task
 from durable_stream import Event
@@ -31,6 +32,7 @@ async def weather(city: str) -> str:
     return {"Paris": "14 degrees", "Rome": "23 degrees"}.get(city, "no news")
 
 
+@agent(most_tokens=200_000)
 async def travel(task: Task) -> AsyncGenerator[Event]:
     """Plan a trip, with a model and tools of Strands."""
 
@@ -44,8 +46,14 @@ async def travel(task: Task) -> AsyncGenerator[Event]:
         return await task.step("book", agency, city)
 
     # A real model: strands.models.BedrockModel, with its name.
-    agent = strands.Agent(model=Scripted(), tools=[weather, book], callback_handler=None)
-    async for event in agent.stream_async(task.input.messages[-1].content):
+    traveller = strands.Agent(
+        Scripted(),
+        messages=_history(task),
+        tools=[weather, book],
+        system_prompt=task.input.system,
+        callback_handler=None,
+    )
+    async for event in traveller.stream_async():
         if text := event.get("data"):
             yield Answer(text)
         elif text := event.get("reasoningText"):
@@ -53,6 +61,17 @@ async def travel(task: Task) -> AsyncGenerator[Event]:
         elif message := event.get("message"):
             for told in _tools(message):
                 yield told
+
+
+def _history(task: Task) -> Messages:
+    """The conversation as Strands has it."""
+    return [
+        {
+            "role": "user" if each.role == "user" else "assistant",
+            "content": [{"text": each.content}],
+        }
+        for each in task.input.messages
+    ]
 
 
 def _tools(message: Message) -> Iterator[Event]:

@@ -131,12 +131,12 @@ class Example:
 
     async def kill_as_planned(self, plan: Sequence[Moment]) -> Run:
         """A run whose writers were all killed as planned: if its end comes first, another one."""
-        for _ in range(20):
+        for _ in range(10):
             run = await self._run(plan)
             if len(run.killed) == len(plan):
                 return run
-            # The end came first. Nearer to the beginning, the run is the same but for the moment.
-            plan = [Moment(max(1, moment.records - 1), moment.seconds) for moment in plan]
+            # The end came first: a moment nearer to the beginning.
+            plan = [Moment(each.records - each.records // 6 - 1, each.seconds) for each in plan]
         raise AssertionError(f"no run could be killed at {plan}")
 
     async def _run(self, plan: Sequence[Moment]) -> Run:
@@ -216,26 +216,27 @@ async def served(
         limit=1_000_000,
     )
     assert process.stdout is not None
-    lines: list[str] = []
+    reading: asyncio.Task[None] | None = None
     try:
         async with asyncio.timeout(PATIENCE):
-            url = await _url(process.stdout, lines)
+            url = await _url(process.stdout)
         reading = asyncio.create_task(_read_on(process.stdout, folder / "log"))
         limits = httpx.Limits(max_connections=None)
         async with httpx.AsyncClient(
             base_url=url, limits=limits, timeout=30, trust_env=False
         ) as http:
             yield Example(http, file, body, random.Random(seed))  # noqa: S311
-        process.terminate()
-        await reading
     finally:
         with suppress(ProcessLookupError):
             process.terminate()
         await process.wait()
+        if reading is not None:
+            await reading
 
 
-async def _url(output: asyncio.StreamReader, lines: list[str]) -> str:
+async def _url(output: asyncio.StreamReader) -> str:
     """The URL that the emulator prints once the function has started."""
+    lines: list[str] = []
     async for line in output:
         lines.append(line.decode())
         if lines[-1].startswith("page "):

@@ -8,7 +8,7 @@ import pytest
 from tests.examples.judging import assert_like, assert_steps_once, fold
 from tests.examples.killing import served
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 
 JOB = {"prompt": "Words", "files": 8, "seconds": 0.1}
 

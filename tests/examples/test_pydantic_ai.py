@@ -9,7 +9,7 @@ import pytest
 from tests.examples.judging import Tool, assert_like, assert_steps_once, assert_told_once, fold
 from tests.examples.killing import EXAMPLES_PYTHON, served
 
-pytestmark = [pytest.mark.anyio, pytest.mark.examples, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.anyio, pytest.mark.examples, pytest.mark.timeout(600)]
 
 BODY = {"prompt": "Where is it warmer?"}
 
@@ -72,3 +72,18 @@ async def test_a_model_that_says_something_else_is_told_from_its_beginning(tmp_p
         )
         resets += sum(event.name == "reset" for event in run.events)
     assert resets
+
+
+async def test_a_model_that_fails_is_asked_again_and_a_tool_that_fails_is_a_result(
+    tmp_path: Path,
+) -> None:
+    body = {**BODY, "agent": "flaky"}
+    async with served(TEAMS, tmp_path, body, python=EXAMPLES_PYTHON) as example:
+        run = await example.undisturbed()
+
+    assert_told_once(run)
+    assert_steps_once(run)
+    told = fold(run.events)
+    assert told.answer == "I am back. The tool is broken."
+    assert told.tools == [Tool("break_down", "{}", "null", "broken")]
+    assert [event.data["attempt"] for event in run.events if event.name == "claim"] == [1, 2]

@@ -7,7 +7,7 @@ import pytest
 from tests.examples.judging import Tool, assert_like, assert_steps_once, fold
 from tests.examples.killing import EXAMPLES_PYTHON, Moment, served
 
-pytestmark = [pytest.mark.anyio, pytest.mark.examples, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.anyio, pytest.mark.examples, pytest.mark.timeout(600)]
 
 BODY = {"prompt": "Where is it warmer?"}
 

@@ -8,7 +8,7 @@ import pytest
 from tests.examples.judging import Tool, assert_like, assert_steps_once, fold
 from tests.examples.killing import served
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(600)]
 
 # The demo provider calls the tools that a line names, at once; each line is a round.
 BODY = {"prompt": "price price of a lamp\norder a lamp"}

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import AsyncGenerator
 
 from pydantic_ai import Agent
+from pydantic_ai.exceptions import ModelHTTPError, ToolFailed
 from pydantic_ai.messages import (
     ModelMessage,
     ModelResponse,
@@ -130,4 +131,43 @@ async def fickle(task: Task) -> AsyncGenerator[Event]:
     yield Done("stop")
 
 
-AGENTS = (team, fickle)
+# A model whose service fails in the middle of the first attempt, and a tool that fails.
+
+
+async def _flaky(
+    messages: list[ModelMessage], _info: AgentInfo
+) -> AsyncGenerator[str | DeltaToolCalls]:
+    if returned := _returned(messages):
+        yield f"The tool is {returned[0]}."
+        return
+    yield "I am "
+    if flaky_attempts[-1] == 1:
+        raise ModelHTTPError(503, "flaky")
+    yield "back. "
+    yield {0: DeltaToolCall("break_down", "{}")}
+
+
+flaky_attempts: list[int] = []
+flaky_agent = Agent(
+    FunctionModel(stream_function=_flaky),
+    name="flaky",
+    capabilities=[LogDurability(event_stream_handler=tell)],
+)
+
+
+@flaky_agent.tool_plain
+async def break_down() -> str:
+    """Fail."""
+    raise ToolFailed("broken")
+
+
+@agent(resume="replay")
+async def flaky(task: Task) -> AsyncGenerator[Event]:
+    """Come back where the model's service has failed, and tell of a tool that fails."""
+    flaky_attempts.append(task.attempt)
+    with durable(task):
+        await flaky_agent.run(task.input.messages[-1].content)
+    yield Done("stop")
+
+
+AGENTS = (team, fickle, flaky)

@@ -1,9 +1,10 @@
 """Agents: async generators of events, and how each is resumed after an interruption."""
 
+import re
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from inspect import cleandoc
-from typing import Any, Generic, Literal, TypeAlias
+from inspect import cleandoc, isasyncgenfunction
+from typing import Any, Generic, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel
 from typing_extensions import TypeVar
@@ -12,6 +13,8 @@ from app.events import Start
 from app.models.base import Request
 from app.task import Task
 from durable_stream import Event, Resume
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 Input = TypeVar("Input", default=Request)
 Function: TypeAlias = Callable[[Task[Input]], AsyncGenerator[Event]]
@@ -42,6 +45,25 @@ class Agent(Generic[Input]):
     on_change: Literal["restart", "never"] = "restart"
     most_tokens: int | None = None
 
+    def __post_init__(self) -> None:
+        """Raise ValueError with what to change."""
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(
+                f"{self.name!r} cannot name an agent: give it a `name=` of 1 to 64 letters, "
+                "digits, and `_-`"
+            )
+        if self.resume not in get_args(Resume):
+            ways = ", ".join(get_args(Resume))
+            raise ValueError(f"the agent {self.name} has resume={self.resume!r}: use one of {ways}")
+        if not _yields(self.function):
+            raise ValueError(
+                f"the agent {self.name} is no async generator: write `async def`, and yield events"
+            )
+        if self.input is not None and "agent" in self.input.model_fields:
+            raise ValueError(
+                f"rename the member `agent` of {self.input.__name__}: it names the agent"
+            )
+
     def __call__(self, task: Task[Input]) -> AsyncGenerator[Event]:
         """The events of an attempt."""
         return self.function(task)
@@ -53,7 +75,9 @@ class Agent(Generic[Input]):
 
     def resume_of(self, start: Start) -> Resume:
         """How a stream of this agent is resumed."""
-        return self.resume if start.version == self.version else self.on_change
+        if self.resume == "never" or start.version == self.version:
+            return self.resume
+        return self.on_change
 
     def decoded(self, start: Start) -> Any:
         """The input of a stream."""
@@ -73,10 +97,8 @@ def agent(
 ) -> Callable[[Function[Any]], Agent[Any]]:
     """Make an agent of an async generator; without a `name` it has the function's.
 
-    Raises ValueError for an input with a member `agent`, which names the agent in a request.
+    Raises ValueError with what to change.
     """
-    if input is not None and "agent" in input.model_fields:
-        raise ValueError(f"rename the member `agent` of {input.__name__}: it names the agent")
 
     def decorate(function: Function[Any]) -> Agent[Any]:
         return Agent(
@@ -117,6 +139,11 @@ class Agents:
     def of(self, start: Start) -> Agent[Any] | None:
         """The agent of a stream, None if this version of the application has no such agent."""
         return self.by_name.get(start.agent) if start.agent else self.default
+
+
+def _yields(function: Function[Any]) -> bool:
+    call = getattr(function, "__call__", None)  # noqa: B004 - it may be an async generator
+    return isasyncgenfunction(function) or isasyncgenfunction(call)
 
 
 def _name_of(function: Function[Any]) -> str:

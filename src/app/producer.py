@@ -20,9 +20,9 @@ class AgentProducer:
         self._model = model
 
     def resume(self, start: durable_stream.Start) -> Resume:
-        """As the agent declares it; an agent that is not here any more cannot be resumed."""
+        """As the agent declares it; an agent that is not here any more says so when it runs."""
         agent = self._agent_of(start)
-        return agent.resume_of(_app_start(start)) if agent is not None else "never"
+        return agent.resume_of(_app_start(start)) if agent is not None else "continue"
 
     def continued(self, task: durable_stream.Task) -> str:
         """How the attempt continues.

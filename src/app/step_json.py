@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import Any, get_type_hints
+from functools import lru_cache, partial
+from typing import Any, Self, get_type_hints
 
 from pydantic import TypeAdapter
+from pydantic.errors import PydanticUserError
 
-from durable_stream import Codec
+from durable_stream import Codec, StepRefused
 
 
 class TypedJson(Codec):
@@ -25,19 +26,53 @@ class TypedJson(Codec):
         return self._adapter.validate_python(json.loads(text))
 
     def arguments(self, args: Sequence[Any]) -> str:
-        """The arguments as JSON."""
+        """The arguments as JSON; raises TypeError for a set, whose order varies by process."""
+        _refuse_sets(_ANYTHING.dump_python(list(args)))
         return _dumped(_ANYTHING.dump_python(list(args), mode="json"))
 
 
 _ANYTHING = TypeAdapter(Any)
 
 
-def codec_for(function: Callable[..., Any]) -> Codec:
-    """The codec by the function's return annotation."""
+def codec_for(name: str, function: Callable[..., Any]) -> Codec:
+    """The codec by the return annotation of a step's function.
+
+    Raises StepRefused for a type that has no JSON.
+    """
+    while isinstance(function, partial):
+        function = function.func
     try:
-        return _codec(get_type_hints(function).get("return", Any))
+        declared = function if isinstance(function, type) else _declared(function)
+        return _codec(declared)
+    except PydanticUserError as error:
+        raise StepRefused(
+            "step_invalid",
+            f"The function of the step {name!r} returns a type that has no JSON: return numbers, "
+            "text, lists, dicts, dataclasses or pydantic models.",
+        ) from error
+
+
+def _declared(function: Callable[..., Any]) -> Any:
+    try:
+        declared = get_type_hints(function).get("return", Any)
+        hash(declared)
     except (NameError, TypeError):  # An annotation of another scope, or an unhashable one.
-        return _codec(Any)
+        return Any
+    return Any if declared is Self else declared
+
+
+def _refuse_sets(value: Any) -> None:
+    match value:
+        case set() | frozenset():
+            raise TypeError("a set has no order: pass a sorted list")
+        case dict():
+            for each in value.values():
+                _refuse_sets(each)
+        case list() | tuple():
+            for each in value:
+                _refuse_sets(each)
+        case _:
+            pass
 
 
 @lru_cache(maxsize=256)

@@ -81,7 +81,7 @@ class Task(Generic[Input]):
         Raises StepFailed if the function raised an exception, now or in an earlier attempt, and
         StepRefused where a rule of steps is broken, which ends the stream.
         """
-        codec = codec_for(function)
+        codec = codec_for(name, function)
         return self.steps.step(name, function, *args, key=key, once=once, codec=codec)
 
     async def emit(self, event: Event) -> None:
@@ -91,8 +91,8 @@ class Task(Generic[Input]):
     def continuing(self) -> tuple[Event, ...]:
         """In a step: the events that an interrupted run of it has logged.
 
-        The step's function promises to emit only those that follow. If it does not ask, it repeats
-        all events, and those that the log has are left out.
+        Then emit only the events that follow. A function that does not ask emits all events again,
+        and those that the log has are left out.
         """
         return self.steps.continuing()
 

@@ -5,6 +5,7 @@ These names are most of what an application needs. The store on DynamoDB is in `
 """
 
 from durable_stream.attempts import RetryPolicy
+from durable_stream.codec import Codec
 from durable_stream.engine import Engine
 from durable_stream.events import (
     Cancelled,
@@ -39,7 +40,7 @@ from durable_stream.hooks import AllHooks, Hooks
 from durable_stream.outcome import Outcome
 from durable_stream.reading import Reading
 from durable_stream.records import Record
-from durable_stream.steps import Codec, Steps
+from durable_stream.steps import Steps
 from durable_stream.store import Store
 from durable_stream.streams import Streams
 from durable_stream.task import Producer, Resume, Task

@@ -16,10 +16,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from durable_stream.buffer import EventBuffer
-from durable_stream.events import Claim, Event, Failed, Reset, StepBegun
-from durable_stream.exceptions import ProducerFailed
+from durable_stream.events import Claim, Event, Failed, Reset, StepBegun, StepEnded
+from durable_stream.exceptions import ProducerFailed, failure_in
 from durable_stream.steps import Steps
-from durable_stream.task import Producer, Task, of_producer
+from durable_stream.task import Producer, Resume, Task, of_producer
 
 logger = logging.getLogger(__name__)
 
@@ -73,9 +73,13 @@ async def attempts(
     trouble = _Trouble(policy, task.idle)
     resume = producer.resume(task.start)
     while True:
+        if resume == "restart" and task.said:
+            yield (reset := Reset())
+            task = replace(task, log=(*task.log, reset))
         begun = len(buffer.accepted)
+        steps = _steps_of(task, buffer, resume)
         try:
-            async with aclosing(_attempt(producer, task, buffer)) as events:
+            async with aclosing(_attempt(producer, task, steps)) as events:
                 async for event in events:
                     yield event
                     if event.terminal:
@@ -86,26 +90,23 @@ async def attempts(
             logger.warning("the producer failed", extra=named)
             failed = error
         logged = buffer.accepted[begun:]
-        free = failed.free and _has_done_nothing(logged)
-        progressed = any(event.progress for event in logged)
-        pause = trouble.pause(failed, free=free, progressed=progressed)
+        is_free = failed.free and not steps.may_have_cost and _only_began(logged)
+        # What is said before a restart does not stay.
+        lasting = (e for e in logged if resume != "restart" or isinstance(e, StepEnded))
+        progressed = any(event.progress for event in lasting)
+        pause = trouble.pause(failed, free=is_free, progressed=progressed)
         if pause is None or resume == "never":
-            yield Failed(failed.code, failed.message, failed.retryable, free)
+            yield Failed(failed.code, failed.message, failed.retryable, is_free)
             return
         await asyncio.sleep(pause)
         task = replace(task, log=(*task.log, *of_producer(logged)))
-        if not free:
+        if not is_free:
             task = replace(task, attempt=task.attempt + 1, hint=failed.hint)
             yield Claim(task.attempt, producer.continued(task))
 
 
-async def _attempt(producer: Producer, task: Task, buffer: EventBuffer) -> AsyncGenerator[Event]:
-    """The events of one attempt that the log has not."""
-    resume = producer.resume(task.start)
-    if resume == "restart" and task.said:
-        yield (reset := Reset())
-        task = replace(task, log=(*task.log, reset))
-    steps = Steps(
+def _steps_of(task: Task, buffer: EventBuffer, resume: Resume) -> Steps:
+    return Steps(
         task.stream_id,
         task.log,
         task.said,
@@ -113,6 +114,10 @@ async def _attempt(producer: Producer, task: Task, buffer: EventBuffer) -> Async
         restarts=resume == "restart",
         replays=resume == "replay",
     )
+
+
+async def _attempt(producer: Producer, task: Task, steps: Steps) -> AsyncGenerator[Event]:
+    """The events of one attempt that the log has not."""
     try:
         async with aclosing(producer.events(task, steps)) as events:
             async for event in events:
@@ -120,27 +125,19 @@ async def _attempt(producer: Producer, task: Task, buffer: EventBuffer) -> Async
                     steps.finish()
                     yield event
                     return
+                if event.within:  # It was in `task.said`, and comes from outside of steps now.
+                    event = replace(event, within="")  # noqa: PLW2901
                 for news in steps.news(event):
                     yield news
     except ExceptionGroup as group:
-        raise _failure_of(group) from group
+        raise failure_in(group) or group from group
     finally:
         await steps.close()
 
 
-def _failure_of(group: ExceptionGroup[Exception]) -> Exception:
-    """The failure by which a producer's tasks ended, if they were in an asyncio.TaskGroup."""
-    for error in group.exceptions:
-        failure = _failure_of(error) if isinstance(error, ExceptionGroup) else error
-        if isinstance(failure, ProducerFailed):
-            return failure
-    return group
-
-
-def _has_done_nothing(logged: Sequence[Event]) -> bool:
-    """True for an attempt that came to its first step at most: the one that failed."""
-    steps = [event for event in logged if not isinstance(event, Reset)]
-    return not steps or (len(steps) == 1 and isinstance(steps[0], StepBegun))
+def _only_began(logged: Sequence[Event]) -> bool:
+    """True if nothing was logged but that steps began."""
+    return all(isinstance(event, StepBegun) for event in logged)
 
 
 class _Trouble:

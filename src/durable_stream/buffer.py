@@ -25,6 +25,7 @@ class EventBuffer:
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._closed = False
 
     def __bool__(self) -> bool:
         return bool(self._waiting)
@@ -44,6 +45,7 @@ class EventBuffer:
             return
         if not event.terminal:
             await self._room.wait()
+        self._check_open()
         self._weight += weight
         if self._weight > MAX_WAITING:
             self._room.clear()
@@ -53,10 +55,22 @@ class EventBuffer:
 
     async def logged(self) -> None:
         """Return when all events that were put before this call are durable."""
+        self._check_open()
         if self._durable < len(self.accepted):
             watcher = asyncio.get_running_loop().create_future()
             self._watchers.append((len(self.accepted), watcher))
             await watcher
+
+    def close(self) -> None:
+        """Cancel all who wait, now and later: nothing is appended any more."""
+        self._closed = True
+        self._room.set()
+        for _, watcher in self._watchers:
+            watcher.cancel()
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise asyncio.CancelledError
 
     def wake(self) -> None:
         """Wake the writer that waits for a change."""

@@ -208,8 +208,8 @@ class Registry:
     """The event classes of one application, by kind, with the engine's own among them.
 
     An application's class of the same kind as one of the engine's replaces it, and must be a
-    subclass of it. Raises ValueError for two classes of one kind, and for terminal text: a text may
-    become several records, and only the last record of a stream is terminal.
+    subclass of it. Raises ValueError for two classes of one kind, for a member `step`, and for
+    terminal text: a text may become several records, and only a stream's last record is terminal.
     """
 
     def __init__(self, declared: Iterable[type[Event]] = ()) -> None:
@@ -219,6 +219,10 @@ class Registry:
             if known is not None and not (known in ENGINE and issubclass(event, known)):
                 raise ValueError(
                     f"two events are called {event.kind!r}: give {event.__name__} another kind"
+                )
+            if "step" in {each.name for each in fields(event)}:
+                raise ValueError(
+                    f"rename the member `step` of {event.__name__}: it names an event's step"
                 )
             if issubclass(event, Text) and event.terminal:
                 raise ValueError(f"{event.__name__} is text and terminal: end with another event")

@@ -71,6 +71,15 @@ class ProducerFailed(StreamError):
         super().__init__()
 
 
+def failure_in(group: ExceptionGroup[Exception]) -> ProducerFailed | None:
+    """The failure of a producer among the errors of its tasks, if there is one."""
+    for error in group.exceptions:
+        failure = failure_in(error) if isinstance(error, ExceptionGroup) else error
+        if isinstance(failure, ProducerFailed):
+            return failure
+    return None
+
+
 class StepFailed(StreamError):
     """Raised where a step is asked for whose function raised an exception, now or before.
 

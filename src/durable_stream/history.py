@@ -4,7 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Self
 
-from durable_stream.events import Cancelled, Claim, Event, Failed, Handoff, Start
+from durable_stream.events import (
+    Cancelled,
+    Claim,
+    Event,
+    Failed,
+    Handoff,
+    Reset,
+    Start,
+    StepEnded,
+)
 from durable_stream.records import Record
 from durable_stream.task import of_producer, spoken
 
@@ -49,9 +58,12 @@ class History:
 
 
 def _idle(events: Sequence[Event]) -> int:
+    """The claims behind the last progress. Where work starts over, only its steps' ends last."""
+    restarts = any(isinstance(event, Reset) and not event.within for event in events)
     claims = 0
     for event in reversed(events):
-        if event.progress and not event.terminal:
+        lasts = isinstance(event, StepEnded) or not restarts
+        if event.progress and not event.terminal and lasts:
             break
         claims += isinstance(event, Claim)
     return claims

@@ -1,9 +1,9 @@
 """Recorded: the steps in a log, as the next attempt finds them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from durable_stream.events import Event, Reset, StepBegun, StepEnded
-from durable_stream.step_keys import is_step, lineage
+from durable_stream.step_keys import is_in_step, lineage
 
 
 class RecordedSteps:
@@ -12,34 +12,39 @@ class RecordedSteps:
     def __init__(self, log: Sequence[Event]) -> None:
         self.begun: dict[str, StepBegun] = {}
         self.ended: dict[str, StepEnded] = {}
-        self._events: list[Event] = []
+        # The events within steps as readers have them now, and as they had them at a step's end.
+        self._shown: list[Event] = []
+        self._shown_at_end: dict[str, Sequence[Event]] = {}
         for event in log:
             self._add(event)
 
-    def events(self, key: str, *, nested: bool = False) -> list[Event]:
-        """The events of a step that count; with `nested`, those of the steps within it too."""
-        return [e for e in self._events if e.within == key or (nested and key in lineage(e.within))]
+    def events(self, key: str) -> Sequence[Event]:
+        """The events of a step that has not ended, as readers have them."""
+        return [event for event in self._shown if event.within == key]
+
+    def events_at_end(self, key: str) -> Sequence[Event]:
+        """The events of a step that has ended, and of the steps within it."""
+        return self._shown_at_end[key]
+
+    def like(self, stem: str) -> Iterator[str]:
+        """The keys that differ in their last number only."""
+        return (key for key in self.begun if key.startswith(stem) and "/" not in key[len(stem) :])
+
+    def forget(self, key: str) -> None:
+        """Let a step count as one that has not ended."""
+        self.ended.pop(key, None)
 
     def _add(self, event: Event) -> None:
         key = event.within
         match event:
             case Reset():
-                self._drop(key)
+                self._shown = [e for e in self._shown if key and e.within != key]
             case StepBegun():
-                # A step that begins again with other arguments is another step.
-                self.ended.pop(key, None)
-                self._drop(key)
                 self.begun[key] = event
+                self.forget(key)
             case StepEnded():
                 self.ended[key] = event
+                self._shown_at_end[key] = [e for e in self._shown if key in lineage(e.within)]
             case _:
-                if is_step(key) and not self._is_kept(event):
-                    self._events.append(event)
-
-    def _drop(self, key: str) -> None:
-        """Let the events of a step not count any more; "" is all steps that have not ended."""
-        self._events = [e for e in self._events if self._is_kept(e) or (key and e.within != key)]
-
-    def _is_kept(self, event: Event) -> bool:
-        """True for an event of a step that has ended: a later attempt can only repeat it."""
-        return any(key in self.ended for key in lineage(event.within))
+                if is_in_step(key):
+                    self._shown.append(event)

@@ -6,24 +6,24 @@ from durable_stream.events import Event
 from durable_stream.exceptions import StepRefused
 from durable_stream.recorded import RecordedSteps
 from durable_stream.replay import Difference, Replay
-from durable_stream.step_keys import is_step, parent
+from durable_stream.step_keys import is_in_step, parent
 
 
 class Route:
     """The events and steps that the log has outside of steps, one list for each branch.
 
-    All methods raise StepRefused where the producer leaves its way.
+    All methods raise StepRefused where the producer leaves its route.
     """
 
     def __init__(self, said: Sequence[Event], recorded: RecordedSteps) -> None:
         outside: dict[str, list[Event]] = {}
         for event in said:
-            if not is_step(event.within):
+            if not is_in_step(event.within):
                 outside.setdefault(event.within, []).append(event)
         self._replays = {path: Replay(events) for path, events in outside.items()}
         self._ahead: dict[str, dict[str, str]] = {}
         for key, begun in recorded.begun.items():
-            if not is_step(parent(key)):
+            if not is_in_step(parent(key)):
                 self._ahead.setdefault(parent(key), {})[key] = begun.name
         self._last = ""
 
@@ -41,7 +41,7 @@ class Route:
 
     def visit(self, path: str, key: str, name: str) -> None:
         """Pass a step."""
-        if is_step(path):
+        if is_in_step(path):
             return
         if self._ahead.get(path, {}).pop(key, None) is None:
             self._check_nothing_ahead(path, f"it came to the step {name!r}")
@@ -71,6 +71,6 @@ def diverged(detail: str) -> StepRefused:
     """The error of a run that differs from the log."""
     return StepRefused(
         "diverged",
-        f"The agent took another way than before its interruption: {detail}. Put every value that "
-        "varies into a step, or let the agent restart.",
+        f"The agent took another way than before its interruption: {detail}. Its developer finds "
+        "in docs/agents.md how to put into steps the values that vary.",
     )

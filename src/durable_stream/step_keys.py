@@ -1,13 +1,11 @@
 """Keys of steps: the path to a step within its stream, the same in every attempt.
 
-A path is a list of segments with `/` between them. A step's segment is `name:occurrence`, or
-`name:key:occurrence`; a branch's segment is its label, which has no colon.
+A path is a list of segments with `/` between them. A step's segment is `name:number`, or
+`name:key:number`; a branch's segment is its label, which has no colon.
 """
 
-import asyncio
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterator
 
 from durable_stream.exceptions import StepRefused
@@ -17,39 +15,17 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _MOST_SAFE = 64
 
 
-class Keys:
-    """Gives out the keys of one attempt, in the order in which its steps are asked for."""
-
-    def __init__(self) -> None:
-        self._occurrences: Counter[str] = Counter()
-        self._askers: dict[str, asyncio.Task[object] | None] = {}
-
-    def next(self, path: str, name: str, key: str) -> str:
-        """The key of the next step of this name at this path; raises StepRefused."""
-        _check_name(name, "step")
-        stem = f"{path}/" if path else ""
-        stem += f"{name}:{_tamed(key)}:" if key else f"{name}:"
-        if stem.count("/") >= MAX_DEPTH:
-            raise StepRefused(
-                "step_invalid",
-                f"The step {name!r} is more than {MAX_DEPTH} steps or branches deep: "
-                "return its value to the step around it.",
-            )
-        self._check_asker(stem, name)
-        self._occurrences[stem] += 1
-        return f"{stem}{self._occurrences[stem]}"
-
-    def _check_asker(self, stem: str, name: str) -> None:
-        """Refuse a step whose number would depend on which of two tasks came first."""
-        asker = asyncio.current_task()
-        before = self._askers.setdefault(stem, asker)
-        if before is not asker and before is not None and not before.done():
-            raise StepRefused(
-                "step_ambiguous",
-                f"Two tasks at once ask for the step {name!r}, so a later attempt could mix up "
-                "their values: give each a `key=`, or put each task into a `branch()`.",
-            )
-        self._askers[stem] = asker
+def stem(path: str, name: str, key: str) -> str:
+    """The key of a step at this path without its number; raises StepRefused."""
+    _check_name(name, "step")
+    if path.count("/") + bool(path) >= MAX_DEPTH:
+        raise StepRefused(
+            "step_invalid",
+            f"The step {name!r} is more than {MAX_DEPTH} steps or branches deep: return its value "
+            "to the step around it.",
+        )
+    around = f"{path}/" if path else ""
+    return f"{around}{name}:{_tamed(key)}:" if key else f"{around}{name}:"
 
 
 def branch(path: str, label: str) -> str:
@@ -58,9 +34,14 @@ def branch(path: str, label: str) -> str:
     return f"{path}/{label}" if path else label
 
 
-def is_step(path: str) -> bool:
-    """True for the key of a step, and not of a branch or of the whole stream."""
-    return ":" in path.rpartition("/")[2]
+def is_in_step(path: str) -> bool:
+    """True for the key of a step, and for the path of a branch within one."""
+    return ":" in path
+
+
+def innermost_step(path: str) -> str:
+    """The key of the step around this place, "" outside of steps."""
+    return next((each for each in lineage(path) if ":" in each.rpartition("/")[2]), "")
 
 
 def parent(path: str) -> str:
@@ -77,7 +58,7 @@ def lineage(path: str) -> Iterator[str]:
 
 def idempotency_key(stream_id: str, key: str) -> str:
     """A name of the step in the world: at most 64 characters of `[A-Za-z0-9_.:-]`."""
-    readable = f"{stream_id}:{key.replace('/', ':')}"
+    readable = f"{stream_id}:{key}"
     if len(readable) <= _MOST_SAFE and "/" not in key:
         return readable
     return f"{stream_id}:{hashlib.sha256(key.encode()).hexdigest()}"[:_MOST_SAFE]

@@ -95,6 +95,11 @@ class Writing:
                     if isinstance(event, Claim):
                         # The next event starts another attempt, which the log must have counted.
                         await self._buffer.logged()
+        except asyncio.CancelledError:
+            filling = asyncio.current_task()
+            if filling is None or filling.cancelling():
+                raise
+            logger.error("the producer awaited a task that was cancelled")  # noqa: TRY400
         except Exception as error:  # noqa: BLE001 - a producer may raise anything
             # Not its message: a producer's errors may quote the input, or a secret.
             logger.error("the producer broke", extra=described(error))  # noqa: TRY400
@@ -117,6 +122,8 @@ class Writing:
         except Exception as error:  # noqa: BLE001 - no writer may die unheard
             logger.error("the writer broke", extra=described(error))  # noqa: TRY400
         finally:
+            # First: a producer may want to log something while it is closed.
+            self._buffer.close()
             self._filling.cancel()
             await asyncio.wait([self._filling])
 

@@ -279,7 +279,7 @@ async def refused(log: DynamoDBStore, work: Work, how: Resume = "replay") -> Fai
 
 @pytest.mark.parametrize(
     ("value", "told"),
-    [(object(), "a object, which is not JSON"), ("x" * MAX_EVENT, "store the value elsewhere")],
+    [(object(), "of the type object"), ("x" * MAX_EVENT, "store the value elsewhere")],
 )
 async def test_a_value_that_no_record_can_hold_is_an_error_that_names_the_step(
     log: DynamoDBStore, value: object, told: str
@@ -313,18 +313,19 @@ async def test_an_argument_that_is_not_json_is_an_error(log: DynamoDBStore) -> N
     assert (end.code, "by a closure" in end.message) == ("step_invalid", True)
 
 
-async def test_two_tasks_at_once_with_steps_of_one_name_are_an_error_before_any_kill(
-    log: DynamoDBStore,
+@pytest.mark.parametrize("names", [("look", "look"), ("look", "listen")])
+async def test_two_tasks_with_steps_at_one_place_are_an_error_before_any_kill(
+    log: DynamoDBStore, names: tuple[str, str]
 ) -> None:
     async def work(_task: Task, steps: Steps) -> AsyncGenerator[Event]:
-        async def look(city: str) -> str:
-            return await steps.step("look", lambda: city)  # type: ignore[no-any-return]
+        async def at(name: str) -> str:
+            return await steps.step(name, str, "there")  # type: ignore[no-any-return]
 
-        yield Line(str(await asyncio.gather(look("paris"), look("rome"))))
+        yield Line(str(await asyncio.gather(*map(at, names))))
 
     end = await refused(log, work)
 
-    assert (end.code, "'look'" in end.message) == ("step_ambiguous", True)
+    assert (end.code, "branch()" in end.message) == ("step_ambiguous", True)
 
 
 async def test_steps_from_a_thread_are_an_error_that_says_so(log: DynamoDBStore) -> None:
@@ -644,3 +645,328 @@ async def test_a_reader_is_not_told_the_value_of_a_step(log: DynamoDBStore) -> N
         event.public() for event in events(records) if isinstance(event, StepBegun | StepEnded)
     ]
     assert public == [{"name": "a"}, {"failed": False}]
+
+
+class BranchInStep:
+    """Branches within a step, whose steps and events belong to the outer step."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+
+    async def __call__(self, task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        async def find(city: str) -> str:
+            self.ledger.do(task, steps)
+            return city
+
+        async def outer() -> list[str]:
+            self.ledger.do(task, steps)
+
+            async def branch(city: str) -> str:
+                with steps.branch(city):
+                    return await steps.step("find", find, city)  # type: ignore[no-any-return]
+
+            cities = [await branch("paris"), await branch("rome")]
+            with steps.branch("rome"):
+                await steps.emit(Line("in a branch "))
+            return cities
+
+        yield Line("first ")
+        yield Line(str(await steps.step("outer", outer)))
+
+
+@pytest.mark.parametrize("how", ["replay", "restart"])
+async def test_a_branch_within_a_step_is_a_part_of_the_step(
+    log: DynamoDBStore, how: Resume
+) -> None:
+    def check(records: list[Record], work: Work) -> None:
+        assert isinstance(work, BranchInStep)
+        assert told(records) == [
+            ("", "line", "first "),
+            ("outer:1", "line", "in a branch "),
+            ("", "line", "['paris', 'rome']"),
+        ]
+        once(records, work.ledger)
+
+    await each_kill(log, BranchInStep, check, how)
+
+
+# Starting over
+
+
+class Orders:
+    """Work that comes to its steps in another order when it starts over, and to another one."""
+
+    def __init__(self) -> None:
+        self.orders: list[tuple[str, str]] = []
+
+    async def __call__(self, task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        async def order(item: str) -> str:
+            self.orders.append((steps.key, item))
+            return item
+
+        items = ["x", "y"] if task.attempt == 1 else ["y", "x", "z"]
+        yield Line(str([await steps.step("order", order, item) for item in items]))
+
+
+async def test_work_that_starts_over_in_another_order_repeats_no_step_and_mixes_up_no_key(
+    log: DynamoDBStore,
+) -> None:
+    work = Orders()
+
+    # start, claim, x, its end, y, its end, the line; then it dies.
+    records = await killed(log, work, [(7, False)], "restart")
+
+    assert told(records) == [("", "line", "['y', 'x', 'z']")]
+    assert [item for _, item in work.orders] == ["x", "y", "z"]
+    assert len({key for key, _ in work.orders}) == 3
+
+
+async def test_a_step_with_other_arguments_gets_nothing_of_the_steps_within_the_old_one(
+    log: DynamoDBStore,
+) -> None:
+    async def work(task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        async def outer(city: str) -> str:
+            found: str = await steps.step("inner", lambda: city)
+            await steps.emit(Line(f"{city} "))
+            await steps.logged()
+            if task.attempt == 1:
+                await asyncio.Event().wait()
+            return found
+
+        yield Note(await steps.step("outer", outer, "paris" if task.attempt == 1 else "rome"))
+
+    # start, claim, outer, inner, inner's end, the line; then it dies.
+    records = await killed(log, work, [(6, False)], "restart")
+
+    assert told(records) == [("outer:2", "line", "rome "), ("", "note", "rome")]
+
+
+class Layers:
+    """A step with events before and behind those of a step within it."""
+
+    async def __call__(self, _task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        async def inner() -> None:
+            await steps.emit(Note("b"))
+
+        async def outer() -> None:
+            await steps.emit(Note("a"))
+            await steps.step("inner", inner)
+            await steps.emit(Note("c"))
+
+        await steps.step("outer", outer)
+        yield Note("d")
+
+
+async def test_recalled_events_keep_the_order_in_which_readers_had_them(
+    log: DynamoDBStore,
+) -> None:
+    whole = [
+        ("outer:1", "note", "a"),
+        ("outer:1/inner:1", "note", "b"),
+        ("outer:1", "note", "c"),
+        ("", "note", "d"),
+    ]
+    for first in range(3, 11):
+        records = await killed(log, Layers(), [(first, False), (4, False)], "restart")
+        assert told(records) == whole
+
+
+async def test_work_that_starts_over_again_and_again_is_given_up(log: DynamoDBStore) -> None:
+    """Its text is no progress, because it does not stay."""
+
+    async def work(_task: Task, _steps: Steps) -> AsyncGenerator[Event]:
+        yield Line("again ")
+        await asyncio.Event().wait()
+
+    records = await killed(log, work, [(3, False)] * 24, "restart")
+
+    end = records[-1].event
+    assert isinstance(end, Failed)
+    assert end.code == "given_up"
+
+
+async def test_a_step_that_must_not_run_twice_is_not_replaced_by_one_with_other_arguments(
+    log: DynamoDBStore,
+) -> None:
+    paid: list[int] = []
+
+    async def work(task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        async def pay(euros: int) -> None:
+            paid.append(euros)
+            await asyncio.Event().wait()
+
+        yield Line("paying ")
+        await steps.step("pay", pay, task.attempt, once=True)
+
+    streams = process(DynamoDBStore(log._table, EVENTS), work, "restart")
+    reading = await streams.create_and_read(Start("go"), None, NOW)
+    await read_until(reading, Heartbeat)
+    await die(streams)
+    again = process(DynamoDBStore(log._table, EVENTS), work, "restart")
+    records = await read(await again.read(reading.stream_id, None, NOW))
+
+    end = records[-1].event
+    assert isinstance(end, Failed)
+    assert (end.code, paid) == ("interrupted", [1])
+
+
+# The ends of attempts
+
+
+async def test_a_step_in_a_finally_block_holds_up_no_hand_over(log: DynamoDBStore) -> None:
+    async def work(task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        try:
+            yield Line(f"{task.attempt} ")
+            if task.attempt == 1:
+                await asyncio.Event().wait()
+        finally:
+            if task.attempt == 1:
+                await steps.logged()
+                await steps.step("undo", str, "never")
+
+    store = DynamoDBStore(log._table, EVENTS)
+    streams = process(store, work, "continue")
+    reading = await streams.create_and_read(Start("go"), None, NOW)
+    await read_until(reading, Heartbeat)
+    async with asyncio.timeout(5):
+        await streams.close()
+    records = await read(await process(store, work, "continue").read(reading.stream_id, None, NOW))
+
+    assert told(records) == [("", "line", "1 2 ")]
+    assert not any(isinstance(record.event, StepBegun) for record in records)
+
+
+async def test_a_refusal_that_the_agent_catches_ends_the_stream_all_the_same(
+    log: DynamoDBStore,
+) -> None:
+    async def work(_task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        try:
+            await steps.step("bad", object)
+        except Exception:  # noqa: BLE001 - as people write around tools
+            yield Line("never mind")
+
+    end = await refused(log, work)
+
+    assert (end.code, "'bad'" in end.message) == ("step_invalid", True)
+
+
+async def test_an_agent_that_awaits_a_cancelled_task_ends_as_broken(log: DynamoDBStore) -> None:
+    async def work(_task: Task, _steps: Steps) -> AsyncGenerator[Event]:
+        yield Line("before ")
+        task = asyncio.create_task(asyncio.Event().wait())
+        task.cancel()
+        await task
+
+    assert (await refused(log, work)).code == "broken"
+
+
+async def test_a_failure_in_a_group_within_a_step_is_the_attempts_and_is_not_recorded(
+    log: DynamoDBStore,
+) -> None:
+    async def work(task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        async def failing() -> int:
+            if task.attempt == 1:
+                raise ProducerFailed("jammed", "It is jammed.", retryable=True)
+            return task.attempt
+
+        async def outer() -> int:
+            async with asyncio.TaskGroup() as group:
+                inner = group.create_task(failing())
+            return inner.result()
+
+        yield Line(str(await steps.step("outer", outer)))
+
+    assert told(await killed(log, work, [])) == [("", "line", "2")]
+
+
+async def test_free_failures_beside_costly_work_are_attempts_that_the_log_counts(
+    log: DynamoDBStore,
+) -> None:
+    costly = Counter[int]()
+
+    async def work(task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        async def cost() -> None:
+            costly[task.attempt] += 1
+            await asyncio.Event().wait()
+
+        async def throttled() -> None:
+            await asyncio.sleep(0)
+            raise ProducerFailed("throttled", "Too many.", retryable=True, free=True)
+
+        yield Line(str(await asyncio.gather(steps.step("a", cost), steps.step("b", throttled))))
+
+    records = await killed(log, work, [])
+
+    claims = [event.attempt for event in events(records) if isinstance(event, Claim)]
+    end = records[-1].event
+    assert isinstance(end, Failed)
+    assert (end.code, end.free, claims) == ("throttled", False, [1, 2, 3])
+    assert costly == {1: 1, 2: 1, 3: 1}
+
+
+async def test_an_end_that_waits_for_room_when_its_attempt_is_over_is_not_logged(
+    log: DynamoDBStore,
+) -> None:
+    """Else the next attempt would run the step behind the record of its end."""
+    ran: list[int] = []
+
+    async def work(task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        full = asyncio.Event()
+
+        async def fill() -> str:
+            for _ in range(3):
+                await steps.emit(Note("x" * 300_000))
+            full.set()
+            await asyncio.Event().wait()
+            return "never"
+
+        async def big() -> str:
+            ran.append(task.attempt)
+            if task.attempt == 1:
+                await full.wait()
+            return "y" * 100_000
+
+        async def fail() -> str:
+            await asyncio.sleep(0)
+            if task.attempt == 1:
+                await full.wait()
+                for _ in range(3):
+                    await asyncio.sleep(0)
+                raise ProducerFailed("jammed", "It is jammed.", retryable=True)
+            return "mended"
+
+        asked = [steps.step("big", big), steps.step("fail", fail)]
+        if task.attempt == 1:
+            asked.append(steps.step("fill", fill))
+        yield Line(str([len(value) for value in await asyncio.gather(*asked)]))
+
+    records = await killed(log, work, [], "continue")
+
+    ends = [event.within for event in events(records) if isinstance(event, StepEnded)]
+    assert ends.count("big:1") == 1
+    assert told(records)[-1] == ("", "line", "[100000, 6]")
+
+
+async def test_an_event_that_was_said_in_a_step_and_is_yielded_is_outside_of_it(
+    log: DynamoDBStore,
+) -> None:
+    async def work(_task: Task, _steps: Steps) -> AsyncGenerator[Event]:
+        yield Note("copied", within="say:1")
+        yield Line("end")
+
+    for at in range(2, 6):
+        records = await killed(log, work, [(at, False)])
+        assert told(records) == [("", "note", "copied"), ("", "line", "end")]
+
+
+async def test_a_step_cannot_end_the_stream(log: DynamoDBStore) -> None:
+    async def work(_task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        async def end() -> None:
+            await steps.emit(Finished())
+
+        try:
+            await steps.step("end", end)
+        except StepFailed as error:
+            yield Line(error.type)
+
+    assert told(await killed(log, work, [])) == [("", "line", "ValueError")]

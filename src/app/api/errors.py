@@ -112,6 +112,8 @@ async def _invalid(_: Request, error: Exception) -> JSONResponse:
     if any(_is_of_the_body_as_a_whole(problem) for problem in error.errors()):
         return _not_json()
     problems = error.errors()
+    if problems[0]["type"] == "unknown_agent":
+        return answer(422, "unknown_agent", f"This agent is not served: {problems[0]['msg']}.")
     told = [_problem(problem) for problem in problems[:_PROBLEMS_TOLD]]
     if len(problems) > len(told):
         told.append(f"and {len(problems) - len(told)} more")

@@ -38,10 +38,12 @@ class Inputs:
             return self._start(agent, request.encode(), owner, request.model, agent.most_tokens)
         agent = self._named(getattr(body, "agent", None))
         try:
-            text = body.model_dump_json(exclude={"agent"})
+            text = body.model_dump_json(exclude={"agent"}, by_alias=True, round_trip=True)
         except (PydanticSerializationError, UnicodeEncodeError):
             raise _NO_TEXT from None
-        return self._start(agent, text, owner, self._models[0], agent.most_tokens or 0)
+        start = self._start(agent, text, owner, self._models[0], agent.most_tokens or 0)
+        agent.decoded(start)  # An input that does not come back fails here, and not in the stream.
+        return start
 
     def start_of_query(self, owner: str, query: CreateStream) -> Start:
         """The start for `GET /sse`. An agent with an input of its own takes the prompt alone."""

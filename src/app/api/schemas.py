@@ -244,6 +244,7 @@ class _Snapshot(BaseModel):
     """
 
     id: str
+    agent: str
     model: str
     status: Status
     finish_reason: str | None

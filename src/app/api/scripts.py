@@ -16,9 +16,10 @@ from pathlib import Path
 
 _IMPORT = re.compile(r'^import \{([^{}]*)\} from "\./([\w-]+\.js)";$', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:const|(?:async )?function|class) ([\w$]+)\b)", re.MULTILINE)
-_EITHER = re.compile(r"^[ \t]*(?:import|export)\b.*", re.MULTILINE)
-# Neither can be joined: `import()` names a file, and the others are those of the whole script.
-_ANYWHERE = re.compile(r"\bimport\s*[(.].*|^await\b.*", re.MULTILINE)
+# A function has no `await` of its own either.
+_OTHER = re.compile(r"^(?:[ \t]*(?:import|export)|await)\b.*", re.MULTILINE)
+# `import()` names a file, and `import.meta` is that of the whole script.
+_ANYWHERE = re.compile(r"import\s*[(.].*")
 _COMMENT = re.compile(r"/\*.*?\*/|^[ \t]*//[^\n]*", re.DOTALL | re.MULTILINE)
 _NAME = re.compile(r"[A-Za-z_$][\w$]*")
 
@@ -58,7 +59,7 @@ class _Join:
         exports = [found[1] for found in _EXPORT.finditer(text)]
         body = _IMPORT.sub(lambda found: self._imported(file, found), _EXPORT.sub("", text))
         code = _COMMENT.sub("", body)
-        if unknown := _EITHER.search(code) or _ANYWHERE.search(code):
+        if unknown := _OTHER.search(code) or _ANYWHERE.search(code):
             raise ValueError(f"{file} has a form that cannot be joined: {unknown[0].strip()}")
         self._exports[file] = exports
         returned = f"return {{ {', '.join(exports)} }};"

@@ -17,14 +17,16 @@ async def snapshot(history: History, context: Context) -> BaseModel:
     """The snapshot of a stream."""
     newest, start, end = history.newest, history.start, history.newest.event
     token = await context.gate.token(newest.stream_id, start.owner, newest.expires_at)
-    parts = fold(history.said)
+    parts = fold(history.log)
     texts = {
         kind: "".join(part["text"] for part in parts if part["kind"] == kind)
         for kind in (each.kind for each in TEXTS)
     }
+    named = start if isinstance(start, Start) else Start(start.input)
     return Snapshot(
         id=newest.stream_id,
-        model=start.model if isinstance(start, Start) else "",
+        agent=named.agent,
+        model=named.model,
         status=status(newest, now=context.clock.now(), lease=context.settings.timing.lease),
         finish_reason=end.finish_reason if isinstance(end, Done) else None,
         usage=Usage(**end.usage) if isinstance(end, Done) else None,

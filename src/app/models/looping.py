@@ -8,7 +8,7 @@ that has ended, and continues a turn that broke off behind its text.
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -142,7 +142,8 @@ class Loop:
 
     # Tools
 
-    async def _result(self, call: Call) -> Result:
+    def _result(self, call: Call) -> Awaitable[Result]:
+        """The result to come. The step begins here, so that the order of the calls counts."""
         used = self._tools.get(call.name)
         if used is None:
             names = ", ".join(self._tools) or "none"
@@ -150,14 +151,20 @@ class Loop:
         else:
             problem = call.error or used.problem(call.arguments)
         if used is None or problem:
-            return Result(call.id, error=problem)
+            return _settled(Result(call.id, error=problem))
+        output = self._task.step(used.name, used.runs, call.arguments, key=self._shown(call))
+        return self._result_of(call, output)
+
+    async def _result_of(self, call: Call, step: Awaitable[Any]) -> Result:
         try:
-            output = await self._task.step(
-                used.name, used.runs, call.arguments, key=self._shown(call)
-            )
+            output = await step
         except StepFailed as error:
             return Result(call.id, error=f"{error.type}: {error.text}")
         return Result(call.id, output)
+
+
+async def _settled(result: Result) -> Result:
+    return result
 
 
 # The number of the stream's first step of a model.

@@ -11,7 +11,6 @@ it more about a parameter, as everywhere in pydantic.
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Self, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
@@ -113,9 +112,11 @@ class Tool:
             ) from None
 
 
-@lru_cache
 def tool(function: Callable[..., Any]) -> Tool:
-    """The tool of a function, also as a decorator; raises ValueError with what to change."""
+    """The tool of a function, also as a decorator; raises ValueError with what to change.
+
+    This takes about a millisecond, which a decorator takes once, when the module is imported.
+    """
     return function if isinstance(function, Tool) else Tool.of(function)
 
 

@@ -578,3 +578,20 @@ async def test_an_agent_that_cannot_answer_is_told_what_to_change(
 
     (refusal,) = refusals
     assert re.search(to_do, refusal)
+
+
+async def test_a_tool_in_a_thread_knows_the_key_of_its_call(log: DynamoDBStore) -> None:
+    @agent(resume="replay")
+    async def keyed(task: Task) -> AsyncGenerator[Event]:
+        def order(item: str) -> str:
+            """Place an order."""
+            return f"{task.step_key} for {item}"
+
+        async for event in models.answer(task, [order]):
+            yield event
+
+    records = await told(log, FAST, keyed, demo_request("order tea and order milk"))
+
+    assert [result.output for result in of_kind(records, ToolResult)] == [
+        f"{records[0].stream_id}:order:call0000{number}:1 for tea and milk" for number in range(2)
+    ]

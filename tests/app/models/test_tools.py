@@ -130,12 +130,8 @@ def test_a_schema_refers_to_nothing() -> None:
     assert "$" not in json.dumps(tool(go).spec.parameters)
 
 
-def test_a_function_is_one_tool_however_often_it_is_made_one() -> None:
-    def once() -> None:
-        """Do it."""
-
-    assert tool(once) is tool(once)
-    assert tool(tool(once)) is tool(once)
+def test_a_tool_is_the_tool_of_itself() -> None:
+    assert tool(weather) is weather
 
 
 def test_a_tool_is_still_a_function() -> None:

@@ -12,7 +12,7 @@ LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run probe cost test prove-tests check format lock peers dynamodb clean sam validate build deploy \
+.PHONY: help run probe cost test prove-tests check format lock examples peers dynamodb clean sam validate build deploy \
 	logs delete sam-local
 
 # A heading is a line that begins with "##@", a target's text is behind its "##".
@@ -52,15 +52,18 @@ lock: .venv/.installed ## Pin the dependencies; ARGS=--upgrade takes newer ones
 	@$(LOCK) pyproject.toml --output-file src/requirements.txt
 	@$(LOCK) pyproject.toml --group dev --constraints src/requirements.txt \
 		--output-file tools/locks/requirements-dev.txt
+	@$(LOCK) pyproject.toml --group examples --output-file tools/locks/requirements-examples.txt
 	@$(LOCK) --group sam --output-file tools/locks/requirements-sam.txt
 	@$(LOCK) --group peers --output-file tools/locks/requirements-peers.txt
+
+examples: .venv-examples/.installed ## Install agent frameworks, for examples, into .venv-examples
 
 peers: .venv-peers/.installed ## Install LiteLLM and MiniStack, for tests, into .venv-peers
 
 dynamodb: .dynamodb-local/.installed ## Fetch DynamoDB Local (Java), for tests, into .dynamodb-local
 
 clean: ## Remove environments, builds and caches
-	@rm -rf .venv .venv-sam .venv-peers .dynamodb-local .aws-sam .javascript \
+	@rm -rf .venv .venv-sam .venv-peers .venv-examples .dynamodb-local .aws-sam .javascript \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 ##@ Deploy
@@ -108,7 +111,8 @@ include tools/javascript.mk
 .venv/.installed: tools/locks/requirements-dev.txt
 .venv-sam/.installed: tools/locks/requirements-sam.txt
 .venv-peers/.installed: tools/locks/requirements-peers.txt
-.venv/.installed .venv-sam/.installed .venv-peers/.installed:
+.venv-examples/.installed: tools/locks/requirements-examples.txt
+.venv/.installed .venv-sam/.installed .venv-peers/.installed .venv-examples/.installed:
 	@for python in $(PYTHONS) none; do \
 		$$python -c '$(USABLE)' >/dev/null 2>&1 && break; \
 	done; \

@@ -1,8 +1,8 @@
 """How tests run, those of the application and those of proof; each conftest.py registers this.
 
 A test that needs more than Python carries a marker (`chromium`, `docker`, `dynamodb_local`,
-`peers`, `sam`) and is skipped where that is missing. With `CI=true` a skip is a failure: CI
-installs everything, so a skip there means that a rule went unproven.
+`examples`, `peers`, `sam`) and is skipped where that is missing. With `CI=true` a skip is a
+failure: CI installs everything, so a skip there means that a rule went unproven.
 
 `make test` takes a few minutes and needs nothing but Python; `make prove` runs the tests marked
 `prove`. Those are all tests of proof and of tests/flows, all with one of the markers above or with
@@ -57,6 +57,10 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     ),
     "docker": (_docker_runs, "a Docker engine that answers"),
     "dynamodb_local": (_dynamodb_local_runs, "Java 17, and DynamoDB Local (make dynamodb)"),
+    "examples": (
+        (ROOT / ".venv-examples/.installed").exists,
+        "agent frameworks (make examples)",
+    ),
     "peers": ((ROOT / ".venv-peers/.installed").exists, "other people's servers (make peers)"),
     "sam": ((ROOT / ".venv-sam/.installed").exists, "the SAM CLI (make sam)"),
 }

@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 LOCKS = (
     "src/requirements.txt",
     "tools/locks/requirements-dev.txt",
+    "tools/locks/requirements-examples.txt",
     "tools/locks/requirements-peers.txt",
     "tools/locks/requirements-sam.txt",
 )

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.events import Done
 from app.exceptions import ProviderError
@@ -13,12 +13,14 @@ from app.models.looping import Loop
 from app.models.tools import Tool, tool
 from app.models.turns import ToolUse
 from app.models.usage import plausible, plausible_count
-from app.task import Task
 from durable_stream import Event
+
+if TYPE_CHECKING:
+    from app.task import Task  # It imports this package.
 
 
 def answer(
-    task: Task[Any],
+    task: "Task[Any]",
     tools: Sequence[Tool | Callable[..., Any]] = (),
     rounds: int = 10,
     *,
@@ -54,7 +56,7 @@ def answer(
     return events
 
 
-async def _answer(task: Task[Any], request: Request, *, is_first: bool) -> AsyncGenerator[Event]:
+async def _answer(task: "Task[Any]", request: Request, *, is_first: bool) -> AsyncGenerator[Event]:
     delivered = Partial.of(task.said, task.tokens)
     yielded: list[Event] = []
     try:

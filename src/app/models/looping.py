@@ -11,7 +11,7 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from app.events import Answer, Done, ToolCall, ToolResult
 from app.exceptions import ProviderError
@@ -21,9 +21,11 @@ from app.models.lengths import estimated, tokens_of
 from app.models.tools import Tool
 from app.models.turns import Call, Result, Round, ToolUse
 from app.models.usage import Counts, plausible
-from app.task import Task
 from durable_stream import Event, StepFailed
 from durable_stream.text import joined
+
+if TYPE_CHECKING:
+    from app.task import Task  # It imports this package.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ class Loop:
     """One answer to a request. Raises ValueError for tools of one name, and for no rounds."""
 
     def __init__(
-        self, task: Task[Any], request: Request, tools: Sequence[Tool], rounds: int
+        self, task: "Task[Any]", request: Request, tools: Sequence[Tool], rounds: int
     ) -> None:
         self._task = task
         self._request = replace(request, tools=tuple(each.spec for each in tools))

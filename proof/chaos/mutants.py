@@ -169,16 +169,16 @@ MUTANTS = (
     Mutant(
         rule="a step begins behind its durable record",
         file="durable_stream/steps.py",
-        passage="        await self._buffer.logged()\n        run = Run(",
-        instead="        run = Run(",
+        passage="            await self._buffer.logged()\n            self._check_usable()\n",
+        instead="            self._check_usable()\n",
         shown_by=_KILLS | FREEZES,
         found_by=r"before the record of its begin was durable|a step ran that has no record",
         stepping=True,
     ),
     Mutant(
         rule="each step has a key of its own",
-        file="durable_stream/step_keys.py",
-        passage='        return f"{stem}{self._occurrences[stem]}"\n',
+        file="durable_stream/numbering.py",
+        passage='        return f"{stem}{self._numbers[stem]}"\n',
         instead='        return f"{stem}1"\n',
         shown_by=_KILLS,
         # Where an earlier attempt has logged a key, the application sees it too.

@@ -21,10 +21,10 @@ from durable_stream import (
 )
 from durable_stream.appending import Writer
 from durable_stream.buffer import EventBuffer
+from durable_stream.numbering import Numbering
 from durable_stream.recorded import RecordedSteps
 from durable_stream.records import new_nonce
 from durable_stream.retry import retry
-from durable_stream.step_keys import Keys
 from durable_stream.stream import Stream
 from durable_stream.tail import Tail
 from durable_stream.writing import Writing
@@ -150,10 +150,10 @@ def steps_begin_too_early(patch: pytest.MonkeyPatch) -> None:
 
 def keys_of_steps_do_not_count(patch: pytest.MonkeyPatch) -> None:
     """Two steps of one name have one key."""
-    following = Keys.next
+    following = Numbering.next
 
-    def forgetful(keys: Keys, path: str, name: str, key: str) -> str:
-        keys._occurrences.clear()
-        return following(keys, path, name, key)
+    def forgetful(numbering: Numbering, stem: str) -> str:
+        numbering._numbers.clear()
+        return following(numbering, stem)
 
-    patch.setattr(Keys, "next", forgetful)
+    patch.setattr(Numbering, "next", forgetful)

@@ -27,6 +27,7 @@ QUICK = "--numprocesses logical -m 'not prove'"
 # The engine and the runtime import no part, so their tests are not run again.
 OF_THE_APPLICATION = f"{QUICK} --ignore tests/durable_stream --ignore tests/lambda_stream"
 OF_THE_MODELS = f"{QUICK} tests/app tests/local/test_providers.py tests/test_project.py"
+OF_THE_PROJECT = f"{QUICK} tests/app/test_docs.py tests/test_project.py"
 PROVIDERS = "src/app/providers.py"
 
 
@@ -51,6 +52,7 @@ PARTS = (
     Part(
         "anthropic", ("src/app/models/anthropic.py", "tests/**/anthropic"), OF_THE_MODELS, PROVIDERS
     ),
+    Part("examples", ("examples", "tests/examples"), OF_THE_PROJECT),
     Part("proof", ("proof",), QUICK),
 )
 

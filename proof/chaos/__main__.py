@@ -30,7 +30,7 @@ def main() -> int:
     """Play, judge, print."""
     chosen = _parser().parse_args()
     seed = secrets.randbelow(10**6) if chosen.seed is None else chosen.seed
-    play = prove if chosen.mutants else measure if chosen.figures else judge
+    play = prove if chosen.mutants is not None else measure if chosen.figures else judge
     try:
         return asyncio.run(play(chosen, seed))
     except CannotStart as error:
@@ -76,7 +76,8 @@ async def prove(chosen: argparse.Namespace, seed: int) -> int:
     First comes the application as it is, with all their plans: also 1 if anything is wrong.
     """
     print(f"seed {seed}", flush=True)
-    plans = {mutant.rule: mutants.plans(mutant, seed) for mutant in mutants.MUTANTS}
+    chosen_ones = [each for each in mutants.MUTANTS if chosen.mutants in each.rule]
+    plans = {mutant.rule: mutants.plans(mutant, seed) for mutant in chosen_ones}
 
     async def play(plans: Sequence[Plan], source: Path) -> Report:
         # A mutant's plans at once: then the wait for streams that never end is paid once.
@@ -88,7 +89,7 @@ async def prove(chosen: argparse.Namespace, seed: int) -> int:
     print(f"  with every rule: {len(wrong)} wrong, of {len(every)} streams", flush=True)
     _tell(wrong, seed)
     unseen = 0
-    for mutant in mutants.MUTANTS:
+    for mutant in chosen_ones:
         with mutants.source_of(mutant) as source:
             found = mutants.found(mutant, await play(plans[mutant.rule], source))
         unseen += not found
@@ -131,7 +132,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--histories", type=Path, help="a folder for all that happened to each")
     parser.add_argument("--at-once", type=_count, default=8, help="how many are played at once")
     parser.add_argument(
-        "--mutants", action="store_true", help="take rules out of the code: all must be found"
+        "--mutants",
+        nargs="?",
+        const="",
+        metavar="WORD",
+        help="take rules out of the code, or those with this word: all must be found",
     )
     parser.add_argument(
         "--figures", action="store_true", help="measure one fault at a time, and one sandbox"

@@ -71,6 +71,7 @@ async def function_of(
         for name in ("bootstrap", "lambda_stream", "durable_stream", "app"):
             (root / name).symlink_to(source / name)
         (root / "function.py").symlink_to(Path(__file__).with_name("function.py"))
+        (root / "proof").symlink_to(Path(__file__).parents[1])
         options = local.Options(
             port=0,
             task_root=root,

@@ -16,7 +16,7 @@ from itertools import count, islice
 from pathlib import Path
 
 from proof.chaos.deployment import SOURCE
-from proof.chaos.faults import AT_BYTE, SILENCES, Fault
+from proof.chaos.faults import AT_BYTE, FREEZES, SILENCES, Fault
 from proof.chaos.plan import Plan, draw
 from proof.chaos.report import drawn
 from proof.chaos.run import Report
@@ -42,7 +42,8 @@ class Mutant:
 
     It is played against plans with one of the faults of `shown_by`, and found by a complaint that
     the regular expression `found_by` matches. A stream that has no end in time is no such finding.
-    It is played against the first `streams` of these plans.
+    It is played against the first `streams` of these plans, of the agent with steps if `stepping`
+    is true, or else of the chat.
     """
 
     rule: str
@@ -52,6 +53,7 @@ class Mutant:
     shown_by: frozenset[Fault]
     found_by: str
     streams: int = STREAMS
+    stepping: bool = False
 
 
 MUTANTS = (
@@ -146,6 +148,43 @@ MUTANTS = (
         shown_by=frozenset({Fault.HOSTILE_CURSORS}),
         found_by=r"^cursor .*: 200 ",
     ),
+    Mutant(
+        rule="a step's end is recorded",
+        file="durable_stream/steps.py",
+        passage="        for event in (*run.rest(), end):\n",
+        instead="        for event in run.rest():\n",
+        shown_by=_KILLS,
+        found_by=r"the log says done, and has no end of",
+        stepping=True,
+    ),
+    Mutant(
+        rule="a step whose end is recorded is not run again",
+        file="durable_stream/recorded.py",
+        passage="                self.ended[key] = event\n",
+        instead="                pass\n",
+        shown_by=_KILLS,
+        found_by=r"ran in attempt \d+, though the log had its end",
+        stepping=True,
+    ),
+    Mutant(
+        rule="a step begins behind its durable record",
+        file="durable_stream/steps.py",
+        passage="            await self._buffer.logged()\n            self._check_usable()\n",
+        instead="            self._check_usable()\n",
+        shown_by=_KILLS | FREEZES,
+        found_by=r"before the record of its begin was durable|a step ran that has no record",
+        stepping=True,
+    ),
+    Mutant(
+        rule="each step has a key of its own",
+        file="durable_stream/numbering.py",
+        passage='        return f"{stem}{self._numbers[stem]}"\n',
+        instead='        return f"{stem}1"\n',
+        shown_by=_KILLS,
+        # Where an earlier attempt has logged a key, the application sees it too.
+        found_by=r"is not where the plan has it|came with other arguments",
+        stepping=True,
+    ),
 )
 
 
@@ -181,4 +220,5 @@ def found(mutant: Mutant, report: Report) -> list[str]:
 def _shows(plan: Plan, mutant: Mutant) -> bool:
     early = {nth: fault for nth, fault in plan.puts.items() if nth < _EARLY}
     reached = replace(plan, puts=early, connections=tuple(each[:1] for each in plan.connections))
-    return not plan.crowded and not mutant.shown_by.isdisjoint(drawn(reached))
+    suitable = plan.stepping == mutant.stepping and not plan.crowded
+    return suitable and not mutant.shown_by.isdisjoint(drawn(reached))

@@ -5,13 +5,14 @@ byte), never by a clock. So the same seed means the same faults on a slower mach
 """
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from app.models.base import Message, Request
 from app.models.demo import DemoProvider
 from proof.chaos.faults import AT_BYTE, AT_PUT, AT_QUERY, CANCELS, FATAL, STOPPING, Fault
+from proof.chaos.stepping import STEPPING, Stage, stages_of
 
 TOKENS_PER_SECOND = 90
 # The demo's explanation is this long at most; `max_tokens` cuts each stream's answer.
@@ -34,6 +35,7 @@ _KILLED_AFTER_SEND = 0.35
 _DUPLICATED = 0.3
 _HOSTILE = 0.15
 _TROUBLED = 0.6
+_STEPPED = 0.35
 # A fault is triggered at a count below one of these.
 # On a busy machine an answer is fewer and larger records: early ones are drawn more often.
 _PUTS = (4, 8, 16, 32)
@@ -72,6 +74,7 @@ class Plan:
     `connections` has the faults of each reader, connection by connection. The writers of the events
     in `kill_after_send`, counted as the first reader receives them, are killed. A `cancel` that
     races with nothing comes at the put `cancel_at`.
+    `stepping` is true if the agent with steps answers, and not the chat.
     `shared` is true if the stream begins in the function whose sandboxes take many invocations.
     """
 
@@ -89,6 +92,7 @@ class Plan:
     duplicates: int
     readers: int
     hostile: bool
+    stepping: bool = False
 
     @property
     def undisturbed(self) -> bool:
@@ -112,7 +116,8 @@ class Plan:
     @property
     def body(self) -> dict[str, object]:
         """The body of the POST that creates the stream."""
-        return {"prompt": self.prompt, "max_tokens": self.max_tokens}
+        body: dict[str, object] = {"prompt": self.prompt, "max_tokens": self.max_tokens}
+        return {**body, "agent": STEPPING} if self.stepping else body
 
     @property
     def key(self) -> str:
@@ -135,6 +140,19 @@ class Plan:
     def answer(self) -> tuple[str, ...]:
         """The tokens of the answer, all of them."""
         return DemoProvider(tokens=LONGEST).script(self.request).answer[: self.max_tokens]
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """The stages of the agent with steps; none for the chat."""
+        return tuple(stages_of(self.answer)) if self.stepping else ()
+
+    @property
+    def answers(self) -> Mapping[str, Sequence[str]]:
+        """The tokens of the answer by the step that says them; "" is outside of steps."""
+        if not self.stepping:
+            return {"": self.answer}
+        within = {key: said for each in self.stages for key, said in each.steps.items() if said}
+        return {"": tuple(each.before for each in self.stages), **within}
 
 
 def named(number: int) -> str:
@@ -195,6 +213,8 @@ def draw(seed: int, number: int) -> Plan:
         duplicates=4 if not quiet and way is not Way.SSE and chance.random() < _DUPLICATED else 0,
         readers=readers,
         hostile=not quiet and chance.random() < _HOSTILE,
+        # Drawn last: it moves no fault.
+        stepping=chance.random() < _STEPPED,
     )
 
 

@@ -116,6 +116,10 @@ def _results(report: Report) -> Iterator[tuple[str, str]]:
     yield "connections", f"{sum(len(told.connected_at) for told in readers):,}"
     yield "sandboxes", f"{len(report.sandboxes.seen):,}"
     yield "generations", f"{len(report.generations.all):,}"
+    stepping = [each for each in played if each.outcome.plan.stepping]
+    yield "streams of the agent with steps", f"{len(stepping):,}"
+    yield "executions of steps", f"{len(report.generations.steps):,}"
+    yield "steps that ran again in a later attempt", f"{report.generations.repeated_steps:,}"
     for name in ENDS:
         yield f"readers told {name}", f"{ends.count(name):,}"
     yield "readers ended by the platform's 502", f"{sum(len(t.gave_up) for t in readers):,}"
@@ -135,11 +139,16 @@ def _results(report: Report) -> Iterator[tuple[str, str]]:
 
 
 def latencies(report: Report) -> Iterator[tuple[str, str]]:
-    """The time until a stream went on, after each of the three kinds of interruption."""
+    """The time until a stream continued, after each of the three kinds of interruption.
+
+    Of the chat alone: a step that runs again repeats what the log has before it says a new token.
+    """
     resumed: list[float] = []
     taken_over: list[float] = []
     handed_over: list[float] = []
     for played in report.played:
+        if played.outcome.plan.stepping:
+            continue
         traffic = report.ledger.traffic(played.outcome.plan.number)
         for told in played.outcome.readers:
             resumed += resume_latencies(told, traffic)
@@ -167,6 +176,7 @@ def _undisturbed(report: Report, played: Played) -> bool:
     plan, readers = played.outcome.plan, played.outcome.readers
     return (
         plan.undisturbed
+        and not plan.stepping
         and len(report.generations.of(plan.number)) == 1
         and any(told.events and told.events[-1].name == "done" for told in readers)
     )

@@ -19,6 +19,7 @@ from proof.chaos.plan import Plan
 from proof.chaos.sandbox_log import Complaint, SandboxLog
 from proof.chaos.sandboxes import Sandboxes
 from proof.chaos.silences import Survival, survivals
+from proof.chaos.steps import judge_steps
 from proof.chaos.store import Store
 from proof.chaos.story import PATIENCE, Outcome, Story
 from proof.chaos.traffic import Ledger
@@ -158,6 +159,10 @@ def _judged(outcome: Outcome, records: Mapping[str, Sequence[Record]], report: R
         f"log of {stream_id[:6]}: position {seq} was written twice"
         for stream_id, seq in report.ledger.traffic(number).twice
     ]
+    for stream_id, each in records.items():
+        ran = generations.steps_on(stream_id)
+        traffic = report.ledger.traffic(number)
+        verdict.wrong += judge_steps(outcome.plan, each, ran, traffic, sandboxes)
     lived = [*survivals(report.ledger.traffic(number), records, generations, sandboxes)]
     verdict.wrong += [each.wrong for each in lived if each.wrong]
     return Played(

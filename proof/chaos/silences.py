@@ -18,7 +18,9 @@ from proof.chaos.traffic import Silence, Traffic
 _SOON = 3.0
 _IN_TIME = TIMEOUT - Timing().handoff_margin - _SOON
 # The records of a process that writes a stream already; not those to become its writer or stop it.
-_WRITERS = frozenset({"thinking", "answer", "heartbeat", "done"})
+_WRITERS = frozenset(
+    {"thinking", "answer", "data", "step", "step_end", "reset", "heartbeat", "done"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ def plans() -> list[Plan]:
         way=Way.POST,
         shared=False,
         max_tokens=_SHORT,
+        stepping=False,
     )
     killed = replace(nothing, kill_after_send=frozenset({6}))
     cut = replace(nothing, connections=((AtByte(Fault.CUT, 1500),),))

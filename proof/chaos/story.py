@@ -5,7 +5,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 import httpx
 
@@ -81,7 +81,7 @@ class Story:
 
     async def _play(self) -> None:
         plan = self._plan
-        path = f"/sse?prompt={quote(plan.prompt)}&max_tokens={plan.max_tokens}"
+        path = f"/sse?{urlencode(plan.body)}"
         if plan.way is Way.POST:
             stream_id = await self._create()
             if not stream_id:

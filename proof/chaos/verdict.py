@@ -1,13 +1,13 @@
 """The verdict on a stream: its delivered events and its log against the expected answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from itertools import pairwise, zip_longest
 from typing import Any
 
-from app.events import Answer, Done, Start, Thinking
-from durable_stream import Cancelled, Claim, Failed, Record
+from app.events import Answer, Data, Done, Start, Thinking
+from durable_stream import Cancelled, Claim, Failed, Record, StepBegun, StepEnded
 from proof.chaos.plan import Plan
 from proof.chaos.reader import Told
 from proof.chaos.story import Outcome
@@ -16,6 +16,7 @@ from tests.event_source import TERMINAL, Event
 # A writer that must assume it has lost stops within a lease; a busy machine is late to notice.
 LEASE = 4.0
 LATENESS = 1.0
+_TEXTS = frozenset({"thinking", "answer"})
 
 
 @dataclass
@@ -77,14 +78,13 @@ def _judge_log(plan: Plan, stream_id: str, records: Sequence[Record], verdict: V
     if _answers_too_early(plan, records):
         verdict.wrong.append(f"{named}: the answer begins before the thinking has ended")
     complete = bool(records) and isinstance(records[-1].event, Done)
-    for what, kind, tokens in (
-        ("thinking", Thinking, plan.thinking),
-        ("answer", Answer, plan.answer),
-    ):
-        said, expected = _text(records, kind), "".join(tokens)
-        if not expected.startswith(said):
+    said = folded(_piece(each.event.kind, _data(each)) for each in records)
+    expected = _expected(plan)
+    for what in {**expected, **said}:
+        text, whole = said.get(what, ""), "".join(expected.get(what, ()))
+        if not whole.startswith(text):
             verdict.wrong.append(f"{named}: the {what} is not what was to be said")
-        elif complete and said != expected:
+        elif complete and text != whole:
             verdict.wrong.append(f"{named}: the {what} ends early, and the log says done")
 
 
@@ -106,11 +106,41 @@ def _judge_generations(
 
 def _answers_too_early(plan: Plan, records: Sequence[Record]) -> bool:
     first = next((n for n, each in enumerate(records) if isinstance(each.event, Answer)), None)
-    return first is not None and _text(records[:first], Thinking) != "".join(plan.thinking)
+    thought = [r.event.text for r in records[:first] if isinstance(r.event, Thinking)]
+    return first is not None and "".join(thought) != "".join(plan.thinking)
 
 
-def _text(records: Sequence[Record], kind: type[Thinking] | type[Answer]) -> str:
-    return "".join(record.event.text for record in records if isinstance(record.event, kind))
+@dataclass(frozen=True, slots=True)
+class What:
+    """A text that readers fold: of a kind, and of a step, "" for outside of steps."""
+
+    kind: str
+    step: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.kind} of {self.step}" if self.step else self.kind
+
+
+def _expected(plan: Plan) -> Mapping[What, Sequence[str]]:
+    """The tokens of each text of a plan."""
+    answers = {What("answer", step): tokens for step, tokens in plan.answers.items()}
+    return {What("thinking"): plan.thinking, **answers}
+
+
+def folded(pieces: Iterable[tuple[What, str]]) -> dict[What, str]:
+    """The texts that count: a reset drops those of its step, or all that is outside of steps."""
+    texts: dict[What, str] = {}
+    for what, text in pieces:
+        if what.kind == "reset":
+            texts = {each: said for each, said in texts.items() if each.step != what.step}
+        elif what.kind in _TEXTS:
+            texts[what] = texts.get(what, "") + text
+    return texts
+
+
+def _piece(name: str, data: Mapping[str, Any]) -> tuple[What, str]:
+    """An event as the wire has it, for `folded`."""
+    return What(name, str(data.get("step", ""))), str(data.get("text", ""))
 
 
 def _judge_reader(
@@ -124,9 +154,9 @@ def _judge_reader(
     else:
         verdict.wrong.append(f"{named} was told nothing")
     end = events[-1].name if events else ""
-    for name, tokens in (("thinking", plan.thinking), ("answer", plan.answer)):
-        heard = "".join(event.data["text"] for event in events if event.name == name)
-        _count(heard, tokens, verdict, named=f"{named}: the {name} it heard", end=end)
+    heard = folded(_piece(event.name, event.data) for event in events)
+    for what, tokens in _expected(plan).items():
+        _count(heard.get(what, ""), tokens, verdict, named=f"{named}: the {what} it heard", end=end)
 
 
 def _judge_ids(named: str, events: Sequence[Event], verdict: Verdict) -> None:
@@ -163,20 +193,29 @@ def _judge_events(named: str, told: Told, records: Sequence[Record], verdict: Ve
 
 def _data(record: Record) -> dict[str, Any]:
     """An event's data for a record: the wire's own terms, stated here a second time."""
+    data: dict[str, Any] = {}
     match record.event:
-        case Start(model=model):
-            return {"stream_id": record.stream_id, "model": model}
+        case Start(model=model, agent=agent):
+            data = {"stream_id": record.stream_id, "model": model, "agent": agent}
         case Thinking(text) | Answer(text):
-            return {"text": text}
+            data = {"text": text}
+        case Data(name, value, id_):
+            data = {"name": name, "value": value, "id": id_}
+        case StepBegun(name):
+            data = {"name": name}
+        case StepEnded(_, failure):
+            data = {"failed": bool(failure)}
         case Claim(attempt, continued):
-            return {"attempt": attempt, "continued": continued}
+            data = {"attempt": attempt, "continued": continued}
         case Done(finish_reason, given, taken):
             usage = {"input_tokens": given, "output_tokens": taken}
-            return {"finish_reason": finish_reason, "usage": usage}
+            data = {"finish_reason": finish_reason, "usage": usage}
         case Failed(code, message, retryable):
-            return {"code": code, "message": message, "retryable": retryable}
+            data = {"code": code, "message": message, "retryable": retryable}
         case _:
-            return {}
+            pass
+    within = record.event.within
+    return {**data, "step": within} if within else data
 
 
 def _count(heard: str, tokens: Sequence[str], verdict: Verdict, *, named: str, end: str) -> None:

@@ -32,6 +32,8 @@ _CALM = "FAULTS=0 TOKENS=1 FRUITLESS=1"
 _LEASED = "FAULTS=1 TOKENS=2 FRUITLESS=3 HANDOFFS=1 LEASE"
 _ANSWERED = "FAULTS=2 TOKENS=2 FRUITLESS=1 HANDOFFS=0 LEASE PATIENT"
 _SILENT = "FAULTS=2 TOKENS=2 FRUITLESS=1 HANDOFFS=1 LEASE PATIENT ALL_LIVE"
+_STEPS = "FAULTS=1 TOKENS=2 FRUITLESS=1 HANDOFFS=1 STEPS"
+_STEPS_LEASED = f"{_STEPS} LEASE"
 
 # The long ones first: two are searched at a time.
 PROPERTIES = (
@@ -73,6 +75,13 @@ PROPERTIES = (
     Check(name="completes, lease kept", sizes=_LEASED, claim="completes"),
     Check(name="completes, no answer fails", sizes=_ANSWERED, claim="completes"),
     Check(name="safe, log silent, all live", sizes=_SILENT),
+    Check(name="safe, steps", sizes=_STEPS),
+    Check(
+        name="safe, steps, two faults",
+        sizes="FAULTS=2 TOKENS=2 FRUITLESS=1 HANDOFFS=0 STEPS",
+    ),
+    Check(name="safe, steps, lease kept", sizes=_STEPS_LEASED),
+    Check(name="completes, steps, lease kept", sizes=f"{_LEASED} STEPS", claim="completes"),
 )
 
 
@@ -90,7 +99,9 @@ _PREFIX = "a reader gets a prefix of the log"
 _BOUNDED = "attempts without a word end"
 _ENDS = "every stream ends"
 _COMPLETES = "every answer is completed"
-_GOES_ON = "a writer that lives goes on with its attempt"
+_GOES_ON = "a writer that lives continues its attempt"
+_BEGUN = "a step works behind the record of its begin"
+_NOT_AGAIN = "no step works behind its end"
 _NO_DEADLOCK = "invalid end state"  # pan's words
 
 MUTATIONS = (
@@ -147,4 +158,9 @@ MUTATIONS = (
     _without("take-over", "NO_TAKEOVER", _FAILOVER, claim="ends", breaks=_ENDS),
     _without("going on in a silence", "GIVE_UP_IN_SILENCE", _SILENT, breaks=_GOES_ON),
     _without("lease", "NO_LEASE", _LEASED, claim="completes", breaks=_COMPLETES),
+    _without("durable before work", "WORK_TOO_EARLY", _STEPS, breaks=_BEGUN),
+    _without(
+        "reading what was said, steps", "CONTINUE_FROM_MEMORY", _STEPS_LEASED, breaks=_NOT_AGAIN
+    ),
+    _without("lease, steps", "NO_LEASE", _STEPS_LEASED, breaks=_NOT_AGAIN),
 )

@@ -22,11 +22,17 @@
 #define HANDOFFS 1   /* writers whose time is over */
 #endif
 
+#ifdef STEPS
+#define BEGINS TOKENS  /* each token is the end of a step, whose begin is logged before it works */
+#else
+#define BEGINS 0
+#endif
+
 /* A start, and before each token and before the end at most FRUITLESS claims. */
-#define POSITIONS (1 + (TOKENS + 1) * (FRUITLESS + 1) + HANDOFFS)
+#define POSITIONS (1 + (TOKENS + 1) * (FRUITLESS + 1) + HANDOFFS + BEGINS)
 
 #define FREE 0
-mtype:kind = { START, CLAIM, TEXT, HANDOFF, DONE, FAILED, CANCELLED };
+mtype:kind = { START, CLAIM, BEGIN, TEXT, HANDOFF, DONE, FAILED, CANCELLED };
 mtype:answer = { DURABLE, SUPERSEDED, UNANSWERED, UNAVAILABLE };
 
 /* A text holds the tokens `first` to `last`. (writer, seq, nonce) names one attempt to append. */
@@ -70,6 +76,9 @@ Record log[POSITIONS + 1];  /* The last is never used: that is one of the rules.
 byte end;     /* the next position */
 byte said;    /* the last token */
 byte claims;  /* how many since the last token */
+#ifdef STEPS
+byte begun;   /* the last step that has begun */
+#endif
 
 byte faults = FAULTS;
 byte handoffs = HANDOFFS;
@@ -117,6 +126,11 @@ inline put(r, answer) {
 		if
 		:: r.kind == TEXT -> said = r.last; claims = 0
 		:: r.kind == CLAIM -> claims++
+#ifdef STEPS
+		:: r.kind == BEGIN ->
+			assert(r.first == begun + 1);  /* a step begins once */
+			begun = r.first
+#endif
 		:: else
 		fi;
 		answer = DURABLE
@@ -278,7 +292,7 @@ inline deliver(record) {
 	assert(record.seq == cursor);               /* a reader gets a prefix of the log */
 	if
 	:: record.kind == TEXT ->
-		assert(record.first == shown + 1);  /* a reader's text goes on where it was */
+		assert(record.first == shown + 1);  /* a reader's text continues where it was */
 		shown = record.last
 	:: else
 	fi;
@@ -366,14 +380,34 @@ inline publish(r) {
 	feed_own(r.seq)
 }
 
+#ifdef STEPS
+/*
+ * A step's function begins to work. A process may stand still between the answer that lets it and
+ * this, and lose the stream meanwhile: only a lease that is kept rules that out.
+ */
+inline work() {
+	assert(begun > known);   /* a step works behind the record of its begin */
+#ifdef LEASE
+	assert(said == known)    /* no step works behind its end */
+#endif
+}
+
+#define forget_opened opened = 0
+#else
+#define forget_opened skip
+#endif
+
 /*
  * A sandbox with a client that keeps coming back. A sandbox that dies forgets nothing that one
  * that lives would use, since whoever claims reads the log; so to die is to stop writing.
- * `known` is the last token of those it has read or put.
+ * `known` is the last token of those it has read or put, `opened` the last step likewise.
  */
 active [2] proctype Sandbox() {
 	Record r;
 	byte known;
+#ifdef STEPS
+	byte opened;
+#endif
 	mtype:answer heard;
 
 	atomic { r.writer = _pid; writes(true); r.kind = START; goto append }
@@ -385,12 +419,15 @@ watch:
 		:: is_end(newest) -> r.nonce = 0; goto over
 		:: may_claim ->
 #ifdef ALL_LIVE
-			assert(newest.kind == HANDOFF);  /* a writer that lives goes on with its attempt */
+			assert(newest.kind == HANDOFF);  /* a writer that lives continues its attempt */
 #endif
 			writes(true);
 			r.seq = end;
 #ifndef CONTINUE_FROM_MEMORY
 			known = said;
+#endif
+#ifdef STEPS
+			opened = begun;
 #endif
 			feed_history();
 			if
@@ -406,6 +443,21 @@ watch:
 generate:
 	atomic {
 		if
+#ifdef STEPS
+		:: known < TOKENS && opened == known ->
+#ifdef WORK_TOO_EARLY
+			work();
+#endif
+			opened++;
+			r.kind = BEGIN;
+			r.first = opened
+		:: known < TOKENS && opened > known ->
+			work();
+			known++;
+			r.kind = TEXT;
+			r.first = known;
+			r.last = known
+#else
 		:: known < TOKENS ->
 			r.kind = TEXT;
 			r.first = known + 1;
@@ -415,6 +467,7 @@ generate:
 			:: break
 			od;
 			known = r.last
+#endif
 		:: known == TOKENS -> r.kind = DONE
 		:: handoffs > 0 -> handoffs--; r.kind = HANDOFF
 #ifndef PATIENT
@@ -478,10 +531,10 @@ append:
 	}
 
 stop:
-	atomic { writes(false); generates(false); forget(r); known = 0; goto watch }
+	atomic { writes(false); generates(false); forget(r); known = 0; forget_opened; goto watch }
 
 over:
-	atomic { writes(false); generates(false); forget(r); known = 0; r.nonce = 0 }
+	atomic { writes(false); generates(false); forget(r); known = 0; forget_opened; r.nonce = 0 }
 }
 
 #ifdef CANCELLER

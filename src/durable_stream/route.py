@@ -6,13 +6,14 @@ from durable_stream.events import Event
 from durable_stream.exceptions import StepRefused
 from durable_stream.recorded import RecordedSteps
 from durable_stream.replay import Difference, Replay
-from durable_stream.step_keys import is_in_step, parent
+from durable_stream.step_keys import is_in_step, is_keyed, parent
 
 
 class Route:
     """The events and steps that the log has outside of steps, one list for each branch.
 
-    All methods raise StepRefused where the producer leaves its route.
+    Steps with a key of the caller's may come at any time, because tasks that run at once may use
+    them. All methods raise StepRefused where the producer leaves its route.
     """
 
     def __init__(self, said: Sequence[Event], recorded: RecordedSteps) -> None:
@@ -22,8 +23,13 @@ class Route:
                 outside.setdefault(event.within, []).append(event)
         self._replays = {path: Replay(events) for path, events in outside.items()}
         self._ahead: dict[str, dict[str, str]] = {}
+        self._at_any_time: dict[str, str] = {}
         for key, begun in recorded.begun.items():
-            if not is_in_step(parent(key)):
+            if is_in_step(parent(key)):
+                continue
+            if is_keyed(key):
+                self._at_any_time[key] = begun.name
+            else:
                 self._ahead.setdefault(parent(key), {})[key] = begun.name
         self._last = ""
 
@@ -43,6 +49,9 @@ class Route:
         """Pass a step."""
         if is_in_step(path):
             return
+        if is_keyed(key):
+            self._at_any_time.pop(key, None)
+            return
         if self._ahead.get(path, {}).pop(key, None) is None:
             self._check_nothing_ahead(path, f"it came to the step {name!r}")
             replay = self._replays.get(path)
@@ -54,6 +63,8 @@ class Route:
         """Pass the end."""
         for path in self._ahead:
             self._check_nothing_ahead(path, "it ended")
+        for name in self._at_any_time.values():
+            raise diverged(f"it ended before the step {name!r}")
         if not all(replay.finished for replay in self._replays.values()):
             raise diverged(f"{self._place()} it ended before an event that was logged")
 

@@ -39,6 +39,11 @@ def is_in_step(path: str) -> bool:
     return ":" in path
 
 
+def is_keyed(step: str) -> bool:
+    """True for the key of a step that has a key of the caller's in it."""
+    return step.rpartition("/")[2].count(":") > 1
+
+
 def innermost_step(path: str) -> str:
     """The key of the step around this place, "" outside of steps."""
     return next((each for each in lineage(path) if ":" in each.rpartition("/")[2]), "")

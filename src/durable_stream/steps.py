@@ -80,8 +80,9 @@ class Steps:
         call = Call(name=name, function=function, args=args, codec=codec, once=once)
         path = _PATH.get()
         with self._remembering():
-            self._check_asker(path)
-            begin = self._begin(path, step_keys.stem(path, name, key), call)
+            stem = step_keys.stem(path, name, key)
+            self._check_asker(stem if key else path)
+            begin = self._begin(path, stem, call)
         return self._step(begin, call)
 
     async def emit(self, event: Event) -> None:
@@ -249,17 +250,17 @@ class Steps:
 
     # Checking
 
-    def _check_asker(self, path: str) -> None:
+    def _check_asker(self, place: str) -> None:
         """Refuse work of two tasks at one place: which of them is first would be chance."""
         asker = asyncio.current_task()
-        before = self._askers.setdefault(path, asker)
+        before = self._askers.setdefault(place, asker)
         if before is not asker and before is not None and not before.done():
             raise StepRefused(
                 "step_ambiguous",
                 "Two tasks at once use steps or events at one place, so a later attempt could mix "
-                "them up: put each task into a `branch()` of its own.",
+                "them up: put each task into a `branch()` of its own, or give each step a `key=`.",
             )
-        self._askers[path] = asker
+        self._askers[place] = asker
 
     @contextmanager
     def _remembering(self) -> Iterator[None]:

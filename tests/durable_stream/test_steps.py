@@ -313,6 +313,21 @@ async def test_an_argument_that_is_not_json_is_an_error(log: DynamoDBStore) -> N
     assert (end.code, "by a closure" in end.message) == ("step_invalid", True)
 
 
+async def test_tasks_at_one_place_may_give_their_steps_keys(log: DynamoDBStore) -> None:
+    class Keyed:
+        async def __call__(self, _task: Task, steps: Steps) -> AsyncGenerator[Event]:
+            async def at(city: str) -> str:
+                first: str = await steps.step("look", str, city, key=city)
+                return f"{first} {await steps.step('listen', str, city, key=city)}"
+
+            yield Line(str(await asyncio.gather(at("paris"), at("rome"))))
+
+    def check(records: list[Record], _: Work) -> None:
+        assert told(records) == [("", "line", "['paris paris', 'rome rome']")]
+
+    await each_kill(log, Keyed, check)
+
+
 @pytest.mark.parametrize("names", [("look", "look"), ("look", "listen")])
 async def test_two_tasks_with_steps_at_one_place_are_an_error_before_any_kill(
     log: DynamoDBStore, names: tuple[str, str]

@@ -27,16 +27,46 @@ async def test_a_generation_lasts_as_long_as_its_connection() -> None:
     async with generations.listening(), asyncio.timeout(10):
         host, _, port = generations.address.partition(":")
         _, writer = await asyncio.open_connection(host, int(port))
-        writer.write(f"42 abcdefgh {named(7)}and more\n".encode())
+        writer.write(f"42 abcdefgh 2 - {named(7)}and more\n".encode())
         while not generations.of(7):  # noqa: ASYNC110 - nothing tells but the list itself
             await asyncio.sleep(0.01)
         (running,) = await generations.all_over(0)
         assert (running.pid, running.stream, running.ended) == (42, "abcdefgh", None)
+        assert running.attempt == 2
+        assert generations.steps_on("abcdefgh-and the rest") == []
 
         writer.close()
         with contextlib.suppress(ConnectionError):
             await writer.wait_closed()
         assert await generations.all_over(5) == []
+
+
+async def test_a_step_at_work_is_no_generation() -> None:
+    generations = Generations()
+    async with generations.listening(), asyncio.timeout(10):
+        host, _, port = generations.address.partition(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(f"42 abcdefgh 2 abcdefgh-:write:1 {named(7)}and more\n".encode())
+        while not generations.steps:  # noqa: ASYNC110 - nothing tells but the list itself
+            await asyncio.sleep(0.01)
+        assert generations.of(7) == []
+        assert generations.number_on("abcdefgh-and the rest") == 0
+        (running,) = await generations.all_over(0)
+        assert [running] == generations.steps_on("abcdefgh-and the rest")
+        assert (running.step, running.attempt) == ("abcdefgh-:write:1", 2)
+        writer.close()
+
+
+async def test_two_runs_of_one_step_overlap_and_two_steps_do_not(sandboxes: Sandboxes) -> None:
+    generations = Generations()
+    generations.steps = [
+        Generation(1, STREAM, 10, 1, 9, step="a"),
+        Generation(1, STREAM, 10, 1, 9, step="b"),
+        Generation(1, STREAM, 11, 3, 6, step="a"),
+    ]
+
+    assert generations.longest_overlap(1, sandboxes) == 3
+    assert generations.longest_behind(STREAM, 5, sandboxes) == 4
 
 
 async def test_an_overlap_is_as_long_as_two_are_at_work(sandboxes: Sandboxes) -> None:

@@ -3,6 +3,7 @@
 from proof.chaos.deployment import TIMEOUT
 from proof.chaos.faults import FATAL, STOPPING, WHAT, Fault
 from proof.chaos.plan import LONGEST, MOST_FATAL, TOKENS_PER_SECOND, draw, named, number_of
+from proof.chaos.report import drawn
 from proof.chaos.verdict import LATENESS, LEASE
 
 PLANS = [draw(1, number) for number in range(2000)]
@@ -18,17 +19,8 @@ def test_a_plan_does_not_depend_on_how_many_there_are() -> None:
 
 
 def test_every_fault_is_drawn() -> None:
-    drawn = {Fault.RECYCLE}  # The run does it, to all.
-    for plan in PLANS:
-        drawn |= {*plan.puts.values(), *plan.queries.values()}
-        drawn |= {trouble.fault for each in plan.connections for trouble in each if trouble}
-        drawn |= {plan.cancel} if plan.cancel else set()
-        drawn |= {Fault.KILL_AFTER_SEND} if plan.kill_after_send else set()
-        drawn |= {Fault.DUPLICATE_CREATE} if plan.duplicates else set()
-        drawn |= {Fault.HOSTILE_CURSORS} if plan.hostile else set()
-        drawn |= {Fault.CROWD} if plan.crowded else set()
-
-    assert drawn == set(Fault)
+    # The run does the last one, to all.
+    assert set().union(*map(drawn, PLANS), {Fault.RECYCLE}) == set(Fault)
 
 
 def test_every_fault_is_explained() -> None:
@@ -58,6 +50,22 @@ def test_some_answers_outlive_their_invocation() -> None:
 
     assert len(lasting) > 50
     assert max(plan.max_tokens for plan in lasting) <= LONGEST
+
+
+def test_a_third_of_the_streams_has_steps_and_each_fault_comes_to_them() -> None:
+    stepping = [plan for plan in PLANS if plan.stepping]
+
+    assert len(PLANS) / 4 < len(stepping) < len(PLANS) / 2
+    assert set().union(*map(drawn, stepping)) == set(Fault) - {Fault.RECYCLE}
+
+
+def test_the_texts_of_all_steps_and_between_them_are_the_answer() -> None:
+    for plan in [plan for plan in PLANS if plan.stepping][:100]:
+        said = [token for tokens in plan.answers.values() for token in tokens]
+
+        assert sorted(said) == sorted(plan.answer)
+        assert all(stage.before for stage in plan.stages)
+        assert max(len(stage.steps) for stage in plan.stages) == 2
 
 
 def test_some_streams_are_left_alone_to_be_measured() -> None:

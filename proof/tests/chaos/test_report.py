@@ -22,7 +22,9 @@ from tests.event_source import Event
 
 pytestmark = pytest.mark.anyio
 
-QUIET = next(plan for plan in (draw(1, n) for n in range(100)) if plan.undisturbed)
+QUIET = replace(
+    next(plan for plan in (draw(1, n) for n in range(100)) if plan.undisturbed), stepping=False
+)
 DISTURBED = replace(
     QUIET,
     number=QUIET.number + 1,

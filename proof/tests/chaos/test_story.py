@@ -29,6 +29,7 @@ QUIET = replace(
     duplicates=0,
     readers=1,
     hostile=False,
+    stepping=False,
 )
 END = b"event: done\ndata: {}\nid: s:0\n\n"
 

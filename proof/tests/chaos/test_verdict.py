@@ -7,8 +7,29 @@ from collections.abc import Mapping, Sequence
 import pytest
 
 from app.api.sse import frame
-from app.events import REGISTRY, Answer, Done, Start, Thinking
-from durable_stream import Cancelled, Claim, Failed, Handoff, Heartbeat, Record
+from app.events import (
+    REGISTRY,
+    Answer,
+    Data,
+    Done,
+    Progress,
+    Source,
+    Start,
+    Thinking,
+    ToolCall,
+    ToolResult,
+)
+from durable_stream import (
+    Cancelled,
+    Claim,
+    Failed,
+    Handoff,
+    Heartbeat,
+    Record,
+    Reset,
+    StepBegun,
+    StepEnded,
+)
 from durable_stream import Event as Payload
 from proof.chaos.faults import Fault
 from proof.chaos.plan import Plan, draw
@@ -21,7 +42,7 @@ STREAM = "s" * 32
 PLAN = next(
     plan
     for plan in (draw(1, n) for n in range(100))
-    if plan.cancel is None and plan.puts and plan.readers == 1
+    if plan.cancel is None and plan.puts and plan.readers == 1 and not plan.stepping
 )
 THINKING, ANSWER = "".join(PLAN.thinking), "".join(PLAN.answer)
 WHOLE: tuple[Payload, ...] = (
@@ -170,10 +191,35 @@ def test_text_under_another_position_than_the_logs_is_found() -> None:
 
 def test_the_judge_expects_of_every_record_what_the_application_sends() -> None:
     ends = (Done("stop", 1, None), Failed("given_up", "", retryable=True), Cancelled())
-    every = log((*WHOLE[:4], Heartbeat(), Handoff(), *ends))
-    assert {type(record.event) for record in every} == set(REGISTRY.kinds.values())
+    of_steps = (
+        StepBegun("write", "digest", within="write:1"),
+        Data("attempt", 1, within="write:1"),
+        Answer("text", within="write:1"),
+        Reset(within="write:1"),
+        StepEnded("1", within="write:1"),
+    )
+    every = log((*WHOLE[:4], *of_steps, Heartbeat(), Handoff(), *ends))
+    never_said = {ToolCall, ToolResult, Progress, Source}
+    assert {type(each.event) for each in every} == set(REGISTRY.kinds.values()) - never_said
 
     assert not any("not the log's records" in each for each in verdict(every).wrong)
+
+
+def test_a_text_of_steps_counts_by_step_and_what_was_reset_does_not() -> None:
+    plan = dataclasses.replace(PLAN, stepping=True)
+    stages = plan.stages
+    outside, within = "".join(plan.answers[""]), {**plan.answers}
+    del within[""]
+    said = [Answer("".join(tokens), within=key) for key, tokens in within.items()]
+    again = [said[0], Reset(within=said[0].within), *said]
+    first = (Start(PLAN.request.encode(), model="demo"), Thinking(THINKING), Answer(outside))
+
+    assert verdict(log((*first, *again, Done("stop", 1, 2))), plan=plan) == Verdict()
+    assert len(outside) + sum(len(each.text) for each in said) == len(ANSWER)
+    assert {key for each in stages for key in each.steps} >= within.keys()
+    found = verdict(log((*first, said[0], *said, Done("stop", 1, 2))), plan=plan)
+    assert found.repeated > 0
+    assert "answer of write:1 is not what was to be said" in found.wrong[0]
 
 
 def test_an_event_the_log_does_not_have_is_found() -> None:

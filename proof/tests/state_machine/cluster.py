@@ -1,6 +1,7 @@
 """Sandboxes over one table, each on a way to DynamoDB of its own, and clients that read."""
 
 import asyncio
+import json
 from collections import Counter
 from collections.abc import Coroutine, Iterator
 from contextlib import ExitStack, aclosing, contextmanager
@@ -16,10 +17,12 @@ from durable_stream import (
     Record,
     Registry,
     RetryPolicy,
+    StepBegun,
     Streams,
     Timing,
     Window,
 )
+from durable_stream.step_keys import idempotency_key
 from proof.tests.state_machine.counting import Conversation
 from proof.tests.state_machine.mistakes import Mistakes, heard
 from proof.tests.state_machine.ways import COUNTING, Way, open_way
@@ -66,6 +69,7 @@ class Stream:
     request: Request
     conversation: Conversation
     key: str | None
+    agent: str = ""
     stream_id: str = ""
     stored: list[Record] = field(default_factory=list)
     stopped: bool = False
@@ -154,7 +158,8 @@ class Cluster:
     """The table and the ways to it, for all examples; one event loop turns only during a step.
 
     `puts` counts the writes to each position, `said` those of them that are more than a sign of
-    life, `reservations` those of each owner that stand. `broken_rules` are of all examples.
+    life, `reservations` those of each owner that stand. `begun` has the idempotency keys of the
+    steps whose begin the table has. `broken_rules` are of all examples.
     """
 
     def __init__(
@@ -166,6 +171,7 @@ class Cluster:
         self.puts: Counter[tuple[str, int]] = Counter()
         self.said = 0
         self.reservations: Counter[str] = Counter()
+        self.begun: set[str] = set()
         self._loop = loop
         self._table = table
         self._dynamodb: DynamoDBClient = client(url)
@@ -214,6 +220,7 @@ class Cluster:
         self.mistakes.found.clear()
         self.puts.clear()
         self.reservations.clear()
+        self.begun.clear()
 
     def _watch(self, call: Call) -> None:
         if call.status != 200:
@@ -222,6 +229,9 @@ class Cluster:
             item = call.parameters["Item"]
             self.puts[item["stream_id"]["S"], int(item["seq"]["N"])] += 1
             self.said += item["kind"]["S"] != Heartbeat.kind
+            if item["kind"]["S"] == StepBegun.kind:
+                key = json.loads(item["data"]["S"])["within"]
+                self.begun.add(idempotency_key(item["stream_id"]["S"], key))
         elif call.operation == COUNTING:
             _, what, _, owner, _ = call.parameters["Key"]["stream_id"]["S"].split(":")
             if what == "tokens":

@@ -9,10 +9,12 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from app.agents import Agents, agent
 from app.events import Start
 from app.limits.accounts import Accounts  # limits
 from app.limits.budget import Budget  # limits
 from app.limits.counters import Counters  # limits
+from app.producer import AgentProducer
 from durable_stream import AllHooks, Engine, StoreUnavailable, Streams, Window
 from durable_stream import stream as known
 from durable_stream.writing import Writing
@@ -26,9 +28,14 @@ from proof.tests.state_machine.cluster import (
     Sandbox,
     Stream,
 )
-from proof.tests.state_machine.counting import Conversation, CountingProvider, asking
+from proof.tests.state_machine.counting import (
+    Conversation,
+    CountingAgent,
+    CountingProvider,
+    asking,
+)
 from proof.tests.state_machine.ways import Way
-from tests.app.scripted import answers_of
+from tests.app.scripted import answering
 
 _OURS = ("/src/app/", "/src/durable_stream/")
 
@@ -37,6 +44,8 @@ _MOMENT = 0.02
 _PATIENCE = 6.0
 
 _LAGS = 2
+
+STEPPING = "stepping"
 
 CALLS = ("PutItem", "Query", "GetItem")
 
@@ -56,13 +65,33 @@ class Silenced:
         return appending is not None and appending.done() and not self.writing._tally.ended
 
 
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """An execution of a step; `key` is its idempotency key.
+
+    `durable` is true if the table had the record of its begin.
+    """
+
+    stream_id: str
+    key: str
+    attempt: int
+    durable: bool
+
+
 class Example:
-    """The objects that the steps of one example act on; ended sandboxes are among the `gone`."""
+    """The objects that the steps of one example act on; ended sandboxes are among the `gone`.
+
+    `ran` has the executions of steps, in order.
+    """
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.conversations: dict[str, Conversation] = {}
-        self.provider = CountingProvider(self.conversations)
+        self.ran: list[Ran] = []
+        self.producer = AgentProducer(
+            Agents([answering, agent(resume="replay", name=STEPPING)(self._stepping())]),
+            CountingProvider(self.conversations),
+        )
         self.sandboxes = [cluster.run(self._start(way)) for way in cluster.ways]
         self.gone: list[Sandbox] = []
         self.created: list[Stream] = []
@@ -70,12 +99,19 @@ class Example:
         self.clients: list[Client] = []
         self.silenced: list[Silenced] = []
 
+    def _stepping(self) -> CountingAgent:
+        def began(stream_id: str, key: str, attempt: int) -> None:
+            self.ran.append(Ran(stream_id, key, attempt, key in self.cluster.begun))
+
+        return CountingAgent(self.conversations, began)
+
     # Clients
 
-    def new_stream(self, *, keyed: bool = False) -> Stream:
+    def new_stream(self, *, keyed: bool = False, stepping: bool = False) -> Stream:
         prompt = self.cluster.prompt()
         conversation = self.conversations[prompt] = Conversation()
-        stream = Stream(prompt, asking(prompt), conversation, prompt if keyed else None)
+        key, name = prompt if keyed else None, STEPPING if stepping else ""
+        stream = Stream(prompt, asking(prompt), conversation, key, name)
         self.created.append(stream)
         return stream
 
@@ -134,7 +170,7 @@ class Example:
         budget = Budget(Counters(way.table), LIMITS)  # limits
         engine = Engine(
             store=way.log,
-            producer=answers_of(self.provider),
+            producer=self.producer,
             hooks=AllHooks(
                 [
                     Accounts(budget, TIMING.create_patience),  # limits
@@ -295,8 +331,11 @@ class Example:
         await asyncio.gather(*self._under_way(), return_exceptions=True)
 
     async def _nothing_left(self) -> None:
-        while self.provider.running or any(_of_the_application()):  # noqa: ASYNC110 - no event
+        while self._speaking() or any(_of_the_application()):  # noqa: ASYNC110 - no event
             await asyncio.sleep(_MOMENT)
+
+    def _speaking(self) -> int:
+        return sum(each.speaking for each in self.conversations.values())
 
     def printed(self) -> Iterator[str]:
         """For the search for the mistake: all logs, their readers, and the tasks that go on."""
@@ -306,13 +345,13 @@ class Example:
             zip(self.cluster.ways, self.sandboxes, strict=True)
         ):
             yield f"way {number}, now {sandbox.name}'s: {way}"
-        yield f"{self.provider.running} models are asked; going on:"
+        yield f"{self._speaking()} speak; going on:"
         for task in self.cluster.run(_going_on()):
             yield f"  {task.get_coro()}"
 
 
 def _start_of(stream: Stream) -> Start:
-    return Start(stream.request.encode(), stream.prompt, stream.request.model)
+    return Start(stream.request.encode(), stream.prompt, stream.request.model, stream.agent)
 
 
 def window(seconds: float | None) -> Window:

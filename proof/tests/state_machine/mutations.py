@@ -3,11 +3,26 @@
 import asyncio
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from durable_stream import Event, Heartbeat, Reading, Record, Streams, Window, dynamodb, history
+from durable_stream import (
+    Event,
+    Heartbeat,
+    Reading,
+    Record,
+    StepEnded,
+    Steps,
+    Streams,
+    Window,
+    dynamodb,
+    history,
+)
 from durable_stream.appending import Writer
+from durable_stream.buffer import EventBuffer
+from durable_stream.numbering import Numbering
+from durable_stream.recorded import RecordedSteps
 from durable_stream.records import new_nonce
 from durable_stream.retry import retry
 from durable_stream.stream import Stream
@@ -101,3 +116,44 @@ def silence_is_never_over(patch: pytest.MonkeyPatch) -> None:
         return claimable_in(stream, listening) if waiting else math.inf
 
     patch.setattr(Stream, "claimable_in", patient)
+
+
+def ends_of_steps_are_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """An attempt does not know which steps have ended."""
+    add = RecordedSteps._add
+
+    def forgetful(recorded: RecordedSteps, event: Event) -> None:
+        if not isinstance(event, StepEnded):
+            add(recorded, event)
+
+    patch.setattr(RecordedSteps, "_add", forgetful)
+
+
+class _Hasty(EventBuffer):
+    """Nothing that waits for it to be durable waits."""
+
+    async def logged(self) -> None:
+        return
+
+
+def steps_begin_too_early(patch: pytest.MonkeyPatch) -> None:
+    """A step runs while the record of its begin is on its way."""
+    begin = Steps.__init__
+
+    def hasty(steps: Steps, *args: Any, **kwargs: Any) -> None:
+        begin(steps, *args, **kwargs)
+        buffer, steps._buffer = steps._buffer, _Hasty()
+        steps._buffer.put = buffer.put  # type: ignore[method-assign]
+
+    patch.setattr(Steps, "__init__", hasty)
+
+
+def keys_of_steps_do_not_count(patch: pytest.MonkeyPatch) -> None:
+    """Two steps of one name have one key."""
+    following = Numbering.next
+
+    def forgetful(numbering: Numbering, stem: str) -> str:
+        numbering._numbers.clear()
+        return following(numbering, stem)
+
+    patch.setattr(Numbering, "next", forgetful)

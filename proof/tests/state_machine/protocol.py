@@ -56,25 +56,51 @@ class Protocol(RuleBasedStateMachine):
 
     # Steps of clients
 
-    @initialize(target=streams, sandbox=SANDBOX, at_once=st.booleans(), seconds=SECONDS_LEFT)
-    def create_first(self, sandbox: int, *, at_once: bool, seconds: float | None) -> Stream:
+    @initialize(
+        target=streams,
+        sandbox=SANDBOX,
+        at_once=st.booleans(),
+        seconds=SECONDS_LEFT,
+        stepping=st.booleans(),
+    )
+    def create_first(
+        self, sandbox: int, *, at_once: bool, seconds: float | None, stepping: bool
+    ) -> Stream:
         """Without a stream most steps do nothing."""
-        return self._created(sandbox, seconds, at_once=at_once)
+        return self._created(sandbox, seconds, at_once=at_once, stepping=stepping)
 
     @precondition(lambda self: len(self.example.created) < _MOST_STREAMS)
-    @rule(target=streams, sandbox=SANDBOX, at_once=st.booleans(), seconds=SECONDS_LEFT)
-    def create(self, sandbox: int, *, at_once: bool, seconds: float | None) -> Stream:
-        return self._created(sandbox, seconds, at_once=at_once)
+    @rule(
+        target=streams,
+        sandbox=SANDBOX,
+        at_once=st.booleans(),
+        seconds=SECONDS_LEFT,
+        stepping=st.booleans(),
+    )
+    def create(
+        self, sandbox: int, *, at_once: bool, seconds: float | None, stepping: bool
+    ) -> Stream:
+        return self._created(sandbox, seconds, at_once=at_once, stepping=stepping)
 
-    def _created(self, sandbox: int, seconds: float | None, *, at_once: bool) -> Stream:
-        stream = self.example.new_stream()
+    def _created(
+        self, sandbox: int, seconds: float | None, *, at_once: bool, stepping: bool
+    ) -> Stream:
+        stream = self.example.new_stream(stepping=stepping)
         self.example.create(stream, sandbox, seconds, at_once=at_once)
         return stream
 
     @precondition(lambda self: len(self.example.created) < _MOST_STREAMS)
-    @rule(targets=(streams, keyed), sandbox=SANDBOX, at_once=st.booleans(), seconds=SECONDS_LEFT)
-    def create_with_key(self, sandbox: int, *, at_once: bool, seconds: float | None) -> Stream:
-        stream = self.example.new_stream(keyed=True)
+    @rule(
+        targets=(streams, keyed),
+        sandbox=SANDBOX,
+        at_once=st.booleans(),
+        seconds=SECONDS_LEFT,
+        stepping=st.booleans(),
+    )
+    def create_with_key(
+        self, sandbox: int, *, at_once: bool, seconds: float | None, stepping: bool
+    ) -> Stream:
+        stream = self.example.new_stream(keyed=True, stepping=stepping)
         self.example.create(stream, sandbox, seconds, at_once=at_once)
         return stream
 
@@ -253,6 +279,7 @@ class Protocol(RuleBasedStateMachine):
                 event(f"ended by {stream.stored[-1].event.kind}")
             claims = sum(isinstance(record.event, Claim) for record in stream.stored)
             event(f"{min(claims, 5)} claims")
+        event(f"{min(len(self.example.ran), 9)} executions of steps")
 
     def _print(self, rule: str) -> None:
         self.broken = True

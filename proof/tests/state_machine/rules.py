@@ -1,10 +1,25 @@
 """The rules that hold after every step: of each log, of each reader's records, of the whole."""
 
-from app.events import Answer, Done
-from durable_stream import Cancelled, Claim, Failed, Record, StoreUnavailable
+from collections import Counter
+from collections.abc import Sequence
+
+from app.events import Answer, Data, Done
+from durable_stream import (
+    Cancelled,
+    Claim,
+    Failed,
+    Record,
+    Reset,
+    StepBegun,
+    StepEnded,
+    StoreUnavailable,
+)
+from durable_stream.step_keys import idempotency_key
 from proof.tests.state_machine.cluster import POLICY, Client, Stream
 from proof.tests.state_machine.counting import TEXT
-from proof.tests.state_machine.example import Example
+from proof.tests.state_machine.example import Example, Ran
+
+_PROGRESS = (Answer, Data, StepEnded)
 
 
 def check(example: Example) -> None:
@@ -15,7 +30,11 @@ def check(example: Example) -> None:
     _check_writers(example)
     for stream in example.created:
         if stream.stream_id:
-            _check_log(stream, example.cluster.stored(stream.stream_id))
+            stored = example.cluster.stored(stream.stream_id)
+            # The loop stands still: what a thread begins meanwhile has its record there too.
+            ran = [each for each in example.ran if each.stream_id == stream.stream_id]
+            _check_steps(stored, ran)
+            _check_log(stream, stored)
             _check_reservations(stream, example.cluster.reservations[stream.prompt])  # limits
     for client in example.clients:
         _check_delivered(client)
@@ -45,6 +64,40 @@ def _check_log(stream: Stream, stored: list[Record]) -> None:
             assert stream.stopped, "somebody has stopped it"
         case _:
             pass
+
+
+def _check_steps(stored: list[Record], ran: Sequence[Ran]) -> None:
+    """A step is begun and ended once; it runs once an attempt, between its records."""
+    attempt = 1
+    claimed, ended, ended_in = {1: 0}, dict[str, int](), dict[str, int]()
+    begun: set[str] = set()
+    for record in stored:
+        event = record.event
+        key = idempotency_key(record.stream_id, event.within)
+        match event:
+            case Claim(attempt):
+                claimed[attempt] = record.seq
+            case StepBegun():
+                assert key not in begun, "a step begins once"
+                begun.add(key)
+            case StepEnded():
+                assert key in begun, "a step ends behind its begin"
+                assert key not in ended, "a step ends once"
+                ended[key], ended_in[key] = record.seq, attempt
+            case _:
+                assert not event.within or key not in ended, "nothing of a step follows its end"
+                assert not event.within or key in begun, "nor precedes its begin"
+                assert event.within or not isinstance(event, Reset), "no answer starts over"
+    for each in ran:
+        assert each.attempt in claimed, "a step runs in an attempt that the log has"
+        assert each.durable, "a step runs behind the record of its begin"
+        before = ended.get(each.key, claimed[each.attempt])
+        assert before >= claimed[each.attempt], "a step whose end is recorded does not run again"
+    times = Counter((each.key, each.attempt) for each in ran)
+    assert set(times.values()) <= {1}, "a step runs once an attempt at most"
+    assert ended_in.items() <= times.keys(), "who records a step's end has run it"
+    if stored and isinstance(stored[-1].event, Done):
+        assert begun == ended.keys(), "an answer that is done has no open step"
 
 
 def _check_reservations(stream: Stream, standing: int) -> None:
@@ -90,9 +143,16 @@ def _check_pollers(example: Example) -> None:
 
 
 def _said(records: list[Record]) -> str:
-    return "".join(r.event.text for r in records if isinstance(r.event, Answer))
+    """The text that counts: a reset drops that of its step, which is the last."""
+    said: list[Answer] = []
+    for record in records:
+        if isinstance(record.event, Reset):
+            said = [each for each in said if each.within != record.event.within]
+        elif isinstance(record.event, Answer):
+            said.append(record.event)
+    return "".join(each.text for each in said)
 
 
 def _claims_since_text(records: list[Record]) -> int:
-    spoken = max((r.seq for r in records if isinstance(r.event, Answer)), default=-1)
+    spoken = max((r.seq for r in records if isinstance(r.event, _PROGRESS)), default=-1)
     return sum(isinstance(record.event, Claim) for record in records[spoken + 1 :])

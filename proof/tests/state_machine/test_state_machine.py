@@ -20,9 +20,12 @@ from proof.tests.state_machine.cluster import Cluster, cluster
 from proof.tests.state_machine.mutations import (
     Mutation,
     complete_too_early,
+    ends_of_steps_are_forgotten,
     gaps_are_delivered,
     given_up_too_early,
+    keys_of_steps_do_not_count,
     silence_is_never_over,
+    steps_begin_too_early,
     superseded_goes_on,
     tails_keep_what_is_before_a_gap,
     writers_break,
@@ -97,6 +100,16 @@ def first(shared: Cluster) -> Protocol:
         (tails_keep_what_is_before_a_gap, {"a reader gets the log, from where it asked"}),
         (silence_is_never_over, {"somebody waits in vain"}),
         (writers_give_up_in_a_silence, {"a writer that has not lost goes on"}),
+        (
+            ends_of_steps_are_forgotten,
+            {
+                "a step whose end is recorded does not run again",
+                "nothing of a step follows its end",
+                "a step ends once",
+            },
+        ),
+        (steps_begin_too_early, {"a step runs behind the record of its begin"}),
+        (keys_of_steps_do_not_count, {"a step begins once", "nothing of a step follows its end"}),
     ],
 )
 def test_what_breaks_the_protocol_is_found(

@@ -18,7 +18,7 @@ import asyncio
 import re
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -116,10 +116,8 @@ class LogBackend(JournalCallableOperationBackend[None]):
         # The log has a digest of a step's arguments: a unit that asks for something else than it
         # did before an interruption is an error, and never gets a value that is not its own.
         arguments = [each for each in cache_key if not isinstance(each, (RunContext, ToolsetTool))]
-        step = _safe(str(cache_key[0]) if is_tool else name.rpartition("__")[2])
-        # Tools run at once: a branch for each call keeps their steps apart.
-        with task.branch(_safe(call_id)) if call_id else nullcontext():
-            return await task.step(step, unit, name, _lasting(arguments))
+        step_name = _step_name(str(cache_key[0]) if is_tool else name.rpartition("__")[2])
+        return await task.step(step_name, unit, name, _lasting(arguments), key=call_id or "")
 
 
 class LogDurability(BaseDurabilityCapability[Any]):
@@ -189,8 +187,8 @@ async def _translated(request: Awaitable[object]) -> object:
         raise failure("provider_failed") from error
 
 
-def _safe(name: str) -> str:
-    """The name in the characters that steps and branches may have."""
+def _step_name(name: str) -> str:
+    """The name in the characters that a step may have."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", name)[-64:]
 
 

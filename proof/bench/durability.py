@@ -32,7 +32,7 @@ _SETTLED_SECONDS = 2
 
 
 def rows() -> Iterator[Row]:
-    """Time to first token with and without the log, an answer's writes, polls in a silence."""
+    """Time to first token with and without the log, writes of answers and steps, polls."""
     with moto() as store:
         yield _first_token(store)
         with ThreadPoolExecutor() as threads:
@@ -43,6 +43,12 @@ def rows() -> Iterator[Row]:
             ours=Sample([writes.result()]),
             unit="calls",
             limit=420,
+        )
+        yield Row(
+            what="PutItem calls for a step",
+            ours=Sample([_writes_of_steps(store)]),
+            unit="calls",
+            limit=2,
         )
         yield Row(
             what="Query calls a second, one remote reader, model silent",
@@ -108,6 +114,19 @@ def _writes(store: Store) -> float:
     said = re.search(rb'"output_tokens":(\d+)', answer.body)
     assert said is not None
     return calls.count("PutItem") / int(said[1]) * 1000
+
+
+def _writes_of_steps(store: Store) -> float:
+    """The PutItem calls for one step: those of a stream, without its start, word and end."""
+    with (
+        counted(store.url) as calls,
+        sandbox("proof.bench.functions.stepping.handler", store.environ(calls.url)) as writer,
+    ):
+        _, answer = writer.get("/sse", _QUERY)
+    if b"event: done" not in answer.body:
+        raise ValueError("the stream of steps has not come to its end")
+    steps = answer.body.count(b"event: step_end\n")
+    return (calls.count("PutItem") - 3) / steps
 
 
 def _polls(store: Store) -> float:

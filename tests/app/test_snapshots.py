@@ -41,7 +41,7 @@ SAID = (
     ToolCall("2", "time", {}),
     Progress("pages", 1, 3),
     ToolResult("1", {"sky": "blue"}),
-    Answer("blue", within="s"),
+    Answer("blue", within="name:1"),
     Data("half", ["a\ud83d", None]),
     Search("cats"),
     Progress("pages", 3, 3),
@@ -69,7 +69,7 @@ PARTS = [
         "result": None,
     },
     {"kind": "progress", "label": "pages", "done": 3, "total": 3},
-    {"kind": "answer", "text": "blue", "step": "s"},
+    {"kind": "answer", "text": "blue", "step": "name:1"},
     {"kind": "data", "name": "half", "value": ["a\ufffd", None], "id": ""},
     {"kind": "search", "query": "cats"},
     {"kind": "source", "title": "Sky", "url": "https://sky.example"},
@@ -79,9 +79,12 @@ PARTS = [
 ]
 
 
-async def saying(_: Task) -> AsyncGenerator[Event]:
+async def saying(task: Task) -> AsyncGenerator[Event]:
     for event in SAID:
-        yield event
+        if event.within:
+            await task.step("name", task.emit, event)
+        else:
+            yield event
     yield Done("stop")
 
 

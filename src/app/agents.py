@@ -57,7 +57,8 @@ class Agent(Generic[Input]):
             raise ValueError(f"the agent {self.name} has resume={self.resume!r}: use one of {ways}")
         if not _yields(self.function):
             raise ValueError(
-                f"the agent {self.name} is no async generator: write `async def`, and yield events"
+                f"the agent {self.name} is not an async generator: write `async def`, and yield "
+                "events"
             )
         if self.input is not None and "agent" in self.input.model_fields:
             raise ValueError(
@@ -131,7 +132,9 @@ class Agents:
         by_name: dict[str, Agent[Any]] = {}
         for each in all_agents:
             if each.name in by_name:
-                raise ValueError(f"two agents are called {each.name!r}: give one another `name=`")
+                raise ValueError(
+                    f"two agents are called {each.name!r}: give one of them a different `name=`"
+                )
             by_name[each.name] = each
         self.by_name: Mapping[str, Agent[Any]] = by_name
         self.default = all_agents[0]

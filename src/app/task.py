@@ -1,6 +1,6 @@
 """The task of an agent: one attempt at one answer."""
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack
 from dataclasses import dataclass, field
 from itertools import count
@@ -51,7 +51,7 @@ class Task(Generic[Input]):
         *args: Any,
         key: str = "",
         once: bool = False,
-    ) -> Awaitable[T]: ...
+    ) -> Coroutine[Any, Any, T]: ...
 
     @overload
     def step(
@@ -61,7 +61,7 @@ class Task(Generic[Input]):
         *args: Any,
         key: str = "",
         once: bool = False,
-    ) -> Awaitable[T]: ...
+    ) -> Coroutine[Any, Any, T]: ...
 
     def step(
         self,
@@ -70,7 +70,7 @@ class Task(Generic[Input]):
         *args: Any,
         key: str = "",
         once: bool = False,
-    ) -> Awaitable[Any]:
+    ) -> Coroutine[Any, Any, Any]:
         """The function's result, recorded once; a later attempt gets it from the log.
 
         The result is JSON, read by the function's return annotation if it has one. A function that

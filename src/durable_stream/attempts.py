@@ -16,7 +16,15 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from durable_stream.buffer import EventBuffer
-from durable_stream.events import Claim, Event, Failed, Reset, StepBegun, StepEnded
+from durable_stream.events import (
+    Claim,
+    Event,
+    Failed,
+    Reset,
+    StepBegun,
+    is_lasting,
+    started_over,
+)
 from durable_stream.exceptions import ProducerFailed, failure_in
 from durable_stream.steps import Steps
 from durable_stream.task import Producer, Resume, Task, of_producer
@@ -34,7 +42,7 @@ _GIVEN_UP = Failed(
 )
 _INTERRUPTED = Failed(
     "interrupted",
-    "The process stopped in the middle of the work, which must not run a second time.",
+    "The process stopped while the work was under way, and this work must not run twice.",
     retryable=False,
 )
 _BROKEN = Failed(
@@ -91,9 +99,8 @@ async def attempts(
             failed = error
         logged = buffer.accepted[begun:]
         is_free = failed.free and not steps.may_have_cost and _only_began(logged)
-        # What is said before a restart does not stay.
-        lasting = (e for e in logged if resume != "restart" or isinstance(e, StepEnded))
-        progressed = any(event.progress for event in lasting)
+        again = started_over((*task.log, *logged)) | ({""} if resume == "restart" else set())
+        progressed = any(is_lasting(event, again) for event in logged)
         pause = trouble.pause(failed, free=is_free, progressed=progressed)
         if pause is None or resume == "never":
             yield Failed(failed.code, failed.message, failed.retryable, is_free)
@@ -129,8 +136,13 @@ async def _attempt(producer: Producer, task: Task, steps: Steps) -> AsyncGenerat
                     event = replace(event, within="")  # noqa: PLW2901
                 for news in steps.news(event):
                     yield news
-    except ExceptionGroup as group:
-        raise failure_in(group) or group from group
+    except Exception as error:
+        # A producer may have caught it, and raised an error of its own.
+        if steps.refusal is not None and error is not steps.refusal:
+            raise steps.refusal from error
+        if isinstance(error, ExceptionGroup) and (failure := failure_in(error)):
+            raise failure from error
+        raise
     finally:
         await steps.close()
 

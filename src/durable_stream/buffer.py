@@ -40,11 +40,15 @@ class EventBuffer:
 
         Raises ValueError for an event that no record can hold.
         """
+        if not event.terminal and checked_weight(event):
+            await self._room.wait()
+        self.add(event)
+
+    def add(self, event: Event) -> None:
+        """Add one event without waiting; raises as `put`."""
         weight = checked_weight(event)
         if not weight:
             return
-        if not event.terminal:
-            await self._room.wait()
         self._check_open()
         self._weight += weight
         if self._weight > MAX_WAITING:

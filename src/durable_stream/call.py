@@ -44,8 +44,8 @@ class Call:
         except (TypeError, ValueError) as error:
             raise StepRefused(
                 "step_invalid",
-                f"An argument of the step {self.name!r} is not JSON: pass it by a closure, and "
-                "pass as an argument a value that tells it apart.",
+                f"An argument of the step {self.name!r} is not JSON: capture it in a closure "
+                "instead, and pass as an argument a value that identifies it, such as an id.",
             ) from error
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 

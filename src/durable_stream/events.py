@@ -243,6 +243,18 @@ def members(event: Event) -> dict[str, Any]:
     return {name: getattr(event, name) for name in names if name != "within"}
 
 
+def started_over(events: Iterable[Event]) -> frozenset[str]:
+    """The steps of which some events do not count any more; "" is the whole stream."""
+    return frozenset(event.within for event in events if isinstance(event, Reset))
+
+
+def is_lasting(event: Event, started_over: frozenset[str]) -> bool:
+    """True for progress that stays when work starts over, as it has before."""
+    return event.progress and (
+        isinstance(event, StepEnded) or not started_over & {"", event.within}
+    )
+
+
 def other_members(event: Text) -> tuple[Any, ...]:
     """The members of a text but for the text."""
     return tuple(getattr(event, each.name) for each in fields(event) if each.name != "text")

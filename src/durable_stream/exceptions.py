@@ -81,7 +81,7 @@ def failure_in(group: ExceptionGroup[Exception]) -> ProducerFailed | None:
 
 
 class StepFailed(StreamError):
-    """Raised where a step is asked for whose function raised an exception, now or before.
+    """Raised by a step whose function raised an exception, now or in an earlier attempt.
 
     `type` is the exception's name, and `text` its message.
     """

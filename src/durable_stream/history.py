@@ -10,9 +10,9 @@ from durable_stream.events import (
     Event,
     Failed,
     Handoff,
-    Reset,
     Start,
-    StepEnded,
+    is_lasting,
+    started_over,
 )
 from durable_stream.records import Record
 from durable_stream.task import of_producer, spoken
@@ -58,12 +58,11 @@ class History:
 
 
 def _idle(events: Sequence[Event]) -> int:
-    """The claims behind the last progress. Where work starts over, only its steps' ends last."""
-    restarts = any(isinstance(event, Reset) and not event.within for event in events)
+    """The claims behind the last progress that lasts."""
+    again = started_over(events)
     claims = 0
     for event in reversed(events):
-        lasts = isinstance(event, StepEnded) or not restarts
-        if event.progress and not event.terminal and lasts:
+        if not event.terminal and is_lasting(event, again):
             break
         claims += isinstance(event, Claim)
     return claims

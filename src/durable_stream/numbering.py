@@ -20,9 +20,9 @@ class Numbering:
         return f"{stem}{self._numbers[stem]}"
 
     def of_call(self, stem: str, digest: str) -> str:
-        """The key that this call had in an earlier attempt, or else a key that none had.
+        """The key that this call had in an earlier attempt, or else an unused key.
 
-        Work that starts over may come to its steps in another order, and to other steps.
+        Work that is not replayed may come to its steps in another order, and to other steps.
         """
         for key in self._recorded.like(stem):
             if self._recorded.begun[key].call == digest and key not in self._given:

@@ -27,11 +27,11 @@ class RecordedSteps:
         return self._shown_at_end[key]
 
     def like(self, stem: str) -> Iterator[str]:
-        """The keys that differ in their last number only."""
-        return (key for key in self.begun if key.startswith(stem) and "/" not in key[len(stem) :])
+        """The recorded keys with this stem, whatever their number."""
+        return (k for k in self.begun if k.startswith(stem) and k[len(stem) :].isdecimal())
 
     def forget(self, key: str) -> None:
-        """Let a step count as one that has not ended."""
+        """Treat a step as unfinished."""
         self.ended.pop(key, None)
 
     def _add(self, event: Event) -> None:

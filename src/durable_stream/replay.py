@@ -8,7 +8,7 @@ from durable_stream.events import Event, Text, encode, other_members
 
 
 class Difference(Exception):
-    """Raised where a run says something else than the log has."""
+    """Raised where a run differs from the log."""
 
 
 class Replay:

@@ -10,7 +10,7 @@ from durable_stream.step_keys import is_in_step, is_keyed, parent
 
 
 class Route:
-    """The events and steps that the log has outside of steps, one list for each branch.
+    """The events and the outermost steps that the log has, one list for each branch.
 
     Steps with a key of the caller's may come at any time, because tasks that run at once may use
     them. All methods raise StepRefused where the producer leaves its route.
@@ -82,6 +82,6 @@ def diverged(detail: str) -> StepRefused:
     """The error of a run that differs from the log."""
     return StepRefused(
         "diverged",
-        f"The agent took another way than before its interruption: {detail}. Its developer finds "
-        "in docs/agents.md how to put into steps the values that vary.",
+        f"The agent did not repeat what it did before its interruption: {detail}. Its developer "
+        "can read in docs/agents.md how to move values that vary into steps.",
     )

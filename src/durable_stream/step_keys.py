@@ -21,8 +21,8 @@ def stem(path: str, name: str, key: str) -> str:
     if path.count("/") + bool(path) >= MAX_DEPTH:
         raise StepRefused(
             "step_invalid",
-            f"The step {name!r} is more than {MAX_DEPTH} steps or branches deep: return its value "
-            "to the step around it.",
+            f"The step {name!r} is more than {MAX_DEPTH} steps or branches deep: call it from a "
+            "step or branch further out.",
         )
     around = f"{path}/" if path else ""
     return f"{around}{name}:{_tamed(key)}:" if key else f"{around}{name}:"

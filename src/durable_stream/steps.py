@@ -3,8 +3,8 @@
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
@@ -55,6 +55,8 @@ class Steps:
         self._refusal: StepRefused | None = None
         self._may_have_cost = 0
         self._closed = False
+        # All attempts of a writer share a context, and one may have ended in a branch.
+        _PATH.set("")
 
     # For producers
 
@@ -66,7 +68,7 @@ class Steps:
         key: str = "",
         once: bool = False,
         codec: Codec = PLAIN_JSON,
-    ) -> Awaitable[Any]:
+    ) -> Coroutine[Any, Any, Any]:
         """The function's result, recorded once; a later attempt gets it from the log.
 
         A function that is not `async` runs in a thread. A step whose end was not recorded runs
@@ -83,7 +85,7 @@ class Steps:
             stem = step_keys.stem(path, name, key)
             self._check_asker(stem if key else path)
             begin = self._begin(path, stem, call)
-        return self._step(begin, call)
+        return _Asked(lambda: self._step(begin, call))
 
     async def emit(self, event: Event) -> None:
         """Log an event from where the code is; in a step, the event belongs to the step.
@@ -98,12 +100,14 @@ class Steps:
         path = _PATH.get()
         step = step_keys.innermost_step(path)
         event = replace(event, within=step or path)
-        if step:
-            news = self._runs[step].news(event)
-        else:
-            with self._remembering():
-                self._check_asker(path)
+        if not step:
             news = self.news(event)
+        elif (run := self._runs.get(step)) is not None:
+            news = run.news(event)
+        else:
+            raise RuntimeError(
+                "the step has ended, and a task of it still runs: await the task in the step"
+            )
         with self._working():
             for each in news:
                 await self._put(each)
@@ -115,7 +119,7 @@ class Steps:
         """
         run = self._runs.get(step_keys.innermost_step(_PATH.get()))
         if run is None:
-            raise RuntimeError("only the function of a step continues one: call it from there")
+            raise RuntimeError("continuing() works only inside a step: call it from its function")
         return run.continuing()
 
     @property
@@ -138,15 +142,20 @@ class Steps:
         try:
             yield
         finally:
-            _PATH.reset(token)
+            # Python may close a generator that holds the block in another context.
+            with suppress(ValueError):
+                _PATH.reset(token)
 
     # For the attempt
 
     def news(self, event: Event) -> Sequence[Event]:
         """The events to log for one from outside of steps; raises StepRefused."""
         self._check_not_refused()
+        if self._route is None:
+            return [event]
         with self._remembering():
-            return [event] if self._route is None else self._route.news(event)
+            self._check_asker(event.within)
+            return self._route.news(event)
 
     def finish(self) -> None:
         """Note the end of the work; raises StepRefused if the log has more than that."""
@@ -156,8 +165,13 @@ class Steps:
                 self._route.finish()
 
     @property
+    def refusal(self) -> StepRefused | None:
+        """The first refusal, which the producer may have caught."""
+        return self._refusal
+
+    @property
     def may_have_cost(self) -> bool:
-        """True if a function has begun to run, and did not fail for free."""
+        """True if a function has begun to run, and has not failed at no cost."""
         return self._may_have_cost > 0
 
     async def close(self) -> None:
@@ -173,10 +187,10 @@ class Steps:
 
     def _begin(self, path: str, stem: str, call: Call) -> StepBegun:
         digest = call.digest()
-        if self._restarts:
-            key = self._numbering.of_call(stem, digest)
-        else:
+        if self._route is not None:
             key = self._numbering.next(stem)
+        else:
+            key = self._numbering.of_call(stem, digest)
         begun = self._recorded.begun.get(key)
         if begun is not None and begun.call != digest:
             raise diverged(f"the step {call.name!r} came with other arguments")
@@ -184,7 +198,11 @@ class Steps:
             raise StepRefused("interrupted", _INTERRUPTED.format(name=call.name))
         if self._route is not None:
             self._route.visit(path, key, call.name)
-        return StepBegun(call.name, digest, within=key)
+        begin = StepBegun(call.name, digest, within=key)
+        if begun is None:
+            # At once, so that the log has the order in which steps are asked for.
+            self._buffer.add(begin)
+        return begin
 
     def _was_interrupted(self, stem: str) -> bool:
         """True if a step has not ended of which this one may be a repetition."""
@@ -196,8 +214,6 @@ class Steps:
             ended = self._recorded.ended.get(key)
             if ended is not None:
                 return await self._recall(ended, call)
-            if key not in self._recorded.begun:
-                await self._put(begin)
             # Durable first: only the stream's writer works, and a later attempt learns of it.
             await self._buffer.logged()
             self._check_usable()
@@ -257,8 +273,9 @@ class Steps:
         if before is not asker and before is not None and not before.done():
             raise StepRefused(
                 "step_ambiguous",
-                "Two tasks at once use steps or events at one place, so a later attempt could mix "
-                "them up: put each task into a `branch()` of its own, or give each step a `key=`.",
+                "Two tasks that run at once use steps or events in the same place, so a later "
+                "attempt could mix them up: put each task into a `branch()` of its own, or give "
+                "each step a `key=`.",
             )
         self._askers[place] = asker
 
@@ -278,14 +295,44 @@ class Steps:
     def _check_usable(self) -> None:
         if threading.get_ident() != self._thread:
             raise RuntimeError(
-                "a step was used from a thread: use steps from the event loop of the agent only"
+                "a step was used from another thread: call steps only from the agent's event loop"
             )
         if self._closed:
             raise RuntimeError("the attempt is over, and its steps with it")
         self._check_not_refused()
 
 
+class _Asked(Coroutine[Any, Any, Any]):
+    """A step that was asked for, and works when it is awaited or made a task.
+
+    Unlike Python's own coroutine, it may be dropped without a warning: an attempt can end at any
+    time.
+    """
+
+    def __init__(self, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        self._begin = work
+        self._begun: Coroutine[Any, Any, Any] | None = None
+
+    def send(self, value: Any) -> Any:
+        return self._work().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._work().throw(*error)
+
+    def close(self) -> None:
+        if self._begun is not None:
+            self._begun.close()
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._work().__await__()
+
+    def _work(self) -> Coroutine[Any, Any, Any]:
+        if self._begun is None:
+            self._begun = self._begin()
+        return self._begun
+
+
 _INTERRUPTED = (
-    "The step {name!r} was interrupted, and must not run a second time: find out if it has "
-    "happened, and create a new stream."
+    "The step {name!r} was interrupted, and must not run a second time: check if it took effect, "
+    "then create a new stream."
 )

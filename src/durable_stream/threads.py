@@ -24,6 +24,9 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
     def call() -> None:
         try:
             result = context.run(function, *args, **kwargs)
+        except SystemExit as error:
+            # As it is, it would end the process with all its streams.
+            tell(_raising(RuntimeError(f"the function called sys.exit({error.code})")))
         except BaseException as error:  # noqa: BLE001 - raised again by the caller
             tell(_raising(error))
         else:

@@ -189,7 +189,7 @@ async def not_a_generator(_: Task) -> None: ...
     [
         ({"resume": "Restart"}, echo, "use one of restart, continue, replay, never"),
         ({"name": "two words"}, echo, "cannot name an agent"),
-        ({}, not_a_generator, "no async generator"),
+        ({}, not_a_generator, "not an async generator"),
     ],
 )
 def test_an_agent_that_cannot_work_is_a_mistake_when_it_is_made(

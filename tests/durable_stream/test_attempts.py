@@ -2,17 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from unittest.mock import ANY
 
 import pytest
 
+from app import models
+from app.agents import Agents, Function, agent
 from app.events import Answer, Done, Thinking
 from app.exceptions import ProviderError
 from app.models.base import Partial
 from app.models.failures import Code, failure
 from app.models.lengths import estimated
-from durable_stream import Claim, Event, Failed, RetryPolicy, Task
+from app.producer import AgentProducer
+from app.task import Task as AgentTask
+from durable_stream import Claim, Event, Failed, Reset, Resume, RetryPolicy, Task
 from durable_stream.attempts import attempts
 from durable_stream.buffer import EventBuffer
 from tests.app.scripted import START, ScriptedProvider, Step, answers_of
@@ -245,3 +249,65 @@ async def test_a_refusal_for_good_is_told_at_once(code: Code, before: list[Step]
     assert isinstance(failed, Failed)
     assert (failed.code, failed.retryable) == (code, False)
     assert len(provider.asked_to_continue) == 1
+
+
+async def attempted(
+    answering: Function, resume: Resume, *steps: Sequence[Step]
+) -> tuple[list[Event], ScriptedProvider]:
+    """The events of an agent of the test's own."""
+    provider = ScriptedProvider(steps)
+    producer = AgentProducer(Agents([agent(resume=resume)(answering)]), provider)
+    buffer, events = EventBuffer(), list[Event]()
+    task = Task(stream_id="s" * 32, attempt=1, start=START)
+    async with asyncio.timeout(20):
+        async for event in attempts(producer, task, buffer, POLICY):
+            events.append(event)
+            await buffer.put(event)
+            buffer.take()
+            buffer.confirm()
+    return events, provider
+
+
+async def test_an_answer_that_starts_over_has_all_its_tokens_again() -> None:
+    async def answering(task: AgentTask) -> AsyncGenerator[Event]:
+        async for event in models.answer(task):
+            yield event
+
+    payloads, provider = await attempted(
+        answering, "restart", [Answer("a"), told(90)], [Answer("b"), FINISH]
+    )
+
+    assert provider.asked_to_continue == [Partial(), Partial()]
+    assert payloads == [
+        Answer("a"),
+        Claim(2, "restarted"),
+        Reset(),
+        Answer("b"),
+        Done("stop", 1, 2),
+    ]
+
+
+async def test_a_throttled_answer_beside_another_one_is_an_attempt_that_is_tried_again() -> None:
+    """The other one is still being read when the attempt ends, and may have cost something."""
+
+    async def answering(task: AgentTask) -> AsyncGenerator[Event]:
+        async def one(label: str) -> str:
+            with task.branch(label):
+                text = [e.text async for e in models.answer(task) if isinstance(e, Answer)]
+                return "".join(text) or label
+
+        yield Answer(" ".join(await asyncio.gather(one("a"), one("b"))))
+
+    payloads, provider = await attempted(
+        answering,
+        "restart",
+        [failure("provider_throttled")],
+        [asyncio.Event()],
+        [Answer("a"), FINISH],
+        [Answer("b"), FINISH],
+    )
+
+    claims = [event for event in payloads if isinstance(event, Claim)]
+    assert [claim.attempt for claim in claims] == [2]
+    assert payloads[-2:] == [Answer("a b"), Done("stop")]
+    assert provider.running == 0

@@ -1,6 +1,7 @@
 """Steps: recorded once, whenever the process dies, and never mixed up."""
 
 import asyncio
+import sys
 import threading
 from collections import Counter, defaultdict
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -310,7 +311,7 @@ async def test_an_argument_that_is_not_json_is_an_error(log: DynamoDBStore) -> N
 
     end = await refused(log, work)
 
-    assert (end.code, "by a closure" in end.message) == ("step_invalid", True)
+    assert (end.code, "in a closure" in end.message) == ("step_invalid", True)
 
 
 async def test_tasks_at_one_place_may_give_their_steps_keys(log: DynamoDBStore) -> None:
@@ -346,7 +347,7 @@ async def test_two_tasks_with_steps_at_one_place_are_an_error_before_any_kill(
 async def test_steps_from_a_thread_are_an_error_that_says_so(log: DynamoDBStore) -> None:
     async def work(_task: Task, steps: Steps) -> AsyncGenerator[Event]:
         def inside() -> None:
-            steps.step("inner", str)
+            _ = steps.step("inner", str)
 
         try:
             await steps.step("outer", inside)
@@ -355,7 +356,7 @@ async def test_steps_from_a_thread_are_an_error_that_says_so(log: DynamoDBStore)
 
     ((_, _, text),) = told(await killed(log, work, []))
 
-    assert text.startswith("RuntimeError: a step was used from a thread")
+    assert text.startswith("RuntimeError: a step was used from another thread")
 
 
 # Keys
@@ -985,3 +986,145 @@ async def test_a_step_cannot_end_the_stream(log: DynamoDBStore) -> None:
             yield Line(error.type)
 
     assert told(await killed(log, work, [])) == [("", "line", "ValueError")]
+
+
+# The places of steps
+
+
+async def test_a_branch_in_which_an_attempt_failed_is_left_when_the_next_begins(
+    log: DynamoDBStore,
+) -> None:
+    booked: list[int] = []
+
+    async def work(task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        async def book() -> str:
+            booked.append(task.attempt)
+            return "booked "
+
+        async def helper() -> AsyncGenerator[Event]:
+            with steps.branch("oslo"):
+                yield Note("in a branch")
+
+        yield Line(await steps.step("book", book))
+        async for event in helper():
+            yield event
+            if task.attempt == 1:
+                raise ProducerFailed("jammed", "It is jammed.", retryable=True)
+
+    records = await killed(log, work, [])
+
+    assert told(records) == [("", "line", "booked "), ("", "note", "in a branch")]
+    assert booked == [1]
+
+
+async def test_a_step_without_a_key_is_another_than_one_with_a_key(log: DynamoDBStore) -> None:
+    async def work(task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        async def keyed() -> str:
+            return await steps.step("ask", lambda: "paris", key="p")  # type: ignore[no-any-return]
+
+        async def unkeyed() -> str:
+            return await steps.step("ask", lambda: "rome")  # type: ignore[no-any-return]
+
+        asked = [keyed, unkeyed] if task.attempt == 1 else [unkeyed, keyed]
+        yield Line(" ".join(sorted([f"{each.__name__}={await each()}" for each in asked])))
+
+    # start, claim, both steps with their ends; then it dies.
+    records = await killed(log, work, [(6, False)], "restart")
+
+    assert told(records) == [("", "line", "keyed=paris unkeyed=rome")]
+
+
+class Started:
+    """Steps that are awaited in another order than asked for, and one in the background."""
+
+    async def __call__(self, _task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        one, two = steps.step("one", str, "1"), steps.step("two", str, "2")
+        yield Line(f"{await two} {await one} ")
+        background = asyncio.create_task(steps.step("three", str, "3"))
+        yield Line("working ")
+        yield Line(await background)
+
+
+async def test_the_order_in_which_steps_are_asked_for_counts_and_not_that_of_awaiting(
+    log: DynamoDBStore,
+) -> None:
+    def check(records: list[Record], _: Work) -> None:
+        assert told(records) == [("", "line", "2 1 working 3")]
+
+    await each_kill(log, Started, check)
+
+
+async def test_an_agent_that_continues_gets_the_value_of_each_step_by_its_arguments(
+    log: DynamoDBStore,
+) -> None:
+    ran: list[int] = []
+
+    async def work(task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        async def double(number: int) -> int:
+            ran.append(number)
+            return 2 * number
+
+        for number in range(sum(isinstance(e, Note) for e in task.said), 3):
+            yield Note(str(await steps.step("double", double, number)))
+
+    # start, claim, a step with its end, a note, a step with its end; then it dies.
+    records = await killed(log, work, [(7, False)], "continue")
+
+    assert told(records) == [("", "note", "0"), ("", "note", "2"), ("", "note", "4")]
+    assert ran == [0, 1, 2]
+
+
+async def test_a_step_that_says_something_else_each_time_is_given_up(log: DynamoDBStore) -> None:
+    async def work(task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        async def say() -> None:
+            await steps.emit(Line(f"attempt {task.attempt}"))
+            await asyncio.Event().wait()
+
+        yield Note(str(await steps.step("say", say)))
+
+    records = await killed(log, work, [(4, False), *[(3, False)] * 24])
+
+    end = records[-1].event
+    assert isinstance(end, Failed)
+    assert end.code == "given_up"
+
+
+async def test_events_of_a_task_beside_those_that_are_yielded_need_a_branch(
+    log: DynamoDBStore,
+) -> None:
+    """Else a replay could take their order for another one."""
+
+    async def work(_task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        async def beside() -> None:
+            await steps.emit(Note("beside"))
+            await asyncio.Event().wait()
+
+        task = asyncio.create_task(beside())
+        await asyncio.sleep(0)
+        yield Line("one ")
+        task.cancel()
+
+    assert (await refused(log, work)).code == "step_ambiguous"
+
+
+async def test_a_refusal_that_the_agent_wraps_tells_its_own_message(log: DynamoDBStore) -> None:
+    async def work(_task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        try:
+            await steps.step("bad", object)
+        except Exception as error:
+            raise RuntimeError("a framework's own error") from error
+        yield Line("never")
+
+    end = await refused(log, work)
+
+    assert (end.code, "'bad'" in end.message) == ("step_invalid", True)
+
+
+async def test_a_step_that_calls_exit_fails_alone(log: DynamoDBStore) -> None:
+    async def work(_task: Task, steps: Steps) -> AsyncGenerator[Event]:
+        try:
+            await steps.step("exit", sys.exit, 2)
+        except StepFailed as error:
+            yield Line(error.text)
+
+    assert told(await killed(log, work, [])) == [("", "line", "the function called sys.exit(2)")]

@@ -1,7 +1,7 @@
 """Agents whose steps note in the ledger that they were at work, with no change to the agents."""
 
 import functools
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import aclosing
 from dataclasses import fields, replace
 from inspect import iscoroutinefunction
@@ -25,7 +25,7 @@ class LedgeredTask(Task[Any]):
         *args: Any,
         key: str = "",
         once: bool = False,
-    ) -> Awaitable[Any]:
+    ) -> Coroutine[Any, Any, Any]:
         return super().step(name, self._noting(function), *args, key=key, once=once)
 
     def _noting(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -144,6 +144,7 @@ def steps_begin_too_early(patch: pytest.MonkeyPatch) -> None:
         begin(steps, *args, **kwargs)
         buffer, steps._buffer = steps._buffer, _Hasty()
         steps._buffer.put = buffer.put  # type: ignore[method-assign]
+        steps._buffer.add = buffer.add  # type: ignore[method-assign]
 
     patch.setattr(Steps, "__init__", hasty)
 

@@ -1,5 +1,6 @@
 """Answers a task with the configured model, and reports each request's tokens."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
@@ -48,16 +49,33 @@ def answer(
             "an answer with tools cannot continue behind its text alone: write "
             '@agent(resume="replay") above the agent'
         )
+    readers = set[asyncio.Task[Any]]()
     if tools or task.resume == "replay":
         events = Loop(task, asked, [tool(each) for each in tools], rounds).events()
     else:
-        events = _answer(task, asked, is_first=next(task.calls) == 0)
-    task.scope.push_async_callback(events.aclose)
+        events = _answer(task, asked, readers, is_first=next(task.calls) == 0)
+    task.scope.push_async_callback(_close, events, readers)
     return events
 
 
-async def _answer(task: "Task[Any]", request: Request, *, is_first: bool) -> AsyncGenerator[Event]:
-    delivered = Partial.of(task.said, task.tokens)
+async def _close(events: AsyncGenerator[Event], readers: "set[asyncio.Task[Any]]") -> None:
+    try:
+        await events.aclose()
+    except RuntimeError:
+        # A task that the agent has left behind is reading it. Those of steps end with the steps.
+        for reader in readers:
+            reader.cancel()
+        if readers:
+            await asyncio.wait(readers)
+
+
+async def _answer(
+    task: "Task[Any]", request: Request, readers: "set[asyncio.Task[Any]]", *, is_first: bool
+) -> AsyncGenerator[Event]:
+    reader = asyncio.current_task()
+    assert reader is not None
+    readers.add(reader)
+    delivered = Partial.of(task.said, task.tokens if task.said else None)
     yielded: list[Event] = []
     try:
         async with aclosing(task.model.stream(request, delivered)) as events:
@@ -75,8 +93,8 @@ async def _answer(task: "Task[Any]", request: Request, *, is_first: bool) -> Asy
     except ProviderError as error:
         reported = plausible_count(error.output_tokens, request.max_tokens)
         error.hint = _tokens(delivered, Partial.of(yielded), reported)
-        # An earlier request of the same attempt may have cost something.
-        error.free &= is_first
+        # Another request of the same attempt may have cost something.
+        error.free &= is_first and next(task.calls) == 1
         raise
 
 

@@ -56,7 +56,7 @@ class Loop:
         self._tools = {each.name: each for each in tools}
         if len(self._tools) < len(tools):
             names = ", ".join(each.name for each in tools)
-            raise ValueError(f"two tools have one name: rename one of {names}")
+            raise ValueError(f"two tools share a name: rename one of {names}")
         if rounds < 1:
             raise ValueError("an answer has at least one round: set `rounds` to 1 or more")
         self._rounds = rounds
@@ -110,8 +110,8 @@ class Loop:
                     yielded.append(event)
             raise failure("provider_cut")
         except ProviderError as error:
-            # An earlier request of the same attempt may have cost something.
-            error.free &= is_first
+            # Another request of the same attempt may have cost something.
+            error.free &= is_first and next(self._task.calls) == 1
             raise
 
     def _turn(

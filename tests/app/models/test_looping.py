@@ -14,6 +14,7 @@ from pydantic import Field
 from app import models
 from app.agents import Agent, Agents, agent
 from app.events import Answer, Done, Start, Thinking, ToolCall, ToolResult
+from app.exceptions import ProviderError
 from app.models.base import Message, Partial, Provider, Request
 from app.models.demo import DemoProvider
 from app.models.lengths import estimated
@@ -38,6 +39,7 @@ from durable_stream import (
 from durable_stream.dynamodb import DynamoDBStore
 from durable_stream.task import spoken
 from tests.app.models.services import CALLS, KINDS, Service, service
+from tests.app.scripted import REQUEST, ScriptedProvider
 from tests.durable_stream.test_streams import die, read
 from tests.durable_stream.working import MortalStore
 
@@ -595,3 +597,26 @@ async def test_a_tool_in_a_thread_knows_the_key_of_its_call(log: DynamoDBStore) 
     assert [result.output for result in of_kind(records, ToolResult)] == [
         f"{records[0].stream_id}:order:call0000{number}:1 for tea and milk" for number in range(2)
     ]
+
+
+async def test_a_throttled_answer_beside_another_one_is_tried_again(log: DynamoDBStore) -> None:
+    """The other one is still being read when the attempt ends, and may have cost something."""
+    throttled = ProviderError("provider_throttled", "Too many.", retryable=True, free=True)
+    model = ScriptedProvider(
+        [[throttled], [asyncio.Event()], [Answer("a"), Done("stop")], [Answer("b"), Done("stop")]]
+    )
+
+    @agent(resume="replay")
+    async def twice(task: Task) -> AsyncGenerator[Event]:
+        async def one(label: str) -> None:
+            with task.branch(label):
+                async for _ in models.answer(task):
+                    pass
+
+        await asyncio.gather(one("a"), one("b"))
+        yield Answer(" are said")
+
+    records = await told(log, model, twice, REQUEST)
+
+    claims = [event.attempt for event in of_kind(records, Claim)]
+    assert (claims, sorted(answer_in(records)), model.running) == ([2], sorted("ab are said"), 0)

@@ -16,9 +16,40 @@ from tests.app.serving import served
 
 pytestmark = pytest.mark.anyio
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 SNIPPET = re.compile(r"```python\n(.*?)```\n\n```json\n(.*?)\n```", re.DOTALL)
 SNIPPETS = SNIPPET.findall((DOCS / "agents.md").read_text())
+
+
+# The reader of README imagines these.
+AROUND_README = """
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+
+from app import models
+from app.agents import agent
+from app.events import Source
+from app.task import Task
+from durable_stream import Event
+
+
+@dataclass
+class Place:
+    url: str
+
+
+def locate(text: str) -> Place:
+    return Place("https://map.example")
+
+
+def weather(city: str) -> str:
+    "Tell the weather in a city."
+    return f"It rains in {city}."
+
+
+"""
+README = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
 
 def agents_of(code: str) -> tuple[Any, ...]:
@@ -32,8 +63,14 @@ def test_every_python_block_is_one_that_runs() -> None:
     assert len(SNIPPETS) == (DOCS / "agents.md").read_text().count("```python") > 0
 
 
+def test_readme_shows_an_agent() -> None:
+    assert README is not None
+
+
 @pytest.mark.parametrize(
-    ("code", "body"), SNIPPETS, ids=lambda text: re.findall(r"AGENTS = \((\w+)|$", text)[0]
+    ("code", "body"),
+    [*SNIPPETS, (AROUND_README + (README[1] if README else ""), '{"prompt": "/tool Ulm?"}')],
+    ids=lambda text: re.findall(r"AGENTS = \((\w+)|$", text)[0],
 )
 async def test_a_snippet_answers_the_request_below_it(
     log: DynamoDBStore, code: str, body: str

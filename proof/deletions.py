@@ -24,8 +24,6 @@ ENVIRONMENTS = (".venv", ".venv-sam", ".venv-peers", ".dynamodb-local", ".javasc
 MARKED_FILES = frozenset({".md", ".py", ".toml", ".yaml"})
 
 QUICK = "--numprocesses logical -m 'not prove'"
-# The engine and the runtime import no part, so their tests are not run again.
-OF_THE_APPLICATION = f"{QUICK} --ignore tests/durable_stream --ignore tests/lambda_stream"
 OF_THE_MODELS = f"{QUICK} tests/app tests/local/test_providers.py tests/test_project.py"
 OF_THE_PROJECT = f"{QUICK} tests/app/test_docs.py tests/test_project.py"
 PROVIDERS = "src/app/providers.py"
@@ -40,7 +38,7 @@ class Part:
 
     name: str
     paths: tuple[str, ...]
-    tests: str = OF_THE_APPLICATION
+    tests: str = QUICK
     entry_of: str = ""
 
 
@@ -53,7 +51,7 @@ PARTS = (
         "anthropic", ("src/app/models/anthropic.py", "tests/**/anthropic"), OF_THE_MODELS, PROVIDERS
     ),
     Part("examples", ("examples", "tests/examples"), OF_THE_PROJECT),
-    Part("proof", ("proof",), QUICK),
+    Part("proof", ("proof",)),
 )
 
 

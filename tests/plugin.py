@@ -5,8 +5,8 @@ A test that needs more than Python carries a marker (`chromium`, `docker`, `dyna
 failure: CI installs everything, so a skip there means that a rule went unproven.
 
 `make test` takes a few minutes and needs nothing but Python; `make prove` runs the tests marked
-`prove`. Those are all tests of proof and of tests/flows, all with one of the markers above or with
-`alone`, and the slow ones that are marked by hand.
+`prove`. Those are all tests of proof, of the engine, of the runtime and of the flows, all with one
+of the markers above or with `alone`, and the slow ones that are marked by hand.
 
 While a test that carries `alone` runs, because it measures time, no other worker of pytest-xdist
 runs a test. A module in TOGETHER is run by one worker: its tests share something that only one
@@ -28,7 +28,13 @@ from app.providers import PROVIDERS
 ROOT = Path(__file__).parents[1]
 
 # Folders and modules whose tests are all for `make prove`.
-PROVEN = (ROOT / "proof", ROOT / "tests/flows", ROOT / "tests/probe/test_probe.py")
+PROVEN = (
+    ROOT / "proof",
+    ROOT / "tests/durable_stream",
+    ROOT / "tests/flows",
+    ROOT / "tests/lambda_stream",
+    ROOT / "tests/probe/test_probe.py",
+)
 
 # Processes that tests start find the tools as this one does.
 os.environ["PYTHONPATH"] = str(ROOT / "tools")

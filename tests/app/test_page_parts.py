@@ -225,11 +225,11 @@ async def test_a_reset_of_a_step_drops_the_parts_of_that_step_only(page: Chat) -
     page.say("answer", text="One ")
     page.say("step", name="look", step="a")
     page.say("answer", text="two ", step="a")
-    page.say("thinking", text="hm", step="a/b")
+    page.say("thinking", text="hm", step="a")
     page.say("tool_call", **CALL, step="a")
     page.say("data", name="price", value=3, id="", step="ab")
     page.say("tool_call", **{**CALL, "id": "2"})
-    page.say("tool_result", id="2", output=1, error=None, step="a/b")
+    page.say("tool_result", id="2", output=1, error=None, step="a")
     call = 'weather {"place":"Ulm <b>"}'
     await page.shows("One two", f"{call} Running", "price 3", f"{call} Done")
     page.say("reset", step="a")

@@ -557,7 +557,7 @@ def another() -> Callable[..., Any]:
     ("resume", "arguments", "to_do"),
     [
         ("continue", {"tools": [now]}, r'write @agent\(resume="replay"\) above the agent'),
-        ("replay", {"tools": [now, another()]}, "two tools have one name: rename one of now, now"),
+        ("replay", {"tools": [now, another()]}, "two tools share a name: rename one of now, now"),
         ("replay", {"tools": [now], "rounds": 0}, "set `rounds` to 1 or more"),
         ("replay", {"tools": [lambda: 1]}, "'<lambda>' cannot be the name of a tool"),
         ("replay", {"request": "hello"}, "write models.answer"),

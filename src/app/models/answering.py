@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from types import AsyncGeneratorType
 from typing import TYPE_CHECKING, Any
 
 from app.events import Done
@@ -59,14 +60,15 @@ def answer(
 
 
 async def _close(events: AsyncGenerator[Event], readers: "set[asyncio.Task[Any]]") -> None:
-    try:
+    if not (isinstance(events, AsyncGeneratorType) and events.ag_running):
         await events.aclose()
-    except RuntimeError:
-        # A task that the agent has left behind is reading it. Those of steps end with the steps.
-        for reader in readers:
-            reader.cancel()
-        if readers:
-            await asyncio.wait(readers)
+        return
+    # A task that the agent has left behind is reading it. Those of steps end with the steps.
+    left = readers - {asyncio.current_task()}
+    for reader in left:
+        reader.cancel()
+    if left:
+        await asyncio.wait(left)
 
 
 async def _answer(

@@ -14,7 +14,8 @@ class RecordedSteps:
         self.ended: dict[str, StepEnded] = {}
         # The events within steps as readers have them now, and as they had them at a step's end.
         self._shown: list[Event] = []
-        self._shown_at_end: dict[str, Sequence[Event]] = {}
+        # The latter as a list that only grows, and its length then.
+        self._shown_at_end: dict[str, tuple[list[Event], int]] = {}
         for event in log:
             self._add(event)
 
@@ -24,15 +25,12 @@ class RecordedSteps:
 
     def events_at_end(self, key: str) -> Sequence[Event]:
         """The events of a step that has ended, and of the steps within it."""
-        return self._shown_at_end[key]
+        shown, length = self._shown_at_end[key]
+        return [event for event in shown[:length] if key in lineage(event.within)]
 
     def like(self, stem: str) -> Iterator[str]:
         """The recorded keys with this stem, whatever their number."""
         return (k for k in self.begun if k.startswith(stem) and k[len(stem) :].isdecimal())
-
-    def forget(self, key: str) -> None:
-        """Treat a step as unfinished."""
-        self.ended.pop(key, None)
 
     def _add(self, event: Event) -> None:
         key = event.within
@@ -41,10 +39,10 @@ class RecordedSteps:
                 self._shown = [e for e in self._shown if key and e.within != key]
             case StepBegun():
                 self.begun[key] = event
-                self.forget(key)
+                self.ended.pop(key, None)
             case StepEnded():
                 self.ended[key] = event
-                self._shown_at_end[key] = [e for e in self._shown if key in lineage(e.within)]
+                self._shown_at_end[key] = self._shown, len(self._shown)
             case _:
                 if is_in_step(key):
                     self._shown.append(event)

@@ -4,7 +4,7 @@ One class is one record in the log and one Server-Sent Event. Declare a class, a
 and yield it from an agent: the log, the wire and the snapshot follow.
 """
 
-from typing import Any
+from typing import Any, Self
 
 import durable_stream
 from durable_stream import Event, Registry, Text
@@ -21,6 +21,11 @@ class Start(durable_stream.Start):
     agent: str = ""
     version: str = ""
     most_tokens: int | None = None
+
+    @classmethod
+    def of(cls, start: durable_stream.Start) -> Self:
+        """The start as this application's; one of the engine's own has no names."""
+        return start if isinstance(start, cls) else cls(start.input, start.owner)
 
     def public(self) -> dict[str, Any]:
         """The names; the input stays in the log."""

@@ -22,7 +22,7 @@ class AgentProducer:
     def resume(self, start: durable_stream.Start) -> Resume:
         """As the agent declares it; an agent that is not here any more says so when it runs."""
         agent = self._agent_of(start)
-        return agent.resume_of(_app_start(start)) if agent is not None else "continue"
+        return agent.resume_of(Start.of(start)) if agent is not None else "continue"
 
     def continued(self, task: durable_stream.Task) -> str:
         """How the attempt continues.
@@ -54,7 +54,7 @@ class AgentProducer:
         work: Task[Any] = Task(
             stream_id=task.stream_id,
             attempt=task.attempt,
-            input=agent.decoded(_app_start(task.start)),
+            input=agent.decoded(Start.of(task.start)),
             said=task.said,
             resume=self.resume(task.start),
             deadline=task.deadline,
@@ -70,8 +70,4 @@ class AgentProducer:
         yield Done("stop")
 
     def _agent_of(self, start: durable_stream.Start) -> Agent[Any] | None:
-        return self._agents.of(_app_start(start))
-
-
-def _app_start(start: durable_stream.Start) -> Start:
-    return start if isinstance(start, Start) else Start(start.input, start.owner)
+        return self._agents.of(Start.of(start))

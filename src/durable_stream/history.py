@@ -15,7 +15,7 @@ from durable_stream.events import (
     started_over,
 )
 from durable_stream.records import Record
-from durable_stream.task import of_producer, spoken
+from durable_stream.task import of_producer
 
 Status = Literal["waiting", "streaming", "interrupted", "done", "error", "cancelled"]
 
@@ -50,11 +50,6 @@ class History:
             attempts=sum(isinstance(event, Claim) for event in events) + bool(records[0].writer),
             idle_attempts=_idle(events),
         )
-
-    @property
-    def said(self) -> tuple[Event, ...]:
-        """The application's events that count."""
-        return spoken(self.log)
 
 
 def _idle(events: Sequence[Event]) -> int:

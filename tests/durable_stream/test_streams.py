@@ -37,6 +37,7 @@ from durable_stream import (
 from durable_stream.creation import derived_id
 from durable_stream.dynamodb import DynamoDBStore
 from durable_stream.table import Table
+from durable_stream.task import spoken
 from tests.app.scripted import START, ScriptedProvider, Step, answers_of
 from tests.store import Fault, FaultyStore, create_table, delete_item, put_item
 
@@ -736,7 +737,7 @@ async def test_half_characters_come_back_whole_in_the_transcript(sandbox: Sandbo
     asyncio.get_running_loop().call_later(0.3, go_on.set)
     await read(reading)
 
-    assert Partial.of((await streams.history(stream_id)).said).answer == "🚀 \ufffd"
+    assert Partial.of(spoken((await streams.history(stream_id)).log)).answer == "🚀 \ufffd"
 
 
 async def test_attempts_without_a_word_come_to_an_end(sandbox: Sandbox) -> None:

@@ -22,7 +22,7 @@ async def snapshot(history: History, context: Context) -> BaseModel:
         kind: "".join(part["text"] for part in parts if part["kind"] == kind)
         for kind in (each.kind for each in TEXTS)
     }
-    named = start if isinstance(start, Start) else Start(start.input)
+    named = Start.of(start)
     return Snapshot(
         id=newest.stream_id,
         agent=named.agent,

@@ -62,8 +62,9 @@ def _reserved(start: durable_stream.Start, at: int) -> Reservation:
 
 def _most_tokens(start: durable_stream.Start) -> int:
     """The most tokens that one attempt may cost."""
-    if isinstance(start, Start) and start.most_tokens is not None:
-        return start.most_tokens
+    most_tokens = Start.of(start).most_tokens
+    if most_tokens is not None:
+        return most_tokens
     return estimate.at_most(Request.decode(start.input))
 
 

@@ -135,7 +135,7 @@ def _client() -> httpx.AsyncClient:
 
 
 async def _at_work(generations: Generations, sandboxes: Sandboxes) -> list[str]:
-    """The work that goes on although no client waits for it."""
+    """The work that continues although no client waits for it."""
     running = await generations.all_over(QUIET_SECONDS)
     return [
         f"a provider at work on stream {each.number} in process {each.pid}" for each in running

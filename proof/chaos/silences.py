@@ -1,7 +1,7 @@
-"""How writers live through a silence of the store: a writer that was not overtaken goes on.
+"""How writers live through a silence of the store: a writer that was not overtaken continues.
 
 A store that answers no call is no reason to give an answer up, nor to take it over. So after its
-silence a stream whose writer lived goes on with the same attempt.
+silence a stream whose writer lived continues with the same attempt.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

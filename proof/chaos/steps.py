@@ -99,7 +99,7 @@ def _logged(plan: Plan, records: Sequence[Record]) -> Logged:
 
 
 def _places(plan: Plan) -> Mapping[str, str]:
-    """What has been said outside of steps while a step is at work, by its key."""
+    """The text outside of steps at the time when each step is at work, by its key."""
     places, said = {}, ""
     for stage in plan.stages:
         said += stage.before
@@ -108,7 +108,7 @@ def _places(plan: Plan) -> Mapping[str, str]:
 
 
 def _wrong(event: Event, logged: Logged) -> str:
-    """What is wrong with an event of a step behind the records before it."""
+    """The fault of an event of a step behind the records before it; "" if it has none."""
     key = event.within
     if key in logged.ended:
         return "is behind the step's end"

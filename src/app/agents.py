@@ -24,7 +24,7 @@ Function: TypeAlias = Callable[[Task[Input]], AsyncGenerator[Event]]
 class Agent(Generic[Input]):
     """An agent, by its name in `POST /streams`. Make one with the decorator `agent`.
 
-    `resume` says how another process goes on where one was interrupted:
+    `resume` says how another process continues after an interruption:
 
     `restart`   the agent starts over, and readers drop the text so far; finished steps are kept
     `continue`  the agent yields the events that follow `task.said`

@@ -69,7 +69,7 @@ class ToolResult(Event):
 class Progress(Event):
     """The progress of long work. The newest of one label replaces those before it.
 
-    `total` is None where nobody knows how much there is to do.
+    `total` is None where the amount of work is unknown.
     """
 
     kind = "progress"

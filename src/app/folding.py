@@ -17,7 +17,7 @@ Part = dict[str, Any]
 def fold(events: Iterable[Event]) -> list[Part]:
     """The parts of an answer, in the order of their events, each as the members of a JSON object.
 
-    Text goes on in the last part if that is of its kind and step. A result belongs to the first
+    Text joins the last part if that is of its kind and step. A result belongs to the first
     call of its id that has none. The newest progress of a label takes the place of the one before
     it, and so does the newest data of an id, which is the name where there is no id. A `Reset`
     drops the parts of its step, or all. Events of the engine and terminal ones make no part.

@@ -176,7 +176,7 @@ class TextPart(InStep):
 
 @_open
 class ToolReturn(InStep):
-    """What a tool has returned: `output`, which is JSON, or the `error` with which it failed."""
+    """The result of a tool: its `output`, which is JSON, or the `error` with which it failed."""
 
     output: JsonValue
     error: str | None
@@ -196,7 +196,7 @@ class ToolCallPart(InStep):
 
 @_open
 class ProgressPart(InStep):
-    """The progress of long work. `total` is null where nobody knows how much there is to do."""
+    """The progress of long work. `total` is null where the amount of work is unknown."""
 
     kind: Literal["progress"]
     label: str

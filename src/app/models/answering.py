@@ -34,7 +34,7 @@ def answer(
 
     The model may call `tools` (typed functions with a docstring), in at most so many `rounds`. Each
     call is a step, and all calls of a round run at once. A tool that raises an exception has
-    failed: the model is told, and the answer goes on. After the last round the model has to answer.
+    failed: the model is told, and continues its answer. After the last round it has to answer.
 
     `request` is sent in place of the task's input, which an agent may have declared as something
     else. Raises ValueError or TypeError with what to change.

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 class Turn:
     """A turn of the model's, as its step records it.
 
-    `reason` is empty where the model goes on after this turn, and that of `Done` at the end. `used`
+    `reason` is empty where another turn follows, and that of `Done` at the end. `used`
     are the tokens of the turn in all its attempts, estimated where none were reported. `step` tells
     the step from other steps of the stream.
     """

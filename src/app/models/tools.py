@@ -74,7 +74,7 @@ class Tool:
         return self._run_async if inspect.iscoroutinefunction(self.function) else self._run
 
     def problem(self, arguments: Mapping[str, Any]) -> str:
-        """What is wrong with a model's arguments, in words for the model; "" if nothing is."""
+        """The problem with a model's arguments, in words for the model; "" if there is none."""
         try:
             self._arguments.model_validate(arguments)
         except ValidationError as error:

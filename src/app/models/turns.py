@@ -63,7 +63,7 @@ class Round:
 
     `content` is the turn on one wire, by the wire's name: it is sent back there as it came,
     thinking and signatures included. `text` and `calls` are for any other wire. Without calls, the
-    model paused its turn, and goes on when it gets the turn back.
+    model paused its turn, and continues when it gets the turn back.
 
     `before` is the text of the turn that had been delivered when the model was asked for the rest
     of it: by a prefill if it was `prefilled`, else in words. Later requests repeat that as well.

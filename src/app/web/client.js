@@ -233,7 +233,7 @@ export function readStream(id, { signal, ...options } = {}) {
  * that start over. It depends on nothing else, and GET /streams/{id} folds by the same rules. To
  * add text costs the same however long the answer is.
  *
- * Text goes on in the last part if that is of its kind and step. A result belongs to the first call
+ * Text joins the last part if that is of its kind and step. A result belongs to the first call
  * of its id that has none. The newest progress of a label takes the place of the one before it, and
  * so does the newest data of an id, which is the name where there is no id.
  * @param {Part[]} parts @param {string} kind @param {any} data
@@ -258,7 +258,7 @@ export function fold(parts, kind, data, texts = TEXTS) {
 const RUNNING = { state: "running", result: null };
 
 /**
- * True if text goes on in this part: all else is equal.
+ * True if text joins this part: all else is equal.
  * @param {Part} part @param {string} kind @param {any} data
  */
 function goesOn(part, kind, data) {

@@ -27,7 +27,7 @@ export class Parts {
   #views = new Map();
   /** @type {Set<Part>} those to show again */
   #changed = new Set();
-  /** @type {Map<HTMLElement, HTMLElement>} the block in which the text of a place goes on */
+  /** @type {Map<HTMLElement, HTMLElement>} the block to which the text of a place is added */
   #blocks = new Map();
   #running = true;
 
@@ -142,7 +142,7 @@ class ToolView {
   }
 }
 
-/** A bar, which has no end while nobody knows how much there is to do. */
+/** A bar, which has no end while the amount of work is unknown. */
 class ProgressView {
   element = made("p", "progress");
   #label = made("span");

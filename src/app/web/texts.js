@@ -85,7 +85,7 @@ export const seconds = (ms, digits = 1) => `${(ms / 1000).toFixed(digits)} s`;
 /** @param {number} count */
 export const inWords = (count) => `${count.toLocaleString("en")} ${count === 1 ? "word" : "words"}`;
 
-/** @param {number} done @param {number | null} total null if nobody knows */
+/** @param {number} done @param {number | null} total null if it is unknown */
 export const ofTotal = (done, total) =>
   [done, total]
     .flatMap((count) => count?.toLocaleString("en", { maximumFractionDigits: 2 }) ?? [])

@@ -34,6 +34,8 @@ async def test_the_sandbox_used_last_is_used_first(emulate: Emulate) -> None:
         pending = asyncio.create_task(emulator.client.get("/stream"))
         proceed = await emulator.gate.expect("one")
         other = await emulator.pid()
+        # A sandbox is used until it asks for the next event, which is later than its answer.
+        await emulator.until(lambda all_: {each["state"] for each in all_} == {"busy", "idle"})
         proceed()
         (await emulator.gate.expect("two"))()
         await pending

@@ -1,7 +1,7 @@
 # JavaScript, CSS and HTML: tsc checks types, prettier checks format. Both come from npm.
 
 PRETTIER := node .javascript/prettier/bin/prettier.cjs --log-level warn --config tools/prettier.json
-WEB := 'src/app/web/*.{css,html,js}'
+WEB := '{src/app/web,tools/local}/*.{css,html,js}'
 
 .PHONY: check-web format-web
 

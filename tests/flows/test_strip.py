@@ -170,7 +170,7 @@ async def test_the_strip_moves_nothing_and_its_targets_are_large(
     start: Start, gate: Gated, browser: Profile, width: int
 ) -> None:
     model, env = gate
-    async with start({**env, "LEASE": "1"}) as function:
+    async with start({**env, "LEASE": "3"}) as function:
         page = await browser.open(function)
         await page.set_viewport_size({"width": width, "height": 800})
         conversation = await asked(page, model)
@@ -180,6 +180,9 @@ async def test_the_strip_moves_nothing_and_its_targets_are_large(
         for *_, wide, high in places:
             assert wide >= 44
             assert high >= 44
+        await page.get_by_test_id("freeze").click()
+        await page.locator("[data-testid=writer][data-state=frozen]").wait_for()
+        assert await boxes(page) == places
         await page.get_by_test_id("kill").click()
         await names(page, "")
         await (await model.next()).say("two ")

@@ -130,3 +130,16 @@ async def test_the_roles_follow_the_writer_the_readers_and_their_states(
             await emulator.act("thaw")
             proceed()
             (await emulator.gate.expect("two"))()
+        async with emulator.client.stream("GET", "/stream") as response:
+            await emulator.gate.expect("one")
+            (writer,) = [
+                each
+                for each in await emulator.sandboxes()
+                if response.headers["x-amzn-requestid"]
+                in {invocation["request_id"] for invocation in each["invocations"]}
+            ]
+            sender = {"sandbox-1": first, "sandbox-2": second}[writer["name"]]
+            put(dynamodb_url, sender, "e", 2, "claim")
+            assert (await roles())[writer["name"]] == "writes"
+            await emulator.act("kill", writer["name"])
+            assert (await roles())[writer["name"]] == "wrote", "also before its process is gone"

@@ -84,9 +84,11 @@ def answer(event: dict[str, Any], request_id: str, headers: dict[str, str]) -> N
             post(target, json.loads(event["body"]))
         case "":
             stream = Stream(request_id)
-            page = HTML_PRELUDE + bytes(8) + b"<head></head><head></head>"
-            for position in range(len(page)):
-                stream.write(page[position : position + 1])
+            stream.write(HTML_PRELUDE + bytes(8) + b"<head></he")
+            gate("one")
+            stream.write(b"ad><head>")
+            gate("two")
+            stream.write(b"</head>")
             stream.end()
         case "linger":
             post(target, os.getpid())

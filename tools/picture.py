@@ -2,7 +2,7 @@
 
 It runs the emulator, asks on the chat page in Chromium, kills the sandbox that writes, and takes
 the screenshot while the page tells about the other one. It depends on the page's `data-testid`s
-`prompt`, `answer` and `state`, and on the strip of the sandboxes.
+`prompt`, `answer`, and `taken-over` or `state`, and on the strip of the sandboxes.
 """
 
 import asyncio
@@ -69,7 +69,7 @@ async def picture(scheme: Scheme) -> bytes:
             await _see_taken_over(page)
             png = await page.screenshot(animations="disabled")
             # The page shows it for some seconds, which may have passed on a busy machine.
-            if not await _state(page).is_visible():
+            if not await _taken_over(page).is_visible():
                 raise NoPicture("the page stopped telling about the take-over: run it again")
         except (AssertionError, Error) as error:
             raise NoPicture(f"the page did not show the take-over: {error}") from error
@@ -101,13 +101,15 @@ async def _see_taken_over(page: Page) -> None:
     await expect(kill).to_have_attribute("aria-disabled", "false", timeout=PATIENCE)
     await kill.click()
     await page.mouse.move(0, 0)  # the button would look as it does under the pointer
-    await _state(page).wait_for()
+    await _taken_over(page).wait_for()
     await page.locator("[data-testid=writer][data-state=busy]").wait_for()
     await _answer_has(page, TAKEN_AT)
 
 
-def _state(page: Page) -> Locator:
-    return page.locator("[data-testid=state][data-state=taken-over]").last
+def _taken_over(page: Page) -> Locator:
+    """The place that tells about the take-over: a line of the turn, or the state for a while."""
+    told = "[data-testid=taken-over], [data-testid=state][data-state=taken-over]"
+    return page.locator(told).filter(visible=True).last
 
 
 async def _answer_has(page: Page, characters: int) -> None:

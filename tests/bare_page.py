@@ -34,7 +34,8 @@ class BarePages:
         given = {"sessionId": page, "message": message}
         await self.session.send("Target.sendMessageToTarget", given)
         async with asyncio.timeout(DEADLINE):
-            return await answer
+            result: dict[str, Any] = await answer
+        return result
 
     def _received(self, told: dict[str, Any]) -> None:
         message = json.loads(told["message"])

@@ -13,8 +13,9 @@ from typing import Any
 import anyio
 import pytest
 from playwright.async_api import Browser, BrowserContext, Page
+from playwright.async_api import TimeoutError as TimedOut
 
-from tests.app.scripted_server import Server, answer, cut, frame, silence, sse
+from tests.app.scripted_server import Server, answer, cut, frame, late, silence, sse
 from tests.app.test_client import DEADLINE, EVENTS, KINDS, OTHERS, PAGE, SNAPSHOT, refusal, snapshot
 from tests.bare_page import bare_pages
 from tests.chromium import chromium
@@ -117,7 +118,7 @@ class Tab:
         said = "events.filter(([kind]) => kind === 'answer').map(([, data]) => data.text).join('')"
         try:
             await self.until(f"{said} === '{text}'", seconds)
-        except Exception:
+        except TimedOut:
             there = await self.run(said), await self.run("[stream.state, states, heard]")
             raise AssertionError(f"the tab shows {there}, and not {text!r}") from None
 
@@ -489,16 +490,9 @@ async def test_each_tab_is_in_the_state_of_the_connection(bench: Bench) -> None:
 async def test_a_tab_that_comes_later_says_that_a_proxy_holds_responses_back(
     bench: Bench,
 ) -> None:
-    pieces = [frame(seq, "answer", {"text": f"{seq} "}) for seq in range(2)]
-
-    async def late(piece: bytes, reader: asyncio.StreamReader, writer: Any) -> None:
-        await asyncio.sleep(0.4)
-        await sse(piece)(reader, writer)
-
+    pieces = [sse(frame(seq, "answer", {"text": f"{seq} "})) for seq in range(2)]
     bench.server.scripts[EVENTS].clear()
-    for piece in pieces:
-        bench.server.script(EVENTS, lambda r, w, piece=piece: late(piece, r, w))
-    bench.server.script(EVENTS, silence)
+    bench.server.script(EVENTS, *map(late, pieces), silence)
     leader = await bench.tab("{heldBackMs: 300}")
     await leader.enters("in-steps")
     later = await bench.tab()

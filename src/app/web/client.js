@@ -432,7 +432,10 @@ export class LLMStream extends EventTarget {
     this.#cancelling += 1;
     this.#connection.close();
     try {
-      return await request(`${pathOf(this.id)}/cancel`, { method: "POST" }, this.#options);
+      const path = `${pathOf(this.id)}/cancel`;
+      const snapshot = await request(path, { method: "POST" }, this.#options);
+      this.#tabs.tellOfEnd();
+      return snapshot;
     } finally {
       this.#cancelling -= 1;
       this.#connect();
@@ -494,6 +497,7 @@ export class LLMStream extends EventTarget {
       deposed: () => this.#deposed(),
       hear: (event) => this.#hear(event),
       asked: () => this.#connection.check(),
+      ended: () => this.#seat.isAwaited && this.#openIfEnded(),
     };
   }
 
@@ -735,6 +739,7 @@ export class LLMStream extends EventTarget {
  *   deposed: () => void,
  *   hear: (event: Relayed) => void,
  *   asked: () => void,
+ *   ended: () => void,
  * }} Reader
  */
 
@@ -1039,6 +1044,11 @@ class Tabs {
     this.check();
   }
 
+  /** Tells the leading tab, which does not see the end while it waits for a seat. */
+  tellOfEnd() {
+    if (!this.leads) this.#post({ ended: true });
+  }
+
   /** Looks at the leading tab again, because this one was shown or hidden. */
   turned() {
     this.announce();
@@ -1121,6 +1131,7 @@ class Tabs {
     this.#channel = new BroadcastChannel(this.#name);
     this.#channel.addEventListener("message", ({ data }) => {
       if ("ask" in data) this.#answer(data);
+      else if ("ended" in data) this.leads && this.#reader.ended();
       else if (!data.to || data.to === this.#me) this.#hear(data);
     });
     this.#heardAt = Date.now();

@@ -20,10 +20,14 @@
  * a connection that is open but dead, ignores repeated events, reads missing events again, and
  * recognises the end of a stream.
  *
+ * Tabs of one origin that show the same stream share one connection. One of them, the leading tab,
+ * reads and relays the events. Another reads on from its own last event when the leading tab is
+ * closed, crashes, freezes, does not answer, or rests because it is hidden.
+ *
  * Over HTTP/1.1 a browser opens at most six connections to one host, for all its pages together,
- * and each reader holds one. The pages of an origin therefore share five readers by Web Locks: one
- * connection stays free for loading a page and for cancel(). A hidden page makes room for a visible
- * one.
+ * and each stream that is read holds one. The pages of an origin therefore share five seats by Web
+ * Locks: one connection stays free for loading a page and for cancel(). A hidden page makes room
+ * for a visible one.
  *
  * Where the API requires an API token, pass it as `bearer` to all three. EventSource cannot send
  * headers, so its address carries the token of its one stream. That token is the `token` of a
@@ -167,7 +171,10 @@ const DEFAULTS = {
   hiddenMs: 30_000,
   /** The most connections to one host over HTTP/1.1, of all pages together; 0 sets no limit. */
   readersAtOnce: 5,
-  /** Tabs of this origin that show the same stream share one connection. */
+  /**
+   * Tabs of this origin that show the same stream share one connection. This needs Web Locks and
+   * BroadcastChannel; without them, or with `false`, each reader has a connection of its own.
+   */
   shared: true,
   /** The longest wait for an answer of the tab that reads, before another reads in its place. */
   leaderMs: 2_000,
@@ -177,6 +184,7 @@ const DEFAULTS = {
 
 const DROPS_BEFORE_BACKOFF = 3;
 const PIECES_BEFORE_STEPS = 2;
+/** Time for the last messages of a tab that gives up the lead: its lock is faster than they are. */
 const SETTLE_MS = 50;
 /** Tabs of another version of this module share only if they send the same messages. */
 const TABS_PROTOCOL = 1;
@@ -341,17 +349,13 @@ export class LLMStream extends EventTarget {
   #holeAfter = NaN;
   #hasUnlistedKinds = false;
   #restarts = 0;
-  #newsAt = Date.now();
-  #paused = false;
-  #away = false; // The page is frozen, or the browser keeps it for the Back button.
   #cancelling = 0;
   #probing = false;
   #mayListen;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #hiddenTimer;
   #closed = new AbortController();
   #options;
   #ownKinds;
+  #presence;
   #connection;
   #seat;
   #tabs;
@@ -376,11 +380,12 @@ export class LLMStream extends EventTarget {
     const { bearer, token } = this.#options;
     this.#mayListen = !bearer && !token;
     const reader = this.#reader();
+    this.#presence = new Presence(this.#options.hiddenMs, reader);
     this.#connection = new Connection(id, this.#options, reader);
     this.#seat = new Seat(seatsOf(this.#options), reader);
     this.#tabs = new Tabs(nameOfTabs(id, this.#options), this.#options, reader);
-    this.#watchPage();
-    if (isHidden()) this.#turned();
+    const wake = () => this.#connection.wake();
+    globalThis.addEventListener("online", wake, { signal: this.#closed.signal });
     if (bearer && !token) void this.#probe();
     else this.#connect();
   }
@@ -461,12 +466,11 @@ export class LLMStream extends EventTarget {
   }
 
   get #rests() {
-    return this.#closed.signal.aborted || this.#paused || this.#away || this.#cancelling > 0;
+    return this.#closed.signal.aborted || this.#presence.isAbsent || this.#cancelling > 0;
   }
 
   /** Gives up all that this reader holds. The seat first: the next leading tab looks for one. */
   #release() {
-    clearTimeout(this.#hiddenTimer);
     this.#connection.close();
     this.#seat.leave();
     this.#tabs.leave();
@@ -485,6 +489,10 @@ export class LLMStream extends EventTarget {
       cursor: () => ({ seq: this.#seq, lastEventId: this.#lastEventId }),
       kinds: () => [...toldBy(this.#options.baseUrl).kinds.keys(), ...this.#ownKinds.keys()],
       mayListen: () => this.#mayListen,
+      leave: () => this.#release(),
+      resume: () => this.#rests || this.#reconnect(),
+      check: () => this.#check(),
+      turned: () => this.#turned(),
       enter: (state) => this.#enter(state),
       stall: () => READING.has(this.#state) && this.#enter("stalled"),
       connect: () => this.#connect(),
@@ -492,7 +500,7 @@ export class LLMStream extends EventTarget {
       receive: (message) => this.#receive(message),
       seated: () => this.#seated(),
       crowded: () => void this.#openIfEnded(),
-      unseated: () => (isHidden() ? this.#pause() : this.#reconnect()),
+      unseated: () => (isHidden() ? this.#presence.pause() : this.#reconnect()),
       lead: () => this.#probing || this.#connect(),
       deposed: () => this.#deposed(),
       hear: (event) => this.#hear(event),
@@ -560,65 +568,19 @@ export class LLMStream extends EventTarget {
     }
   }
 
-  // Following the page: shown or hidden, frozen, or kept for the Back button
-
-  #watchPage() {
-    const { signal } = this.#closed;
-    /** @param {EventTarget | undefined} target @param {string} type @param {() => void} act */
-    const on = (target, type, act) => target?.addEventListener(type, act, { signal });
-    on(globalThis, "online", () => this.#connection.wake());
-    on(globalThis, "pagehide", () => this.#leavePage());
-    on(globalThis, "pageshow", () => this.#returnToPage());
-    on(globalThis.document, "freeze", () => this.#leavePage());
-    on(globalThis.document, "resume", () => this.#returnToPage());
-    on(globalThis.document, "visibilitychange", () => this.#turned());
-  }
-
-  /** A page that does not run must not lead other tabs, nor keep them from a seat. */
-  #leavePage() {
-    this.#away = true;
-    this.#release();
-  }
-
-  #returnToPage() {
-    if (!this.#away) return this.#check();
-    this.#away = false;
-    if (!isHidden()) this.#paused = false;
-    this.#newsAt = Date.now();
-    this.#checkHidden();
-    if (!this.#rests) this.#reconnect();
-  }
-
   #check() {
     this.#connection.check();
     this.#tabs.check();
   }
 
+  /** The page is hidden now, or shown again. */
   #turned() {
-    this.#newsAt = Date.now();
-    this.#checkHidden();
     this.#tabs.turned();
     if (isHidden()) return void this.#seat.offer();
     this.#seat.withdraw();
-    if (!this.#paused && !this.#seat.isAwaited) return this.#check();
-    this.#paused = false;
+    if (!this.#seat.isAwaited) return this.#check();
     this.#seat.leave(); // A visible page may take a seat that a hidden one offers.
     this.#reconnect();
-  }
-
-  #checkHidden() {
-    clearTimeout(this.#hiddenTimer);
-    if (!isHidden() || this.#paused || this.#closed.signal.aborted) return;
-    const left = this.#newsAt + this.#options.hiddenMs - Date.now();
-    if (left <= 0) this.#pause();
-    else this.#hiddenTimer = setTimeout(() => this.#checkHidden(), left);
-  }
-
-  #pause() {
-    if (this.#closed.signal.aborted) return;
-    this.#paused = true;
-    this.#release();
-    this.#enter("paused");
   }
 
   // Receiving
@@ -658,7 +620,7 @@ export class LLMStream extends EventTarget {
     this.#tabs.keep({ ...message, after: this.#seq });
     this.#seq = seq;
     this.#lastEventId = lastEventId;
-    if (type !== "heartbeat") this.#newsAt = Date.now();
+    if (type !== "heartbeat") this.#presence.noteNews();
     const { kinds, texts } = toldBy(this.#options.baseUrl);
     const finalState = (this.#ownKinds.has(type) ? this.#ownKinds : kinds).get(type);
     if (type === "reset" && !data.step) this.#restarts += 1;
@@ -719,7 +681,7 @@ export class LLMStream extends EventTarget {
 }
 
 /**
- * The side of an LLMStream that its connection, its seat and its tabs see.
+ * The side of an LLMStream that its page, its connection, its seat and its tabs see.
  * @typedef {{type: string, data: string, lastEventId: string}} Message an event of EventSource
  * @typedef {{
  *   closed: AbortSignal,
@@ -727,6 +689,10 @@ export class LLMStream extends EventTarget {
  *   cursor: () => {seq: number, lastEventId: string},
  *   kinds: () => string[],
  *   mayListen: () => boolean,
+ *   leave: () => void,
+ *   resume: () => void,
+ *   check: () => void,
+ *   turned: () => void,
  *   enter: (state: State) => void,
  *   stall: () => void,
  *   connect: () => void,
@@ -742,6 +708,86 @@ export class LLMStream extends EventTarget {
  *   ended: () => void,
  * }} Reader
  */
+
+/** The page of a reader: it is shown or hidden, frozen, or kept by the browser for the Back button. */
+class Presence {
+  #hiddenMs;
+  #reader;
+  #newsAt = Date.now();
+  #paused = false;
+  #away = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+
+  /** @param {number} hiddenMs @param {Reader} reader */
+  constructor(hiddenMs, reader) {
+    this.#hiddenMs = hiddenMs;
+    this.#reader = reader;
+    /** @param {EventTarget | undefined} target @param {string} type @param {() => void} act */
+    const on = (target, type, act) =>
+      target?.addEventListener(type, act, { signal: reader.closed });
+    on(globalThis, "pagehide", () => this.#leave());
+    on(globalThis, "pageshow", () => this.#return());
+    on(globalThis.document, "freeze", () => this.#leave());
+    on(globalThis.document, "resume", () => this.#return());
+    on(globalThis.document, "visibilitychange", () => this.#turned());
+    on(reader.closed, "abort", () => clearTimeout(this.#timer));
+    if (isHidden()) this.#timer = setTimeout(() => this.#checkHidden(), hiddenMs);
+  }
+
+  /** True while the page must not read. */
+  get isAbsent() {
+    return this.#paused || this.#away;
+  }
+
+  noteNews() {
+    this.#newsAt = Date.now();
+  }
+
+  /** Does not read until the page is shown. */
+  pause() {
+    if (this.#reader.closed.aborted) return;
+    this.#paused = true;
+    clearTimeout(this.#timer);
+    this.#reader.leave();
+    this.#reader.enter("paused");
+  }
+
+  /** A page that does not run must not lead other tabs, nor keep them from a seat. */
+  #leave() {
+    this.#away = true;
+    clearTimeout(this.#timer);
+    this.#reader.leave();
+  }
+
+  #return() {
+    if (!this.#away) return this.#reader.check();
+    this.#away = false;
+    if (!isHidden()) this.#paused = false;
+    this.#restart();
+    this.#reader.resume();
+  }
+
+  #turned() {
+    this.#restart();
+    if (isHidden() || !this.#paused) return this.#reader.turned();
+    this.#paused = false;
+    this.#reader.resume();
+  }
+
+  #restart() {
+    this.noteNews();
+    this.#checkHidden();
+  }
+
+  #checkHidden() {
+    clearTimeout(this.#timer);
+    if (!isHidden() || this.isAbsent || this.#reader.closed.aborted) return;
+    const left = this.#newsAt + this.#hiddenMs - Date.now();
+    if (left <= 0) this.pause();
+    else this.#timer = setTimeout(() => this.#checkHidden(), left);
+  }
+}
 
 /** The connection of one page to one stream: an EventSource, and the next where that gives up. */
 class Connection {

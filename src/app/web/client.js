@@ -46,9 +46,10 @@
  * @typedef {{code: string, message: string, retryable: boolean}} Failure
  * @typedef {{input_tokens: number | null, output_tokens: number | null}} Usage
  * @typedef {{id: string, status: string, model: string, token: string | null}} Created
- * @typedef {Created & {parts: Part[], thinking: string, answer: string, last_event_id: string,
- *   finish_reason: string | null, usage: Usage | null, error: Failure | null, expires_at: number
- * }} Snapshot
+ * @typedef {{role: string, content: string}} Turn
+ * @typedef {Created & {messages: Turn[], follows: string[], parts: Part[], thinking: string,
+ *   answer: string, last_event_id: string, finish_reason: string | null, usage: Usage | null,
+ *   error: Failure | null, expires_at: number}} Snapshot
  * @typedef {Partial<typeof DEFAULTS>} Options
  */
 
@@ -225,8 +226,9 @@ export class StreamError extends Error {
 /**
  * Creates a stream. Requests with the same key create one stream, however often they are sent: to
  * repeat a failed call, pass its key again.
- * @param {{prompt: string} | {messages: {role: string, content: string}[]}} body
- *   and optionally model, max_tokens, temperature
+ * @param {({prompt: string, previous?: string} | {messages: Turn[]}) & Record<string, any>} body
+ *   `previous` is the id of the stream whose conversation the prompt continues. Optional members
+ *   are agent, model, system, max_tokens, temperature and stop.
  * @param {Options & {idempotencyKey?: string, signal?: AbortSignal}} [options]
  * @returns {Promise<Created>}
  * @throws {StreamError}

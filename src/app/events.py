@@ -4,6 +4,7 @@ One class is one record in the log and one Server-Sent Event. Declare a class, a
 and yield it from an agent: the log, the wire and the snapshot follow.
 """
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import durable_stream
@@ -14,13 +15,19 @@ class Start(durable_stream.Start):
     """A stream was created to be answered by an agent, with `model` at hand.
 
     `agent` is its name, "" for the default one, and `version` its version at that time.
-    `most_tokens` is the most that an attempt may cost; None is one request to the model.
+    `most_tokens` is the most that an attempt may cost; None is one request to the model. `follows`
+    names the earlier streams of the conversation, oldest first.
     """
 
     model: str = ""
     agent: str = ""
     version: str = ""
     most_tokens: int | None = None
+    follows: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        """Make it equal to the start that comes back from the log, where JSON has lists."""
+        object.__setattr__(self, "follows", tuple(self.follows))
 
     @classmethod
     def of(cls, start: durable_stream.Start) -> Self:

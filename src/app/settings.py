@@ -46,6 +46,8 @@ class EventSourceSettings:
     padding_bytes: int = 0
 
 
+_DAY = 24 * 3600
+
 # Longer than a provider may be silent (PROVIDER_FIRST_SECONDS), so a silent one is tried twice.
 _PROVIDER_PATIENCE = 150.0
 
@@ -97,6 +99,7 @@ class Settings:
             table_name=table_name,
             provider=environ.get("PROVIDER") or "demo",
             connections=max(16, min(concurrency, 64)),
+            timing=Timing(stream_ttl=_days(environ, "STREAM_DAYS", 1) * _DAY),
             event_source=EventSourceSettings(
                 padding_bytes=number(environ, "EVENT_PADDING_BYTES") or 0
             ),
@@ -112,6 +115,13 @@ def number(environ: Mapping[str, str], name: str) -> int | None:
     if not text.isdecimal():
         raise ValueError(f"{name} must be a whole number, or empty")
     return int(text)
+
+
+def _days(environ: Mapping[str, str], name: str, default: int) -> int:
+    days = number(environ, name)
+    if days == 0:
+        raise ValueError(f"{name} must be at least 1, or empty for {default}")
+    return days or default
 
 
 def _origins(text: str) -> tuple[str, ...]:

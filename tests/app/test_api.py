@@ -484,11 +484,11 @@ def test_openapi_tells_the_truth(served: Served) -> None:
         for method, operation in operations.items()
     }
     assert told == {
-        ("post", "/streams"): {"200", "201", "413", "422", "429", "500", "503"},
+        ("post", "/streams"): {"200", "201", "404", "409", "413", "422", "429", "500", "503"},
         ("get", "/streams/{stream_id}/events"): {"200", "204", "400", "404", "422", "500"},
         ("get", "/streams/{stream_id}"): {"200", "404", "422", "500", "503"},
         ("post", "/streams/{stream_id}/cancel"): {"200", "404", "422", "500", "503"},
-        ("get", "/sse"): {"200", "204", "400", "403", "404", "413", "422", "500"},
+        ("get", "/sse"): {"200", "204", "400", "403", "404", "409", "413", "422", "500"},
         ("get", "/healthz"): {"200", "500"},
     }
     for operations in paths.values():

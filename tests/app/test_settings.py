@@ -19,6 +19,15 @@ def test_empty_variables_are_as_good_as_none() -> None:
     assert settings.event_source.padding_bytes == 0
 
 
+def test_streams_are_kept_for_a_day_or_as_many_as_are_set() -> None:
+    day = 24 * 3600
+
+    assert Settings.from_environ(TABLE).timing.stream_ttl == day
+    assert Settings.from_environ(TABLE | {"STREAM_DAYS": "30"}).timing.stream_ttl == 30 * day
+    with pytest.raises(ValueError, match="STREAM_DAYS must be at least 1"):
+        Settings.from_environ(TABLE | {"STREAM_DAYS": "0"})
+
+
 @pytest.mark.parametrize("text", ["-1", "1.5", "1e3", "many"])
 def test_a_padding_that_is_no_number_is_a_mistake(text: str) -> None:
     with pytest.raises(ValueError, match="EVENT_PADDING_BYTES"):

@@ -1,6 +1,5 @@
 """Dependencies: the objects and values that routes are handed."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, TypeVar
@@ -139,8 +138,7 @@ async def _stream_id(
         Path(description="A stream's id.", json_schema_extra={"pattern": f"^{sse.STREAM_ID}$"}),
     ],
 ) -> str:
-    # There is more in the table than streams.
-    if not re.fullmatch(sse.STREAM_ID, stream_id):
+    if not sse.is_stream_id(stream_id):
         raise StreamNotFound
     return stream_id
 

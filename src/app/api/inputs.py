@@ -1,5 +1,6 @@
 """Inputs: the bodies from which streams are created, one form for each agent's input."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Union
 
 from pydantic import BaseModel, Discriminator, Tag, ValidationError, create_model
@@ -8,14 +9,25 @@ from pydantic_core import PydanticSerializationError
 from app.agents import Agent, Agents
 from app.api.requests import model_request
 from app.api.schemas import CreateStream
+from app.conversation import Conversation
 from app.events import Start
 from app.exceptions import RequestRefused
 from app.settings import PromptLimits
+from durable_stream.events import MAX_EVENT, encode
 
 _CHAT = "a prompt or a conversation"
 _NO_TEXT = RequestRefused(
     422, "invalid_request", "The text holds half a surrogate pair, which is no text."
 )
+
+
+_TOO_LONG = RequestRefused(
+    413,
+    "conversation_too_long",
+    "The conversation is too long to be continued: begin a new one, or follow an earlier stream "
+    "of it.",
+)
+_NEW = Conversation()
 
 
 class Inputs:
@@ -30,12 +42,13 @@ class Inputs:
         self._limits = limits
         self.body = self._body()
 
-    def start(self, body: BaseModel, owner: str) -> Start:
-        """The start of a stream; raises RequestRefused if the body is over a limit."""
+    def start(self, body: BaseModel, owner: str, before: Conversation = _NEW) -> Start:
+        """The start of a stream that follows `before`; raises RequestRefused over a limit."""
         if isinstance(body, CreateStream):
             agent = self._named(body.agent)
-            request = model_request(body, self._models, self._limits)
-            return self._start(agent, request.encode(), owner, request.model, agent.most_tokens)
+            request = model_request(body, before.messages, self._models, self._limits)
+            start = self._start(agent, request.encode(), owner, request.model, agent.most_tokens)
+            return _following(start, before)
         agent = self._named(getattr(body, "agent", None))
         try:
             text = body.model_dump_json(exclude={"agent"}, by_alias=True, round_trip=True)
@@ -45,11 +58,11 @@ class Inputs:
         agent.decoded(start)  # An input that does not come back fails here, and not in the stream.
         return start
 
-    def start_of_query(self, owner: str, query: CreateStream) -> Start:
+    def start_of_query(self, owner: str, query: CreateStream, before: Conversation = _NEW) -> Start:
         """The start for `GET /sse`. An agent with an input of its own takes the prompt alone."""
         agent = self._named(query.agent)
         if agent.input is None:
-            return self.start(query, owner)
+            return self.start(query, owner, before)
         try:
             form = _form(agent, required=True)
             return self.start(
@@ -102,6 +115,13 @@ class Inputs:
         if agent is None:
             return None
         return agent.name if agent.input is not None else _CHAT
+
+
+def _following(start: Start, before: Conversation) -> Start:
+    followed = replace(start, follows=before.streams)
+    if before.streams and len(encode(followed)) > MAX_EVENT:
+        raise _TOO_LONG
+    return followed
 
 
 def _form(agent: Agent[Any], *, required: bool) -> type[BaseModel]:

@@ -21,7 +21,8 @@ _REFUSALS = {
     401: "There is no API token, or none that is known, nor this stream's token.",
     403: "A page of another site asks, which ALLOWED_ORIGINS does not name.",
     404: "There is no such stream, or it has expired, or it has another owner.",
-    413: "The prompt is too long, or the body too large.",
+    409: "The stream that `previous` names is still under way.",
+    413: "The prompt or the conversation is too long, or the body too large.",
     422: "The request is invalid, or more than a day's limit, or its Idempotency-Key came with "
     "another one before.",
     429: "A limit is reached: requests a minute, or tokens a day.",

@@ -1,6 +1,7 @@
 """From the body of a request to the request that a model is sent."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from app.api.schemas import CreateStream
 from app.exceptions import RequestRefused
@@ -8,13 +9,24 @@ from app.models.base import Message, Request
 from app.settings import PromptLimits
 
 
-def model_request(body: CreateStream, models: Sequence[str], limits: PromptLimits) -> Request:
-    """The model's request; raises RequestRefused if it is over a limit."""
+def model_request(
+    body: CreateStream, before: Sequence[Message], models: Sequence[str], limits: PromptLimits
+) -> Request:
+    """The model's request, `before` and the body; raises RequestRefused if it is over a limit.
+
+    The messages before are not limited here: the log takes what fits into one record.
+    """
+    request = _of_body(body, models, limits)
+    _check(request, models, limits)
+    return replace(request, messages=(*before, *request.messages))
+
+
+def _of_body(body: CreateStream, models: Sequence[str], limits: PromptLimits) -> Request:
     if body.prompt is not None:
         messages: tuple[Message, ...] = (Message("user", body.prompt),)
     else:
         messages = tuple(Message(m.role, m.content) for m in body.messages or ())
-    request = Request(
+    return Request(
         messages=messages,
         model=models[0] if body.model is None else body.model,
         max_tokens=body.max_tokens or min(limits.default_max_tokens, limits.max_tokens),
@@ -22,8 +34,6 @@ def model_request(body: CreateStream, models: Sequence[str], limits: PromptLimit
         system=body.system or None,
         stop=tuple(body.stop or ()),
     )
-    _check(request, models, limits)
-    return request
 
 
 def _check(request: Request, models: Sequence[str], limits: PromptLimits) -> None:

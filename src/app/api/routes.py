@@ -20,6 +20,7 @@ from app.api.deps import (
     from_no_other_site,
     public,
 )
+from app.api.following import followed
 from app.api.inputs import Inputs
 from app.api.openapi import EVENTS, NOTHING_LEFT, refusals
 from app.api.responses import ReadingResponse, retry_reading, retry_refused, retry_response
@@ -50,7 +51,7 @@ def creating(inputs: Inputs) -> APIRouter:
         "/streams",
         status_code=201,
         response_model=CreatedStream,
-        responses={200: EVENTS, **refusals(401, 413, 422, 429, 503)},
+        responses={200: EVENTS, **refusals(401, 404, 409, 413, 422, 429, 503)},
         summary="Create a stream",
     )
     async def create_stream(
@@ -63,7 +64,7 @@ def creating(inputs: Inputs) -> APIRouter:
         stream: Annotated[bool, Query(description="Answer with the events themselves.")] = False,
     ) -> Any:
         """Create a stream that its first reader starts, or, with `?stream=true`, read it."""
-        start = inputs.start(body, creator)
+        start = inputs.start(body, creator, await followed(body, creator, context))
         if stream:
             reading = await context.streams.create_and_read(start, idempotency_key, context.window)
             return _read(reading, context)
@@ -146,7 +147,7 @@ async def cancel_stream(
 @router.get(
     "/sse",
     response_class=Response,
-    responses={200: EVENTS, 204: NOTHING_LEFT, **refusals(400, 401, 403, 404, 413, 422)},
+    responses={200: EVENTS, 204: NOTHING_LEFT, **refusals(400, 401, 403, 404, 409, 413, 422)},
     summary="Create and read in one",
     dependencies=[Depends(from_no_other_site)],
 )
@@ -159,6 +160,7 @@ async def create_and_read(
     credentials: CredentialsDep,
     last_event_id: LastEventId = None,
     *,
+    previous: Annotated[str | None, Query(description="The stream that this one follows.")] = None,
     agent: Annotated[str | None, Query(description="One of `/healthz`'s.")] = None,
     model: Annotated[str | None, Query()] = None,
     max_tokens: Annotated[MaxTokens | None, Query()] = None,
@@ -184,14 +186,16 @@ async def create_and_read(
         agent=agent,
         prompt=prompt,
         messages=None,
+        previous=previous,
         model=model,
         max_tokens=max_tokens,
         temperature=temperature,
         system=system,
         stop=stop,
     )
-    start = context.inputs.start_of_query(creator, query)
     try:
+        before = await followed(query, creator, context)
+        start = context.inputs.start_of_query(creator, query, before)
         reading = await context.streams.create_and_read(start, None, context.window)
     except RetryLater as error:
         return retry_refused(error)

@@ -13,6 +13,7 @@ from pydantic import (
 )
 from typing_extensions import TypedDict  # pydantic asks for this one before Python 3.12
 
+from app.api import sse
 from app.events import EVENTS
 from app.gate import Mode
 from durable_stream import Status, Text
@@ -77,6 +78,12 @@ class CreateStream(_Strict):
         None, description="Short for one user message.", json_schema_extra=_NOT_EMPTY
     )
     messages: list[MessageBody] | None = Field(None, max_length=1000, fail_fast=True)
+    previous: str | None = Field(
+        None,
+        description="The stream whose conversation the prompt continues. It has ended; its "
+        "messages and its answer come before the prompt.",
+        json_schema_extra={"pattern": f"^{sse.STREAM_ID}$"},
+    )
     system: str | None = Field(None, description="Instructions to the model.")
     stop: StopSequences | None = None
     model: str | None = Field(None, description="One of `/healthz`'s models; by default the first.")
@@ -97,6 +104,8 @@ class CreateStream(_Strict):
     def _one_question(self) -> Self:
         if (self.prompt is None) == (self.messages is None):
             raise ValueError("send either `prompt` or `messages`")
+        if self.previous is not None and self.prompt is None:
+            raise ValueError("`previous` goes with `prompt`: it brings the messages itself")
         if self.prompt is not None:
             if not self.prompt.strip():
                 raise ValueError("`prompt` is empty: say what to answer")
@@ -237,10 +246,19 @@ Part = Annotated[
 ]
 
 
+class Turn(BaseModel):
+    """A message of the conversation that a stream answers."""
+
+    role: str
+    content: str
+
+
 class _Snapshot(BaseModel):
     """A stream as far as it has come.
 
-    `parts` is what its events add up to. The text of each kind is a member of its own as well.
+    `messages` are those that it answers, and `follows` the streams that have added to them, oldest
+    first; both are empty for an agent with an input of its own. `parts` is what its events add up
+    to. The text of each kind is a member of its own as well.
     """
 
     id: str
@@ -254,6 +272,8 @@ class _Snapshot(BaseModel):
     token: Token
     events_url: str
     expires_at: int = Field(description="Unix time in seconds.")
+    messages: list[Turn]
+    follows: list[str]
     parts: list[Part]
 
 

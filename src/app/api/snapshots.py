@@ -7,7 +7,8 @@ from pydantic import BaseModel
 
 from app.api import sse
 from app.api.deps import Context
-from app.api.schemas import TEXTS, Failure, Snapshot, Usage
+from app.api.schemas import TEXTS, Failure, Snapshot, Turn, Usage
+from app.conversation import Conversation
 from app.events import Done, Start
 from app.folding import fold
 from durable_stream import Failed, History, status
@@ -23,6 +24,7 @@ async def snapshot(history: History, context: Context) -> BaseModel:
         for kind in (each.kind for each in TEXTS)
     }
     named = Start.of(start)
+    asked = Conversation.asked(named, context.inputs.agents) or Conversation()
     return Snapshot(
         id=newest.stream_id,
         agent=named.agent,
@@ -35,6 +37,8 @@ async def snapshot(history: History, context: Context) -> BaseModel:
         token=token,
         events_url=url(context, newest.stream_id, "/events", token),
         expires_at=newest.expires_at,
+        messages=[Turn(role=each.role, content=each.content) for each in asked.messages],
+        follows=list(asked.streams),
         **_with_utf8_form({"parts": parts, **texts}),
     )
 

@@ -53,6 +53,11 @@ def padded(chunk: bytes, size: int) -> bytes:
     return b":%s\n%s" % (b" " * (missing - 2), chunk) if missing > 0 else chunk
 
 
+def is_stream_id(text: str) -> bool:
+    """True for the id of a stream; there is more in the table than streams."""
+    return re.fullmatch(STREAM_ID, text) is not None
+
+
 def event_id(stream_id: str, seq: int) -> str:
     """The place of an event: at most 51 bytes of `[A-Za-z0-9_:-]`."""
     return f"{stream_id}:{seq}"

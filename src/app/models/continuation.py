@@ -5,9 +5,10 @@ text and asked for the rest; it tends to repeat a few words at the seam, which a
 """
 
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing
 from dataclasses import replace
+from itertools import groupby
 
 from app.events import Answer
 from app.models.base import Continuation, Message, Request
@@ -85,7 +86,11 @@ def to_continue(request: Request, answer: str, how: Continuation) -> Request:
 
 
 def conversation(request: Request) -> list[Message | Round]:
-    """All turns of a request, in order, with the words in which its rounds were continued."""
+    """All turns of a request, in order, with the words in which its rounds were continued.
+
+    Messages of one role that follow one another are joined, as where a prompt was not answered:
+    some services, and chat templates, refuse them.
+    """
     turns: list[Message | Round] = [*request.messages]
     for number, each in enumerate(request.rounds):
         if each.before.strip() and not each.prefilled:
@@ -94,7 +99,16 @@ def conversation(request: Request) -> list[Message | Round]:
             else:
                 turns = [*asked_to_continue(request, each.before).messages]
         turns.append(each)
-    return [*turns, *request.after]
+    return [*_alternating([*turns, *request.after])]
+
+
+def _alternating(turns: Iterable[Message | Round]) -> Iterator[Message | Round]:
+    for role, like in groupby(turns, lambda turn: isinstance(turn, Message) and turn.role):
+        if role:
+            contents = [turn.content for turn in like if isinstance(turn, Message)]
+            yield Message(str(role), "\n\n".join(contents))
+        else:
+            yield from like
 
 
 def is_prefilled(request: Request) -> bool:

@@ -60,6 +60,21 @@ def test_the_addresses_of_a_stream_need_no_header(
     assert cancelled.status_code == 200
 
 
+def test_a_stream_is_followed_by_its_owner_alone(
+    http: httpx.Client, created: dict[str, str]
+) -> None:
+    """Its own token opens it for reading, and no other caller learns that it exists."""
+    http.get(created["events_url"])
+    body = {**BODY, "previous": created["id"]}
+
+    assert_refused(http.post("/streams", json=body, headers=bearer(TESTS)), 404, "stream_not_found")
+    assert_refused(http.post("/streams", json=body), 401, "unauthorized")
+    assert_refused(
+        http.get("/sse", params={**body, "token": created["token"]}), 401, "unauthorized"
+    )
+    assert http.post("/streams", json=body, headers=bearer(WEBSITE)).status_code == 201
+
+
 def test_the_owner_needs_no_address(http: httpx.Client, created: dict[str, str]) -> None:
     url, shown = f"/streams/{created['id']}", bearer(WEBSITE)
 

@@ -78,7 +78,7 @@ async def test_turns_of_one_role_in_a_row_become_one(
     await asked(provider, Request(messages=messages, model=MODEL, max_tokens=5))
 
     (talk,) = server.talks
-    assert talk.body["messages"] == [{"role": "user", "content": [{"text": "a"}, {"text": "b"}]}]
+    assert talk.body["messages"] == [{"role": "user", "content": [{"text": "a\n\nb"}]}]
 
 
 # Answers

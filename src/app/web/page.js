@@ -124,4 +124,6 @@ addEventListener("keydown", pressed);
 addEventListener("popstate", () => chat.route());
 setInterval(() => chat.reading?.tick(), RATE_EVERY_MS);
 chat.route();
+// The page is hidden while the browser looks for `autofocus`.
+if (!chat.isShown) ui.prompt.focus();
 void learnServed();

@@ -57,6 +57,8 @@ const COPIED_MS = 2000;
 
 /** @typedef {{label?: string, address: string, title: string}} Link */
 
+/** What takes the text of a line. @typedef {{add(text: string): void, endLine(): void}} Sink */
+
 /** A leaf block that may go on in the next line. @typedef {Paragraph | Code | Table} Leaf */
 
 /** Markdown that arrives in pieces. Its nodes are appended to an element. */
@@ -214,7 +216,7 @@ class Blocks {
   #line = new Line("");
   /** @type {RegExp | null} what may decide how the line goes on; there is no need to look before */
   #decisive = null;
-  /** @type {{add(text: string): void, endLine(): void} | null} what takes the rest of the line */
+  /** @type {Sink | null} what takes the rest of the line */
   #sink = null;
   /** So many containers go on. */
   #matched = 0;
@@ -269,10 +271,10 @@ class Blocks {
     return true;
   }
 
-  /** @param {typeof this.#sink} sink @param {string} [text] the rest of the line so far */
+  /** @param {Sink | null} sink @param {string} [text] the rest of the line so far */
   #give(sink, text) {
-    this.#sink = sink ?? NOTHING;
-    if (text) this.#sink.add(text);
+    const taker = (this.#sink = sink ?? NOTHING);
+    if (text) taker.add(text);
     return true;
   }
 
@@ -655,7 +657,7 @@ class Paragraph {
 class Heading {
   #inlines;
   /** What may be the closing sequence. */
-  #held = "";
+  #held = " ";
 
   /** @param {HTMLElement} element */
   constructor(element) {
@@ -665,31 +667,30 @@ class Heading {
   /** @param {string} text */
   add(text) {
     this.#held += text;
-    if (!/[^# \t]/.test(text)) return;
-    const end = contentEnd(this.#held);
-    this.#inlines.add(this.#held.slice(0, end));
-    this.#held = this.#held.slice(end);
+    if (/[^# \t]/.test(text)) this.#show();
   }
 
   endLine() {
-    this.#inlines.add(this.#held.slice(0, contentEnd(this.#held)));
+    this.#show();
     this.#inlines.end();
   }
-}
 
-/** Where the text of a heading ends. @param {string} text */
-function contentEnd(text) {
-  const spaces = spacesBefore(text, text.length);
-  let end = text.length - spaces;
-  while (text[end - 1] === "#") end--;
-  if (end > 0 && !isSpace(text[end - 1])) return text.length - spaces;
-  return end - spacesBefore(text, end);
+  #show() {
+    const spaces = spacesBefore(this.#held, this.#held.length);
+    let end = this.#held.length - spaces;
+    while (this.#held[end - 1] === "#") end--;
+    // There is a space before a closing sequence.
+    if (isSpace(this.#held[end - 1])) end -= spacesBefore(this.#held, end);
+    else end = this.#held.length - spaces;
+    this.#inlines.add(this.#held.slice(0, end));
+    this.#held = this.#held.slice(end);
+  }
 }
 
 /** A code block, fenced (4.5) or indented (4.4), with a header that names its language. */
 class Code {
   #text;
-  /** Blank lines of indented code, which may be behind its end. @type {string[] | null} */
+  /** @type {string[]} blank lines of indented code, which may be behind its end */
   #blank = [];
   #isBlank = false;
 
@@ -918,7 +919,7 @@ class Inlines {
   #backticks = new Map();
   /** @type {CodeSpan | null} */
   #code = null;
-  /** @type {{element: HTMLAnchorElement, text: string} | null} a bare address */
+  /** @type {{element: HTMLElement, text: string} | null} a bare address */
   #bare = null;
   /** @type {ReturnType<typeof linkTail> | null} */
   #tail = null;
@@ -969,6 +970,7 @@ class Inlines {
       this.#backticks.set(run.length, index);
     }
     this.#run();
+    if (this.#bare) this.#readBare(this.#bare);
     this.#inactiveBefore = Infinity;
     this.#resume();
     while (this.#first.next) this.#drop(this.#first.next);
@@ -1248,7 +1250,10 @@ class Inlines {
       moveFrom(element.nextSibling, element, null);
     }
     for (const inner of element.querySelectorAll("a")) unwrap(inner);
-    if (isImage) element.textContent = element.textContent;
+    if (isImage) {
+      for (const br of element.querySelectorAll("br")) br.replaceWith("\n");
+      element.textContent = element.textContent;
+    }
     linkTo(element, address, title);
     this.#brackets.pop();
     bracket.height++;
@@ -1285,10 +1290,10 @@ class Inlines {
   #delimit(run, opens, closes) {
     const delimiter = this.#push(run, run.length, opens, closes);
     if (closes && !this.#deferred) this.#close(delimiter);
+    if (!opens || delimiter.count < run.length || (closes && this.#deferred)) return;
     // A `*` within a word is rather a sign than an opener.
     const isSign = closes && run === "*";
-    const names = SHOWN_AS[run];
-    if (names && opens && !isSign && delimiter.count === run.length) this.#show(delimiter, names);
+    if (!isSign && run in SHOWN_AS) this.#show(delimiter, SHOWN_AS[run]);
   }
 
   /** Adds to the list. @param {string} text @param {number} count @param {boolean} opens @param {boolean} closes */

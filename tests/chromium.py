@@ -18,10 +18,16 @@ FLAGS = [
 
 
 @asynccontextmanager
-async def chromium() -> AsyncIterator[Browser]:
-    """The machine's Chromium, without a window, and without its own talk to the network."""
+async def chromium(*, keeps_pages: bool = False) -> AsyncIterator[Browser]:
+    """The machine's Chromium, without a window, and without its own talk to the network.
+
+    As people's browsers do, it `keeps_pages` for the Back button. Playwright turns that off.
+    """
     path = shutil.which("chromium")
+    without = ["--disable-back-forward-cache"] if keeps_pages else None
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = await playwright.chromium.launch(
+            executable_path=path, args=FLAGS, ignore_default_args=without
+        )
         yield browser
         await browser.close()

@@ -80,6 +80,7 @@ PAGE = {
 EVENTS = "/streams/s/events"
 KINDS = "start, claim, answer;text, error;terminal, done;terminal"
 SNAPSHOT = "/streams/s"
+OTHERS = ["s1", "s2", "s3", "s4", "s5"]
 AN_HOUR_PASSES = "{ const now = Date.now(); Date.now = () => now + 3_600_000; }"
 
 
@@ -573,13 +574,22 @@ async def test_cancelling_needs_no_connection_but_the_readers_own(bench: Bench) 
     assert await bench.run("states") == ["live", "cancelled"]
 
 
-async def test_of_six_readers_one_waits_and_says_so_until_another_has_ended(bench: Bench) -> None:
-    bench.server.script(EVENTS, *[sse(words(0, 0), hang=True)] * 5)
-    bench.server.script(SNAPSHOT, snapshot(0))
-    await bench.run("{ window.others = [1, 2, 3, 4, 5].map(() => new LLMStream('s', quick)) }")
+async def read_five_others(bench: Bench) -> None:
+    """Read five other streams, which hold all connections that readers may have."""
+    for other in OTHERS:
+        said = frame(0, "answer", {"text": "0 "}, stream=other)
+        bench.server.script(f"/streams/{other}/events", sse(said, hang=True))
+    await bench.page.evaluate(
+        "ids => { window.others = ids.map((id) => new LLMStream(id, quick)) }", OTHERS
+    )
     await bench.until("others.every((other) => other.state === 'live')")
+
+
+async def test_of_six_readers_one_waits_and_says_so_until_another_has_ended(bench: Bench) -> None:
+    bench.server.script(SNAPSHOT, snapshot(0))
+    await read_five_others(bench)
     await bench.read_to("crowded")
-    assert len(bench.server.asked(EVENTS)) == 5
+    assert len(bench.server.requests) == 5 + 1
     bench.server.script(EVENTS, sse(words(0, 1), done(2)))
     await bench.run("others[3].close()")
     await bench.until("stream.state === 'finished'")
@@ -590,10 +600,8 @@ async def test_of_six_readers_one_waits_and_says_so_until_another_has_ended(benc
 async def test_a_reader_that_waits_for_a_connection_can_cancel_and_sees_the_end(
     bench: Bench,
 ) -> None:
-    bench.server.script(EVENTS, *[sse(words(0, 0), hang=True)] * 5)
     bench.server.script(SNAPSHOT, snapshot(0))
-    await bench.run("{ window.others = [1, 2, 3, 4, 5].map(() => new LLMStream('s', quick)) }")
-    await bench.until("others.every((other) => other.state === 'live')")
+    await read_five_others(bench)
     await bench.read_to("crowded")
     bench.server.script("/streams/s/cancel", answer(200, {"status": "cancelled"}))
     bench.server.script(SNAPSHOT, snapshot(1, "cancelled"))
@@ -607,10 +615,9 @@ async def test_a_reader_that_waits_for_a_connection_can_cancel_and_sees_the_end(
 async def test_an_answer_that_has_ended_is_read_however_many_others_are_read(
     bench: Bench,
 ) -> None:
-    bench.server.script(EVENTS, *[sse(words(0, 0), hang=True)] * 5, sse(words(0, 1), done(2)))
+    bench.server.script(EVENTS, sse(words(0, 1), done(2)))
     bench.server.script(SNAPSHOT, snapshot(2, "done"))
-    await bench.run("{ window.others = [1, 2, 3, 4, 5].map(() => new LLMStream('s', quick)) }")
-    await bench.until("others.every((other) => other.state === 'live')")
+    await read_five_others(bench)
     await bench.read_to("finished")
     assert await bench.text() == "0 1 "
     await bench.run("others.forEach((other) => other.close())")

@@ -16,7 +16,6 @@ from tests.flows.chat_page import (
     profile,
     prompts,
     reads,
-    show,
     shows,
     until,
 )
@@ -25,8 +24,6 @@ from tests.flows.conftest import Function, Gate, Start
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
 
 DROPS = 10
-# A request that waits for another reader to end would wait much longer.
-STOPPED = 10
 HEAR = """() => {
   window.heard = [];
   const announcer = document.querySelector("#announcer");
@@ -308,62 +305,6 @@ async def test_each_paragraph_has_the_direction_of_its_own_words(
         assert not await page.evaluate(left_to_right, ["שלום", 0, 9])
         await conversation.finish()
         await shows(page, "finished")
-
-
-async def test_stop_stops_however_many_tabs_read(
-    start: Start, gate: Gated, browser: Profile
-) -> None:
-    """Also in tabs without a connection, which say that they wait for one."""
-    model, env = gate
-    async with start(env, **WARM) as function:
-        page = await browser.open(function)
-        conversation = await asked(page, model)
-        await conversation.say("one ")
-        await reads(page, "one ")
-        readers = [page, *[await browser.open(function, page.url) for _ in range(4)]]
-        await asyncio.gather(*(reads(each, "one ") for each in readers))
-        waiting = [await browser.open(function, page.url) for _ in range(2)]
-        for each in waiting:
-            await shows(each, "crowded")
-            assert "close or hide one" in str(await each.get_by_test_id("hint").text_content())
-        await waiting[1].get_by_test_id("stop").click()
-        async with asyncio.timeout(STOPPED):
-            await conversation.hung_up()
-            await asyncio.gather(*(shows(each, "cancelled") for each in (*readers, *waiting)))
-        await asyncio.gather(*(reads(each, "one ") for each in (*readers, *waiting)))
-
-
-async def test_a_hidden_tab_makes_room_for_one_that_is_shown_and_comes_back(
-    start: Start, gate: Gated, browser: Profile
-) -> None:
-    """In either order: hidden before another tab needs the connection, or after."""
-    model, env = gate
-    async with start(env, **WARM) as function:
-        page = await browser.open(function)
-        conversation = await asked(page, model)
-        await conversation.say("one ")
-        tabs = [page, *[await browser.open(function, page.url) for _ in range(4)]]
-        await asyncio.gather(*(reads(each, "one ") for each in tabs))
-        await show(tabs[0], shown=False)
-        sixth = await browser.open(function, page.url)
-        await reads(sixth, "one ")
-        await shows(tabs[0], "paused")
-        assert "Other tabs use all connections to the server" not in await journal(sixth)
-        seventh = await browser.open(function, page.url)
-        await shows(seventh, "crowded")
-        await show(tabs[1], shown=False)
-        await reads(seventh, "one ")
-        await shows(tabs[1], "paused")
-        await sixth.close()
-        await conversation.say("two ")
-        await show(tabs[0], shown=True)
-        shown = (tabs[0], *tabs[2:], seventh)
-        await asyncio.gather(*(reads(each, "one two ") for each in shown))
-        await conversation.finish()
-        await asyncio.gather(*(shows(each, "finished") for each in shown))
-        await show(tabs[1], shown=True)
-        await shows(tabs[1], "finished")
-        await reads(tabs[1], "one two ")
 
 
 @pytest.mark.provider("openai")

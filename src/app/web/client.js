@@ -20,10 +20,14 @@
  * a connection that is open but dead, ignores repeated events, reads missing events again, and
  * recognises the end of a stream.
  *
+ * Tabs of one origin that show the same stream share one connection. One of them, the leading tab,
+ * reads and relays the events. Another reads on from its own last event when the leading tab is
+ * closed, crashes, freezes, does not answer, or rests because it is hidden.
+ *
  * Over HTTP/1.1 a browser opens at most six connections to one host, for all its pages together,
- * and each reader holds one. The pages of an origin therefore share five readers by Web Locks: one
- * connection stays free for loading a page and for cancel(). A hidden page makes room for a visible
- * one.
+ * and each stream that is read holds one. The pages of an origin therefore share five seats by Web
+ * Locks: one connection stays free for loading a page and for cancel(). A hidden page makes room
+ * for a visible one.
  *
  * Where the API requires an API token, pass it as `bearer` to all three. EventSource cannot send
  * headers, so its address carries the token of its one stream. That token is the `token` of a
@@ -165,22 +169,42 @@ const DEFAULTS = {
   heldBackMs: 900,
   /** A hidden page that receives only heartbeats for this long pauses until it is visible. */
   hiddenMs: 30_000,
-  /** The most readers of one host over HTTP/1.1, in all pages together; 0 sets no limit. */
+  /** The most connections to one host over HTTP/1.1, of all pages together; 0 sets no limit. */
   readersAtOnce: 5,
+  /**
+   * Tabs of this origin that show the same stream share one connection. This needs Web Locks and
+   * BroadcastChannel; without them, or with `false`, each reader has a connection of its own.
+   */
+  shared: true,
+  /** The longest wait for an answer of the tab that reads, before another reads in its place. */
+  leaderMs: 2_000,
   fetch: globalThis.fetch,
   EventSource: globalThis.EventSource,
 };
 
 const DROPS_BEFORE_BACKOFF = 3;
 const PIECES_BEFORE_STEPS = 2;
+/** Time for the last messages of a tab that gives up the lead: its lock is faster than they are. */
+const SETTLE_MS = 50;
+/** Tabs of another version of this module share only if they send the same messages. */
+const TABS_PROTOCOL = 1;
+const MIN_CHECK_MS = 100;
 
 /** @type {Set<State>} */
 const READING = new Set(["live", "in-steps", "taken-over"]);
 
-/** @type {Map<string, Kinds>} the kinds that the server at each base URL has told */
-const toldKinds = new Map();
-/** @type {Map<string, string[]>} those of them that are text */
-const toldTexts = new Map();
+/**
+ * The kinds of one server, and those of them that are text.
+ * @typedef {{header: string, kinds: Map<string, State | null>, texts: Set<string>}} Vocabulary
+ * @type {Vocabulary}
+ */
+const KNOWN = { header: "", kinds: new Map(Object.entries(KINDS)), texts: TEXTS };
+
+/** @type {Map<string, Vocabulary>} of the servers that have told their kinds, by base URL */
+const told = new Map();
+
+/** @param {string} baseUrl */
+const toldBy = (baseUrl) => told.get(baseUrl) ?? KNOWN;
 
 /**
  * A request was refused, or its last attempt failed. `status` is 0 without a complete response.
@@ -324,34 +348,17 @@ export class LLMStream extends EventTarget {
   #seq = -1;
   #holeAfter = NaN;
   #hasUnlistedKinds = false;
-  /** @type {Map<string, State | null>} */
-  #kinds = new Map();
-  #texts = TEXTS;
   #restarts = 0;
-  #drops = 0;
-  #heardAt = 0;
-  #backingOff = false;
-  #askedAt = 0;
-  #openedAt = 0;
-  #brought = 0;
-  #pieces = 0;
-  #newsAt = Date.now();
-  #paused = false;
   #cancelling = 0;
-  #seat = "";
-  #seats;
-  /** @type {AbortController | undefined} releases the seat that is held or waited for */
-  #seated;
-  /** @type {AbortController | undefined} */
-  #offered;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #hiddenTimer;
+  #probing = false;
+  #mayListen;
   #closed = new AbortController();
-  /** @type {EventSource | undefined} */
-  #source;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #timer;
   #options;
+  #ownKinds;
+  #presence;
+  #connection;
+  #seat;
+  #tabs;
 
   /**
    * @param {string} id
@@ -368,16 +375,17 @@ export class LLMStream extends EventTarget {
      */
     this.parts = [];
     this.#options = { ...DEFAULTS, ...options };
-    this.#seats = seatsOf(this.#options);
+    this.#ownKinds = new Map(Object.entries(this.#options.kinds));
     if (lastEventId) this.#moveTo(lastEventId);
-    const { signal } = this.#closed;
-    const check = () => this.#checkSilence();
-    globalThis.addEventListener("online", () => this.#backingOff && this.#probe(), { signal });
-    globalThis.addEventListener("pageshow", check, { signal });
-    const turn = () => this.#turned();
-    globalThis.document?.addEventListener("visibilitychange", turn, { signal });
-    if (isHidden()) this.#turned();
     const { bearer, token } = this.#options;
+    this.#mayListen = !bearer && !token;
+    const reader = this.#reader();
+    this.#presence = new Presence(this.#options.hiddenMs, reader);
+    this.#connection = new Connection(id, this.#options, reader);
+    this.#seat = new Seat(seatsOf(this.#options), reader);
+    this.#tabs = new Tabs(nameOfTabs(id, this.#options), this.#options, reader);
+    const wake = () => this.#connection.wake();
+    globalThis.addEventListener("online", wake, { signal: this.#closed.signal });
     if (bearer && !token) void this.#probe();
     else this.#connect();
   }
@@ -427,9 +435,12 @@ export class LLMStream extends EventTarget {
    */
   async cancel() {
     this.#cancelling += 1;
-    this.#disconnect();
+    this.#connection.close();
     try {
-      return await request(`${pathOf(this.id)}/cancel`, { method: "POST" }, this.#options);
+      const path = `${pathOf(this.id)}/cancel`;
+      const snapshot = await request(path, { method: "POST" }, this.#options);
+      this.#tabs.tellOfEnd();
+      return snapshot;
     } finally {
       this.#cancelling -= 1;
       this.#connect();
@@ -439,76 +450,75 @@ export class LLMStream extends EventTarget {
   /** Stops reading. The generation continues. */
   close() {
     this.#closed.abort();
-    this.#disconnect();
-    this.#leaveSeat();
-    clearTimeout(this.#hiddenTimer);
+    this.#release();
   }
 
   // Connecting
 
+  /** Reads by a connection of this page if this tab leads, and else what the leading tab reads. */
   #connect() {
-    this.#disconnect();
-    if (this.#closed.signal.aborted || this.#paused || this.#cancelling) return;
-    if (this.#seat || this.#seats.length === 0) this.#open();
-    else if (this.#waits) void this.#openIfEnded();
-    else void this.#takeSeat();
+    this.#connection.close();
+    if (this.#rests) return;
+    if (!this.#tabs.leads) this.#tabs.join();
+    else if (this.#seat.isHeld) this.#connection.open();
+    else if (this.#seat.isAwaited) void this.#openIfEnded();
+    else void this.#seat.take();
   }
 
-  #disconnect() {
-    this.#source?.close();
-    this.#backingOff = false;
-    clearTimeout(this.#timer);
+  get #rests() {
+    return this.#closed.signal.aborted || this.#presence.isAbsent || this.#cancelling > 0;
   }
 
-  #open() {
-    const { baseUrl, token, kinds, EventSource } = this.#options;
-    const query = queryOf({ last_event_id: this.#lastEventId, token });
-    this.#source?.close();
-    const source = new EventSource(`${baseUrl}${pathOf(this.id)}/events${query}`);
-    // A kind may be called `open` or `error`, as EventSource calls events without a message.
-    /** @param {Event} event */
-    const receive = (event) => event instanceof MessageEvent && this.#receive(event);
-    this.#kinds = new Map(Object.entries({ ...toldKinds.get(baseUrl), ...KINDS, ...kinds }));
-    this.#texts = new Set([...TEXTS, ...(toldTexts.get(baseUrl) ?? [])]);
-    for (const kind of this.#kinds.keys()) source.addEventListener(kind, receive);
-    source.addEventListener("open", (event) => event instanceof MessageEvent || this.#opened());
-    source.addEventListener("error", (event) => event instanceof MessageEvent || this.#dropped());
-    this.#source = source;
-    this.#askedAt = Date.now();
-    this.#heard();
-    this.#checkSilence();
+  /** Gives up all that this reader holds. The seat first: the next leading tab looks for one. */
+  #release() {
+    this.#connection.close();
+    this.#seat.leave();
+    this.#tabs.leave();
   }
 
-  #opened() {
-    this.#heard();
-    this.#openedAt = this.#heardAt;
-    this.#brought = 0;
+  #reconnect() {
+    this.#enter("connecting");
+    this.#connect();
   }
 
-  #dropped() {
-    this.#heard();
-    const piece = this.#heldBack() && (this.#brought > 0 || this.#pieces > 0);
-    this.#pieces = piece ? this.#pieces + 1 : 0;
-    this.#askedAt = this.#heardAt;
-    if (this.#pieces >= PIECES_BEFORE_STEPS) this.#enter("in-steps");
-    else if (this.#pieces === 0) this.#enter("reconnecting");
-    this.#drops += 1;
-    if (this.#source?.readyState === 2 || this.#drops >= DROPS_BEFORE_BACKOFF) this.#backOff();
+  /** @returns {Reader} the side of this reader that its connection, seat and tabs see */
+  #reader() {
+    return {
+      closed: this.#closed.signal,
+      state: () => this.#state,
+      cursor: () => ({ seq: this.#seq, lastEventId: this.#lastEventId }),
+      kinds: () => [...toldBy(this.#options.baseUrl).kinds.keys(), ...this.#ownKinds.keys()],
+      mayListen: () => this.#mayListen,
+      leave: () => this.#release(),
+      resume: () => this.#rests || this.#reconnect(),
+      check: () => this.#check(),
+      turned: () => this.#turned(),
+      enter: (state) => this.#enter(state),
+      stall: () => READING.has(this.#state) && this.#enter("stalled"),
+      connect: () => this.#connect(),
+      probe: () => void this.#probe(),
+      receive: (message) => this.#receive(message),
+      seated: () => this.#seated(),
+      crowded: () => void this.#openIfEnded(),
+      unseated: () => (isHidden() ? this.#presence.pause() : this.#reconnect()),
+      lead: () => this.#probing || this.#connect(),
+      deposed: () => this.#deposed(),
+      hear: (event) => this.#hear(event),
+      asked: () => this.#connection.check(),
+      ended: () => this.#seat.isAwaited && this.#openIfEnded(),
+    };
   }
 
-  /**
-   * True if this response came as a whole, after a wait. EventSource reports the end of a response
-   * and a broken connection alike, but a connection rarely breaks just after it has opened.
-   */
-  #heldBack() {
-    const wait = this.#openedAt - this.#askedAt;
-    return wait >= this.#options.heldBackMs && Date.now() - this.#openedAt < wait / 4;
+  #seated() {
+    if (this.#state === "crowded") this.#enter("connecting");
+    this.#connect();
   }
 
-  #backOff(retryAfter = 0) {
-    this.#source?.close();
-    this.#backingOff = true;
-    this.#wait(backoff(this.#drops, this.#options, retryAfter), () => this.#probe());
+  /** Follows another tab, which has taken the lead. */
+  #deposed() {
+    this.#connection.close();
+    this.#seat.leave();
+    this.#connect();
   }
 
   /**
@@ -516,40 +526,31 @@ export class LLMStream extends EventTarget {
    * owner of an API token also receives a new token of the stream.
    */
   async #probe() {
-    this.#backingOff = false;
-    clearTimeout(this.#timer);
-    try {
-      const { status, last_event_id, error, token } = await readStream(this.id, {
-        ...this.#options,
-        attempts: 1,
-        signal: this.#closed.signal,
-      });
-      this.#options.token = token;
-      const finalState = KINDS[status];
-      const readAll = last_event_id === this.#lastEventId;
-      if (finalState && readAll) this.#end(finalState, error ?? undefined);
-      else this.#connect();
-    } catch (error) {
-      if (this.#closed.signal.aborted || this.#paused || this.#cancelling) return;
-      if (!(error instanceof StreamError)) throw error;
-      if (!error.retryable) return this.#end("lost", error);
-      this.#drops += 1;
-      this.#backOff(error.retryAfter);
-    }
+    if (this.#probing) return;
+    this.#connection.close();
+    this.#probing = true;
+    const options = { ...this.#options, attempts: 1, signal: this.#closed.signal };
+    const answer = await readStream(this.id, options).catch((/** @type {unknown} */ error) => ({
+      error,
+    }));
+    this.#probing = false;
+    if (!("status" in answer)) return this.#refused(answer.error);
+    const { status, last_event_id, error, token } = answer;
+    this.#options.token = token;
+    this.#mayListen = true;
+    this.#tabs.announce();
+    const finalState = KINDS[status];
+    const readAll = last_event_id === this.#lastEventId;
+    if (finalState && readAll) this.#end(finalState, error ?? undefined);
+    else this.#connect();
   }
 
-  // Sharing the browser's connections with other readers
-
-  async #takeSeat() {
-    const seated = new AbortController();
-    this.#seated = seated;
-    const full = () => void this.#openIfEnded();
-    const seat = await takeSeat(this.#seats, seated.signal, full, () => this.#unseated());
-    if (seated.signal.aborted) return;
-    this.#seat = seat;
-    if (this.#state === "crowded") this.#enter("connecting");
-    if (isHidden()) void this.#offerSeat();
-    this.#connect();
+  /** @param {unknown} error */
+  #refused(error) {
+    if (this.#rests) return;
+    if (!(error instanceof StreamError)) throw error;
+    if (error.retryable) this.#connection.failed(error.retryAfter);
+    else this.#end("lost", error);
   }
 
   /** Reads a stream that has ended without a seat, because it holds no connection for long. */
@@ -559,7 +560,7 @@ export class LLMStream extends EventTarget {
       const options = { ...this.#options, signal: this.#closed.signal };
       const { status, token } = await readStream(this.id, options);
       this.#options.token = token;
-      if (KINDS[status] && this.#waits && !this.#cancelling) this.#open();
+      if (KINDS[status] && this.#seat.isAwaited && !this.#rests) this.#connection.open();
     } catch (error) {
       if (this.#closed.signal.aborted) return;
       if (!(error instanceof StreamError)) throw error;
@@ -567,88 +568,67 @@ export class LLMStream extends EventTarget {
     }
   }
 
-  get #waits() {
-    return this.#seated !== undefined && !this.#seat;
+  #check() {
+    this.#connection.check();
+    this.#tabs.check();
   }
 
-  #leaveSeat() {
-    this.#seated?.abort();
-    this.#offered?.abort();
-    this.#seated = undefined;
-    this.#seat = "";
-  }
-
-  /** Handles the loss of the seat to another page, which takes it from a hidden one. */
-  #unseated() {
-    this.#leaveSeat();
-    if (isHidden()) return this.#pause();
-    this.#enter("connecting");
-    this.#connect();
-  }
-
-  async #offerSeat() {
-    const offered = new AbortController();
-    this.#offered = offered;
-    await hold(offerOf(this.#seat), offered.signal, { signal: offered.signal }).catch(() => {});
-    // A page that already waits looked for offers before this one existed.
-    if (!offered.signal.aborted && (await isWaitedFor(this.#seats)) && isHidden()) this.#pause();
-  }
-
+  /** The page is hidden now, or shown again. */
   #turned() {
-    this.#newsAt = Date.now();
-    this.#checkHidden();
-    this.#offered?.abort();
-    if (isHidden()) return this.#seat ? void this.#offerSeat() : undefined;
-    if (!this.#paused && !this.#waits) return this.#checkSilence();
-    this.#paused = false;
-    this.#leaveSeat(); // A visible page may take a seat that a hidden one offers.
-    this.#enter("connecting");
-    this.#connect();
-  }
-
-  #checkHidden() {
-    clearTimeout(this.#hiddenTimer);
-    if (!isHidden() || this.#paused || this.#closed.signal.aborted) return;
-    const left = this.#newsAt + this.#options.hiddenMs - Date.now();
-    if (left <= 0) this.#pause();
-    else this.#hiddenTimer = setTimeout(() => this.#checkHidden(), left);
-  }
-
-  #pause() {
-    if (this.#closed.signal.aborted) return;
-    this.#paused = true;
-    clearTimeout(this.#hiddenTimer);
-    this.#disconnect();
-    this.#leaveSeat();
-    this.#enter("paused");
+    this.#tabs.turned();
+    if (isHidden()) return void this.#seat.offer();
+    this.#seat.withdraw();
+    if (!this.#seat.isAwaited) return this.#check();
+    this.#seat.leave(); // A visible page may take a seat that a hidden one offers.
+    this.#reconnect();
   }
 
   // Receiving
 
-  /** @param {MessageEvent<string>} event */
-  #receive({ type, data: json, lastEventId }) {
-    this.#heard();
-    const seq = this.#seqOf(lastEventId);
+  /** Receives an event from the connection of this page. @param {Message} message */
+  #receive(message) {
+    const seq = this.#seqOf(message.lastEventId);
     if (!(seq > this.#seq)) return;
     if (seq > this.#seq + 1 && !this.#hasUnlistedKinds) {
       if (this.#holeAfter !== this.#seq) return this.#readHole();
       // The hole is still there, so it is an event of a kind to which this page does not listen.
-      this.#hasUnlistedKinds = !toldKinds.has(this.#options.baseUrl);
+      this.#hasUnlistedKinds = !told.has(this.#options.baseUrl);
     }
-    const data = JSON.parse(json);
-    this.#moveTo(lastEventId);
-    this.#drops = 0;
-    this.#brought += 1;
-    if (!this.#heldBack()) this.#pieces = 0;
-    if (type !== "heartbeat") this.#newsAt = this.#heardAt;
-    const finalState = this.#kinds.get(type);
-    if (type === "reset" && !data.step) this.#restarts += 1;
-    const part = finalState ? undefined : fold(this.parts, type, data, this.#texts);
-    this.#pass(type, data, lastEventId, part);
+    const data = JSON.parse(message.data);
+    this.#connection.accepted();
+    this.#accept(message, data, seq);
     if (this.#closed.signal.aborted) return;
-    if (finalState) this.#end(finalState, type === "error" ? data : undefined);
-    else if (type === "claim" && data.attempt > 1) this.#enter("taken-over");
-    else this.#enter(this.#pieces >= PIECES_BEFORE_STEPS ? "in-steps" : "live");
+    const takenOver = message.type === "claim" && data.attempt > 1;
+    this.#enter(takenOver ? "taken-over" : this.#connection.state);
+  }
+
+  /** Receives an event from another tab. @param {Relayed} event */
+  #hear({ after, ...message }) {
+    const seq = this.#seqOf(message.lastEventId);
+    if (this.#closed.signal.aborted || !(seq > this.#seq)) return;
+    if (after > this.#seq) this.#tabs.ask();
+    else if (seq === this.#seq + 1 || this.#hasUnlistedKinds) {
+      this.#accept(message, JSON.parse(message.data), seq);
+    } else if (!this.#tabs.leads) {
+      this.#readHole(); // The other tab has this hole too, and it may listen to fewer kinds.
+    }
+  }
+
+  /** @param {Message} message @param {any} data @param {number} seq */
+  #accept(message, data, seq) {
+    const { type, lastEventId } = message;
+    this.#tabs.keep({ ...message, after: this.#seq });
+    this.#seq = seq;
+    this.#lastEventId = lastEventId;
+    if (type !== "heartbeat") this.#presence.noteNews();
+    const { kinds, texts } = toldBy(this.#options.baseUrl);
+    const finalState = (this.#ownKinds.has(type) ? this.#ownKinds : kinds).get(type);
+    if (type === "reset" && !data.step) this.#restarts += 1;
+    const part = finalState ? undefined : fold(this.parts, type, data, texts);
+    this.#pass(type, data, lastEventId, part);
+    if (finalState && !this.#closed.signal.aborted) {
+      this.#end(finalState, type === "error" ? data : undefined);
+    }
   }
 
   /**
@@ -657,8 +637,9 @@ export class LLMStream extends EventTarget {
    */
   #readHole() {
     this.#holeAfter = this.#seq;
-    this.#disconnect();
+    this.#connection.close();
     this.#enter("reconnecting");
+    this.#tabs.takeLead();
     void this.#probe();
   }
 
@@ -682,41 +663,13 @@ export class LLMStream extends EventTarget {
     this.#lastEventId = eventId;
   }
 
-  // Detecting silence, by the wall clock: the monotonic clock stops while the machine sleeps.
-
-  #heard() {
-    this.#heardAt = Date.now();
-  }
-
-  #checkSilence() {
-    const { readyState = 2 } = this.#source ?? {};
-    if (readyState === 2) return;
-    const { stalledMs, silentMs, unansweredMs } = this.#options;
-    const limit = readyState === 1 ? silentMs : unansweredMs;
-    const silence = Date.now() - this.#heardAt;
-    if (silence >= limit) {
-      this.#enter("reconnecting");
-      return this.#connect();
-    }
-    const stalled = silence >= stalledMs;
-    if (stalled && READING.has(this.#state)) this.#enter("stalled");
-    const next = stalled ? limit : Math.min(stalledMs, limit);
-    this.#wait(next - silence, () => this.#checkSilence());
-  }
-
-  /** @param {number} ms @param {() => void} action */
-  #wait(ms, action) {
-    if (this.#closed.signal.aborted) return;
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(action, ms);
-  }
-
   // Reporting the state
 
   /** @param {State} state @param {Failure} [failure] */
   #enter(state, failure) {
     if (state === this.#state) return;
     this.#state = state;
+    this.#tabs.announce();
     this.dispatchEvent(new CustomEvent("state", { detail: { state, failure } }));
   }
 
@@ -727,7 +680,565 @@ export class LLMStream extends EventTarget {
   }
 }
 
+/**
+ * The side of an LLMStream that its page, its connection, its seat and its tabs see.
+ * @typedef {{type: string, data: string, lastEventId: string}} Message an event of EventSource
+ * @typedef {{
+ *   closed: AbortSignal,
+ *   state: () => State,
+ *   cursor: () => {seq: number, lastEventId: string},
+ *   kinds: () => string[],
+ *   mayListen: () => boolean,
+ *   leave: () => void,
+ *   resume: () => void,
+ *   check: () => void,
+ *   turned: () => void,
+ *   enter: (state: State) => void,
+ *   stall: () => void,
+ *   connect: () => void,
+ *   probe: () => void,
+ *   receive: (message: Message) => void,
+ *   seated: () => void,
+ *   crowded: () => void,
+ *   unseated: () => void,
+ *   lead: () => void,
+ *   deposed: () => void,
+ *   hear: (event: Relayed) => void,
+ *   asked: () => void,
+ *   ended: () => void,
+ * }} Reader
+ */
+
+/** The page of a reader: it is shown or hidden, frozen, or kept by the browser for the Back button. */
+class Presence {
+  #hiddenMs;
+  #reader;
+  #newsAt = Date.now();
+  #paused = false;
+  #away = false;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+
+  /** @param {number} hiddenMs @param {Reader} reader */
+  constructor(hiddenMs, reader) {
+    this.#hiddenMs = hiddenMs;
+    this.#reader = reader;
+    /** @param {EventTarget | undefined} target @param {string} type @param {() => void} act */
+    const on = (target, type, act) =>
+      target?.addEventListener(type, act, { signal: reader.closed });
+    on(globalThis, "pagehide", () => this.#leave());
+    on(globalThis, "pageshow", () => this.#return());
+    on(globalThis.document, "freeze", () => this.#leave());
+    on(globalThis.document, "resume", () => this.#return());
+    on(globalThis.document, "visibilitychange", () => this.#turned());
+    on(reader.closed, "abort", () => clearTimeout(this.#timer));
+    if (isHidden()) this.#timer = setTimeout(() => this.#checkHidden(), hiddenMs);
+  }
+
+  /** True while the page must not read. */
+  get isAbsent() {
+    return this.#paused || this.#away;
+  }
+
+  noteNews() {
+    this.#newsAt = Date.now();
+  }
+
+  /** Does not read until the page is shown. */
+  pause() {
+    if (this.#reader.closed.aborted) return;
+    this.#paused = true;
+    clearTimeout(this.#timer);
+    this.#reader.leave();
+    this.#reader.enter("paused");
+  }
+
+  /** A page that does not run must not lead other tabs, nor keep them from a seat. */
+  #leave() {
+    this.#away = true;
+    clearTimeout(this.#timer);
+    this.#reader.leave();
+  }
+
+  #return() {
+    if (!this.#away) return this.#reader.check();
+    this.#away = false;
+    if (!isHidden()) this.#paused = false;
+    this.#restart();
+    this.#reader.resume();
+  }
+
+  #turned() {
+    this.#restart();
+    if (isHidden() || !this.#paused) return this.#reader.turned();
+    this.#paused = false;
+    this.#reader.resume();
+  }
+
+  #restart() {
+    this.noteNews();
+    this.#checkHidden();
+  }
+
+  #checkHidden() {
+    clearTimeout(this.#timer);
+    if (!isHidden() || this.isAbsent || this.#reader.closed.aborted) return;
+    const left = this.#newsAt + this.#hiddenMs - Date.now();
+    if (left <= 0) this.pause();
+    else this.#timer = setTimeout(() => this.#checkHidden(), left);
+  }
+}
+
+/** The connection of one page to one stream: an EventSource, and the next where that gives up. */
+class Connection {
+  #id;
+  #options;
+  #reader;
+  /** @type {EventSource | undefined} */
+  #source;
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+  #drops = 0;
+  #backingOff = false;
+  // By the wall clock: the monotonic clock stops while the machine sleeps.
+  #heardAt = 0;
+  #askedAt = 0;
+  #openedAt = 0;
+  #brought = 0;
+  #pieces = 0;
+
+  /** @param {string} id @param {typeof DEFAULTS} options @param {Reader} reader */
+  constructor(id, options, reader) {
+    this.#id = id;
+    this.#options = options;
+    this.#reader = reader;
+  }
+
+  /** The state of a connection that brings events. @returns {State} */
+  get state() {
+    return this.#pieces >= PIECES_BEFORE_STEPS ? "in-steps" : "live";
+  }
+
+  open() {
+    this.close();
+    const { baseUrl, token, EventSource } = this.#options;
+    const query = queryOf({ last_event_id: this.#reader.cursor().lastEventId, token });
+    const source = new EventSource(`${baseUrl}${pathOf(this.#id)}/events${query}`);
+    // A kind may be called `open` or `error`, as EventSource calls events without a message.
+    /** @param {Event} event */
+    const receive = (event) => event instanceof MessageEvent && this.#receive(event);
+    for (const kind of this.#reader.kinds()) source.addEventListener(kind, receive);
+    source.addEventListener("open", (event) => event instanceof MessageEvent || this.#opened());
+    source.addEventListener("error", (event) => event instanceof MessageEvent || this.#dropped());
+    this.#source = source;
+    this.#heardAt = this.#askedAt = Date.now();
+    this.check();
+  }
+
+  close() {
+    this.#source?.close();
+    this.#backingOff = false;
+    clearTimeout(this.#timer);
+  }
+
+  /** Notes that an event of this connection was new to the reader. */
+  accepted() {
+    this.#drops = 0;
+    this.#brought += 1;
+    if (!this.#heldBack()) this.#pieces = 0;
+  }
+
+  /** Waits before the reader asks again why the connection was refused. */
+  failed(retryAfter = 0) {
+    this.#drops += 1;
+    this.#backOff(retryAfter);
+  }
+
+  /** Ends the wait, because the network is there again. */
+  wake() {
+    if (this.#backingOff) this.#reader.probe();
+  }
+
+  /** Replaces a connection that has been silent for too long. */
+  check() {
+    const { readyState = 2 } = this.#source ?? {};
+    if (readyState === 2) return;
+    const { stalledMs, silentMs, unansweredMs } = this.#options;
+    const limit = readyState === 1 ? silentMs : unansweredMs;
+    const silence = Date.now() - this.#heardAt;
+    if (silence >= limit) {
+      this.#reader.enter("reconnecting");
+      return this.#reader.connect();
+    }
+    const stalled = silence >= stalledMs;
+    if (stalled) this.#reader.stall();
+    const next = stalled ? limit : Math.min(stalledMs, limit);
+    this.#wait(next - silence, () => this.check());
+  }
+
+  /** @param {MessageEvent<string>} event */
+  #receive({ type, data, lastEventId }) {
+    this.#heardAt = Date.now();
+    this.#reader.receive({ type, data, lastEventId });
+  }
+
+  #opened() {
+    this.#heardAt = this.#openedAt = Date.now();
+    this.#brought = 0;
+  }
+
+  #dropped() {
+    this.#heardAt = Date.now();
+    const piece = this.#heldBack() && (this.#brought > 0 || this.#pieces > 0);
+    this.#pieces = piece ? this.#pieces + 1 : 0;
+    this.#askedAt = this.#heardAt;
+    if (this.#pieces >= PIECES_BEFORE_STEPS) this.#reader.enter("in-steps");
+    else if (this.#pieces === 0) this.#reader.enter("reconnecting");
+    this.#drops += 1;
+    if (this.#source?.readyState === 2 || this.#drops >= DROPS_BEFORE_BACKOFF) this.#backOff();
+  }
+
+  /**
+   * True if this response came as a whole, after a wait. EventSource reports the end of a response
+   * and a broken connection alike, but a connection rarely breaks just after it has opened.
+   */
+  #heldBack() {
+    const wait = this.#openedAt - this.#askedAt;
+    return wait >= this.#options.heldBackMs && Date.now() - this.#openedAt < wait / 4;
+  }
+
+  #backOff(retryAfter = 0) {
+    this.close();
+    this.#backingOff = true;
+    const ms = backoff(this.#drops, this.#options, retryAfter);
+    this.#wait(ms, () => this.#reader.probe());
+  }
+
+  /** @param {number} ms @param {() => void} action */
+  #wait(ms, action) {
+    if (this.#reader.closed.aborted) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(action, ms);
+  }
+}
+
+/** The place of one reader among those that share the browser's connections to one host. */
+class Seat {
+  #names;
+  #reader;
+  #name = "";
+  /** @type {AbortController | undefined} releases the seat that is held or waited for */
+  #taken;
+  /** @type {AbortController | undefined} */
+  #offered;
+
+  /** @param {string[]} names of all seats; none if no reader needs one @param {Reader} reader */
+  constructor(names, reader) {
+    this.#names = names;
+    this.#reader = reader;
+  }
+
+  get isHeld() {
+    return this.#names.length === 0 || this.#name !== "";
+  }
+
+  get isAwaited() {
+    return this.#taken !== undefined && !this.#name;
+  }
+
+  async take() {
+    const taken = new AbortController();
+    this.#taken = taken;
+    const full = () => this.#reader.crowded();
+    const name = await takeSeat(this.#names, taken.signal, full, () => this.#lost());
+    if (taken.signal.aborted) return;
+    this.#name = name;
+    if (isHidden()) void this.offer();
+    this.#reader.seated();
+  }
+
+  leave() {
+    this.#taken?.abort();
+    this.withdraw();
+    this.#taken = undefined;
+    this.#name = "";
+  }
+
+  /** Lets visible pages take the seat, because this page is hidden. */
+  async offer() {
+    this.withdraw();
+    if (!this.#name) return;
+    const { signal } = (this.#offered = new AbortController());
+    await hold(offerOf(this.#name), signal, { signal }).catch(() => {});
+    // A page that already waits looked for offers before this one existed.
+    if (!signal.aborted && (await isWaitedFor(this.#names)) && isHidden()) this.#lost();
+  }
+
+  withdraw() {
+    this.#offered?.abort();
+  }
+
+  #lost() {
+    this.leave();
+    this.#reader.unseated();
+  }
+}
+
+/**
+ * An event that one tab relays to the others, and the position of the event before it: a tab that
+ * has not seen that one has missed a message.
+ * @typedef {Message & {after: number}} Relayed
+ */
+
+/**
+ * The messages among tabs. `from` and `to` name tabs; without `to`, a message is for all. An answer
+ * to `ask` has all events after a position that the leading tab has, and `since`: it has none up to
+ * that position.
+ * @typedef {{from: string, ask: number}} Asked
+ * @typedef {{state: State, hidden: boolean, seq: number, kinds: string}} Announcement
+ * @typedef {{from: string, to?: string, events?: Relayed[], since?: number, now?: Announcement
+ * }} Told
+ */
+
+/**
+ * The tabs of this origin that show one stream. One of them leads, which is to hold a lock: it
+ * reads the stream and relays the events. The others wait for the lock, and the next one reads on
+ * from its own last event. Nothing depends on the messages: each reader counts the events itself,
+ * so that repeated, missing and late ones, or two leaders for a moment, do no harm.
+ *
+ * Who may hear the others? Only pages of this origin can, and they share their storage, which makes
+ * them one person to the server. But a page may hold an API token or a stream's token that is wrong
+ * or has expired, and must not be shown what the server would refuse to it. Such a page first asks
+ * the server for the stream by its own credentials, and joins the others only if it gets an answer.
+ * No token is ever part of a message or a name.
+ */
+class Tabs {
+  #name;
+  #options;
+  #reader;
+  #me = createKey();
+  #leads = false;
+  #isTaking = false;
+  #since;
+  /** @type {Relayed[]} the events that this tab has received, for tabs that come later */
+  #events = [];
+  /** @type {AbortController | undefined} releases the lock that is held or waited for */
+  #joined;
+  /** @type {BroadcastChannel | undefined} */
+  #channel;
+  #leader = "";
+  #heardAt = 0;
+  #askedAt = 0; // 0: no question is open
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  #timer;
+
+  /**
+   * @param {string} name "" if this tab shares with no other
+   * @param {typeof DEFAULTS} options @param {Reader} reader
+   */
+  constructor(name, options, reader) {
+    this.#name = name;
+    this.#options = options;
+    this.#reader = reader;
+    this.#since = reader.cursor().seq;
+  }
+
+  get leads() {
+    return this.#leads || !this.#name;
+  }
+
+  /** Waits for the lead, and hears the leading tab meanwhile. */
+  join() {
+    if (!this.#joined) void this.#join();
+    else this.#listen();
+  }
+
+  leave() {
+    this.#joined?.abort();
+    this.#joined = undefined;
+    this.#leads = this.#isTaking = false;
+    this.#channel?.close();
+    this.#channel = undefined;
+    clearTimeout(this.#timer);
+  }
+
+  /** Takes the lead from another tab, which then follows. */
+  takeLead() {
+    if (this.leads || this.#isTaking) return;
+    this.#isTaking = true;
+    this.#joined?.abort();
+    void this.#await({ steal: true }, (this.#joined = new AbortController()));
+  }
+
+  /** Keeps an event for tabs that come later, and relays it. @param {Relayed} event */
+  keep(event) {
+    if (!this.#name) return;
+    this.#events.push(event);
+    if (this.#leads) this.#post({ events: [event] });
+  }
+
+  /** Tells the other tabs how the leading one reads. */
+  announce() {
+    if (this.#leads) this.#post({ now: this.#announcement() });
+  }
+
+  /** Asks the leading tab for the events that this one has not received. */
+  ask() {
+    if (this.leads || this.#askedAt || !this.#channel) return;
+    this.#askedAt = Date.now();
+    this.#post({ ask: this.#reader.cursor().seq });
+    this.check();
+  }
+
+  /** Tells the leading tab, which does not see the end while it waits for a seat. */
+  tellOfEnd() {
+    if (!this.leads) this.#post({ ended: true });
+  }
+
+  /** Looks at the leading tab again, because this one was shown or hidden. */
+  turned() {
+    this.announce();
+    if (!isHidden()) this.ask();
+  }
+
+  /**
+   * Asks a leading tab that has been silent, and takes the lead if it does not answer. A hidden tab
+   * leaves that to visible ones, or to the time when it is shown.
+   */
+  check() {
+    clearTimeout(this.#timer);
+    if (this.leads || this.#isTaking || !this.#channel) return;
+    const { stalledMs, leaderMs } = this.#options;
+    const now = Date.now();
+    if (this.#askedAt && now - this.#askedAt >= leaderMs && !isHidden()) {
+      if (this.#reader.state() !== "connecting") this.#reader.enter("reconnecting");
+      return this.takeLead();
+    }
+    if (!this.#askedAt && now - this.#heardAt >= stalledMs) {
+      this.#reader.stall();
+      return this.ask();
+    }
+    const at = this.#askedAt ? this.#askedAt + leaderMs : this.#heardAt + stalledMs;
+    this.#timer = setTimeout(() => this.check(), Math.max(at - now, MIN_CHECK_MS));
+  }
+
+  async #join() {
+    const joined = (this.#joined = new AbortController());
+    if (await this.#await({ ifAvailable: true }, joined)) return;
+    if (joined.signal.aborted) return;
+    this.#listen();
+    await this.#await({ signal: joined.signal }, joined, SETTLE_MS);
+  }
+
+  /**
+   * Waits for the lock, and then leads.
+   * @param {LockOptions} how @param {AbortController} joined
+   * @param {number} [settleMs] time in which the last messages of the tab before arrive
+   */
+  async #await(how, joined, settleMs = 0) {
+    const { signal } = joined;
+    const held = await hold(this.#name, signal, how, () => this.#deposed()).catch(() => null);
+    if (signal.aborted) return false;
+    if (held === null) return this.#goAlone();
+    if (held && settleMs) await pause(settleMs);
+    if (!held || signal.aborted) return false;
+    this.#leads = true;
+    this.#isTaking = false;
+    clearTimeout(this.#timer);
+    this.#open();
+    this.announce();
+    this.#reader.lead();
+    return true;
+  }
+
+  /** Reads without the others, because this page may not use locks, as some frames may not. */
+  #goAlone() {
+    this.leave();
+    this.#name = "";
+    this.#reader.lead();
+    return true;
+  }
+
+  #deposed() {
+    this.leave();
+    this.#reader.deposed();
+  }
+
+  #listen() {
+    if (this.leads || this.#isTaking) return;
+    if (!this.#reader.mayListen()) return this.#reader.probe();
+    this.#open();
+    this.#askedAt = 0;
+    this.ask();
+  }
+
+  #open() {
+    if (this.#channel) return;
+    this.#channel = new BroadcastChannel(this.#name);
+    this.#channel.addEventListener("message", ({ data }) => {
+      if ("ask" in data) this.#answer(data);
+      else if ("ended" in data) this.leads && this.#reader.ended();
+      else if (!data.to || data.to === this.#me) this.#hear(data);
+    });
+    this.#heardAt = Date.now();
+  }
+
+  /** @param {Record<string, any>} message */
+  #post(message) {
+    this.#channel?.postMessage({ from: this.#me, ...message });
+  }
+
+  /** @returns {Announcement} */
+  #announcement() {
+    const { header } = toldBy(this.#options.baseUrl);
+    const { seq } = this.#reader.cursor();
+    return { state: this.#reader.state(), hidden: isHidden(), seq, kinds: header };
+  }
+
+  /** @param {Asked} question */
+  #answer({ from, ask }) {
+    if (!this.#leads) return;
+    this.#reader.asked();
+    const events = this.#events.slice(this.#events.findLastIndex(({ after }) => after <= ask));
+    this.#post({ to: from, events, since: this.#since, now: this.#announcement() });
+  }
+
+  /** @param {Told} message */
+  #hear({ from, to, events = [], since = -1, now }) {
+    this.#heardAt = Date.now();
+    if (to || from !== this.#leader) this.#askedAt = 0;
+    this.#leader = from;
+    if (now) noteKinds(this.#options.baseUrl, now.kinds);
+    if (since > this.#reader.cursor().seq) return this.takeLead();
+    for (const event of events) this.#reader.hear(event);
+    if (this.leads || !this.#channel) return;
+    if (now && now.seq > this.#reader.cursor().seq) this.ask();
+    if (now) this.#follow(now);
+    this.check();
+  }
+
+  /** @param {Announcement} now */
+  #follow({ state, hidden }) {
+    // The browser slows a hidden page down, which then should not be the one that reconnects.
+    const slow = hidden && !isHidden() && state !== "connecting" && !READING.has(state);
+    if (slow) this.takeLead();
+    else this.#reader.enter(state);
+  }
+}
+
 const isHidden = () => globalThis.document?.hidden ?? false;
+
+/**
+ * The name of the lock and of the channel of the tabs that show this stream; "" if they share
+ * nothing. Outside pages, and outside secure contexts, every reader reads by itself.
+ * @param {string} id @param {typeof DEFAULTS} options
+ */
+function nameOfTabs(id, { baseUrl, shared }) {
+  const { document, navigator, BroadcastChannel } = globalThis;
+  if (!shared || !document || !navigator.locks || !BroadcastChannel) return "";
+  const { href } = new URL(`${baseUrl}${pathOf(id)}`, location.href);
+  return `tabs that read ${href}, protocol ${TABS_PROTOCOL}`;
+}
 
 /**
  * The names of the locks of which every reader holds one. There are none over HTTP/2, which has
@@ -804,14 +1315,16 @@ async function takeSeat(seats, until, full, lost) {
  */
 function hold(name, until, how, lost = () => {}) {
   return new Promise((resolve, reject) => {
+    let isHeld = false;
     const held = (/** @type {Lock | null} */ lock) => {
-      resolve(lock !== null);
+      isHeld = lock !== null;
+      resolve(isHeld);
       if (!lock || until.aborted) return;
       return new Promise((end) => until.addEventListener("abort", end, { once: true }));
     };
     navigator.locks.request(name, how, held).catch((error) => {
       reject(error);
-      if (!until.aborted) lost();
+      if (isHeld && !until.aborted) lost();
     });
   });
 }
@@ -868,14 +1381,15 @@ async function exchange(url, init, { baseUrl, fetch, timeoutMs }) {
  * @param {string} baseUrl @param {string | null} header
  */
 function noteKinds(baseUrl, header) {
-  if (!header) return;
-  const told = header.split(",").map((item) => item.trim().split(";"));
-  const kinds = told.map(([kind, about]) => [kind, about === "terminal" ? "finished" : null]);
-  toldKinds.set(baseUrl, Object.fromEntries(kinds));
-  toldTexts.set(
-    baseUrl,
-    told.filter(([, about]) => about === "text").map(([kind]) => kind),
-  );
+  if (!header || header === told.get(baseUrl)?.header) return;
+  const kinds = new Map(KNOWN.kinds);
+  const texts = new Set(KNOWN.texts);
+  for (const item of header.split(",")) {
+    const [kind, about] = item.trim().split(";");
+    if (!kinds.has(kind)) kinds.set(kind, about === "terminal" ? "finished" : null);
+    if (about === "text") texts.add(kind);
+  }
+  told.set(baseUrl, { header, kinds, texts });
 }
 
 /** @param {Response} response */

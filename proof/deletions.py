@@ -24,8 +24,14 @@ ENVIRONMENTS = (".venv", ".venv-sam", ".venv-peers", ".dynamodb-local", ".javasc
 MARKED_FILES = frozenset({".md", ".py", ".toml", ".yaml"})
 
 QUICK = "--numprocesses logical -m 'not prove'"
-OF_THE_MODELS = f"{QUICK} tests/app tests/local/test_providers.py tests/test_project.py"
 OF_THE_PROJECT = f"{QUICK} tests/app/test_docs.py tests/test_project.py"
+OF_THE_MODELS = (
+    f"{OF_THE_PROJECT} tests/test_template.py tests/app/models tests/local/test_providers.py"
+)
+OF_THE_APPLICATION = (
+    f"{QUICK} tests/app --ignore tests/app/models tests/flows tests/cost "
+    "tests/local/test_command_line.py tests/test_*.py"
+)
 PROVIDERS = "src/app/providers.py"
 
 
@@ -33,25 +39,25 @@ PROVIDERS = "src/app/providers.py"
 class Part:
     """An optional part: the patterns of its paths, and the tests that its deletion could break.
 
-    `entry_of` is the file that holds the part's `Entry`.
+    Types and lint are checked in the whole copy. `entry_of` is the file with the part's `Entry`.
     """
 
     name: str
     paths: tuple[str, ...]
-    tests: str = QUICK
+    tests: str = ""
     entry_of: str = ""
 
 
 PARTS = (
-    Part("limits", ("src/app/limits", "tests/**/limits")),
-    Part("access", ("src/app/access", "tests/**/access")),
+    Part("limits", ("src/app/limits", "tests/**/limits"), OF_THE_APPLICATION),
+    Part("access", ("src/app/access", "tests/**/access"), OF_THE_APPLICATION),
     Part("bedrock", ("src/app/models/bedrock", "tests/**/bedrock"), OF_THE_MODELS, PROVIDERS),
     Part("openai", ("src/app/models/openai.py", "tests/**/openai"), OF_THE_MODELS, PROVIDERS),
     Part(
         "anthropic", ("src/app/models/anthropic.py", "tests/**/anthropic"), OF_THE_MODELS, PROVIDERS
     ),
     Part("examples", ("examples", "tests/examples"), OF_THE_PROJECT),
-    Part("proof", ("proof",)),
+    Part("proof", ("proof",), OF_THE_PROJECT),
 )
 
 

@@ -279,15 +279,17 @@ async def test_the_next_turn_starts_empty_below_the_one_before(page: Chat) -> No
 
 
 async def test_the_cursor_is_behind_the_text_or_below_the_last_part(page: Chat) -> None:
-    cursor = """() => [...document.querySelectorAll(".answer, .answer > .text")]
+    cursor = """() => [...document.querySelectorAll(".answer, .answer *")]
+      .filter((each) => each.closest(".tool, .progress, .data, .source") === null)
       .filter((each) => getComputedStyle(each, "::after").content !== "none")
-      .map((each) => each.className)"""
+      .map((each) => each.className || each.localName)"""
     assert await page.page.evaluate(cursor) == ["answer"]
-    page.say("answer", text="One.")
-    await page.shows("One.")
-    assert await page.page.evaluate(cursor) == ["text"]
+    for text, place in (("One.", "p"), ("\n\n1. Two", "p"), ("\n\n```js\n3", "text")):
+        page.say("answer", text=text)
+        await page.page.locator(".answer").get_by_text(text[-1]).last.wait_for()
+        assert await page.page.evaluate(cursor) == [place]
     page.say("tool_call", **CALL)
-    await page.shows("One.", 'weather {"place":"Ulm <b>"} Running')
+    await page.part("tool").wait_for()
     assert await page.page.evaluate(cursor) == ["answer"]
     page.end()
     await state(page, "finished")

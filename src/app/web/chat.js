@@ -397,11 +397,15 @@ export class Chat {
   }
 
   #changed() {
+    const versions = this.conversation.versions();
+    let previous = "";
     for (const turn of this.#turns.shown) {
-      const versions = this.#versionsOf(turn);
-      const at = versions.findIndex(({ id }) => id === turn.id);
-      if (at < 0) turn.showBranches(versions.length, versions.length + 1);
-      else turn.showBranches(at, versions.length);
+      const all = versions.get(previous) ?? [];
+      const at = all.findIndex(({ id }) => id === turn.id);
+      if (at < 0)
+        turn.showBranches(all.length, all.length + 1); // It is being sent.
+      else turn.showBranches(at, all.length);
+      previous = turn.id;
     }
     ui.title.textContent = this.conversation.title || (this.prompts[0] ?? "Conversation");
     this.#page.changed();

@@ -33,7 +33,12 @@ export class Conversation {
 
   /** The id of its first turn; "" while it has none. */
   get id() {
-    return this.turns[0]?.id ?? "";
+    return this.#first?.id ?? "";
+  }
+
+  /** @returns {Turn | undefined} */
+  get #first() {
+    return this.#turns.values().next().value;
   }
 
   get turns() {
@@ -41,7 +46,7 @@ export class Conversation {
   }
 
   get title() {
-    const prompt = this.turns[0]?.prompt.trim().replaceAll(/\s+/g, " ") ?? "";
+    const prompt = this.#first?.prompt.trim().replaceAll(/\s+/g, " ") ?? "";
     return prompt.length > TITLE_LENGTH ? `${prompt.slice(0, TITLE_LENGTH)}…` : prompt;
   }
 
@@ -89,18 +94,31 @@ export class Conversation {
     return path;
   }
 
+  /** The versions of each turn, by the id of the one before it; "" for the first. */
+  versions() {
+    /** @type {Map<string, Turn[]>} */
+    const versions = new Map();
+    for (const turn of this.#turns.values()) {
+      const those = versions.get(turn.previous);
+      if (those) those.push(turn);
+      else versions.set(turn.previous, [turn]);
+    }
+    return versions;
+  }
+
   /** The turns that follow this one; the first ones for "". @param {string} previous */
   following(previous) {
-    return this.turns.filter((turn) => turn.previous === previous);
+    return this.versions().get(previous) ?? [];
   }
 
   /** The last turn to which the newest versions lead from here. @param {string} id */
   newest(id) {
+    const versions = this.versions();
     const seen = new Set();
-    for (let next = this.following(id).at(-1); next && !seen.has(id); ) {
-      seen.add(id);
+    for (let next = versions.get(id)?.at(-1); next && !seen.has(next.id); ) {
+      seen.add(next.id);
       id = next.id;
-      next = this.following(id).at(-1);
+      next = versions.get(id)?.at(-1);
     }
     return id;
   }

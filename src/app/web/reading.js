@@ -275,7 +275,6 @@ export class Reading {
     if (state === "cancelled") this.turn.showSummary(STATES.cancelled);
     if (failure) this.turn.showError(inFull(failure), this.#page.again(failure));
     else this.#say(`${STATES[state]}. The answer has ${inWords(this.turn.parts.words("answer"))}.`);
-    this.#page.follower.grown();
   }
 
   /** @param {State | "locked"} state */
@@ -283,7 +282,7 @@ export class Reading {
     this.running = false;
     this.#state.show(state);
     this.turn.showRunning(false);
-    this.flush();
+    this.#page.frames.request();
     this.#page.rested();
   }
 

@@ -4,7 +4,7 @@ import { made } from "./elements.js";
 import { Markdown } from "./markdown.js";
 
 /** So much is rendered between two looks at the clock. */
-const PIECE = 2_000;
+const PIECE = 1_000;
 
 /** A run of text without another part in between. */
 export class TextBlock {
@@ -14,6 +14,8 @@ export class TextBlock {
   #ending = false;
   #ended = false;
   #markdown;
+  /** @type {Element | null} the last block that does not change any more */
+  #closed = null;
 
   /** @param {HTMLElement} place */
   constructor(place) {
@@ -50,10 +52,24 @@ export class TextBlock {
     while (this.#pending) {
       this.#markdown.add(this.#pending.slice(0, PIECE));
       this.#pending = this.#pending.slice(PIECE);
+      this.#rankHeadings();
       if (this.#pending && isOver()) return false;
     }
-    if (this.#ending && !this.#ended) this.#markdown.end();
-    this.#ended ||= this.#ending;
+    if (!this.#ending || this.#ended) return true;
+    this.#ended = true;
+    this.#markdown.end();
+    this.#rankHeadings();
     return true;
+  }
+
+  /** The headings of an answer are below that of its turn, which is of the second level. */
+  #rankHeadings() {
+    const { lastElementChild } = this.element;
+    let block = this.#closed?.nextElementSibling ?? this.element.firstElementChild;
+    for (; block; block = block.nextElementSibling) {
+      const level = /^H([1-6])$/.exec(block.nodeName)?.[1];
+      if (level) block.ariaLevel = String(Math.min(6, Number(level) + 2));
+    }
+    this.#closed = lastElementChild?.previousElementSibling ?? null;
   }
 }

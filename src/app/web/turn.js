@@ -28,6 +28,7 @@ export class TurnView {
   canBranch = true;
   parts;
   prompt = "";
+  #thought = 0;
   #at;
   #commands;
 
@@ -82,8 +83,11 @@ export class TurnView {
   /** Shows what has been added. @param {() => boolean} [isOver] @returns {boolean} */
   flush(isOver) {
     const words = this.parts.words("thinking");
-    this.#at("thoughts").hidden = words === 0;
-    this.#at("thought-words").textContent = inWords(words);
+    if (words !== this.#thought) {
+      this.#thought = words;
+      this.#at("thoughts").hidden = words === 0;
+      this.#at("thought-words").textContent = inWords(words);
+    }
     return this.parts.flush(isOver);
   }
 

@@ -66,7 +66,8 @@ async def reads(page: Page, text: str, turn: int = -1) -> None:
     shown = """([text, turn]) => {
       const answer = [...document.querySelectorAll("[data-testid=answer]")].at(turn);
       const blocks = [...(answer?.children ?? [])].filter((each) => each.matches(".text"));
-      const said = blocks.map((block) => block.textContent).join("");
+      const paragraphs = (block) => [...block.children].map((each) => each.textContent).join(" ");
+      const said = blocks.map(paragraphs).join("");
       return said.split(/\\s+/).join(" ").trim() === text.split(/\\s+/).join(" ").trim();
     }"""
     await until(page, shown, [text, turn])

@@ -40,7 +40,10 @@
  * The nodes are made without markup, so a page may forbid it (`require-trusted-types-for 'script'`).
  * Classes for a style sheet: `code-block` around `code-head` and `pre.code`; `copy-code`; `table`
  * around a table; `left`, `center`, `right` on its cells; `tight` on lists; `task` on their items.
- * Blocks at the top have dir="auto"; for paragraphs inside of them use `unicode-bidi: plaintext`.
+ *
+ * Blocks at the top have the direction of their first strong character. It is what dir="auto" means,
+ * with which a browser would look at the whole block again at each change. So the element around
+ * them should not be dir="auto" either. For paragraphs inside of blocks use `unicode-bidi: plaintext`.
  */
 
 const CONTAINERS = 50;
@@ -119,6 +122,8 @@ export class Markdown {
 class Line {
   at = 0;
   #column = 0;
+  /** Some columns of the next character, a tab, were passed. */
+  #isSplit = false;
   /** Set by look(): where the next character is that is no white space, and how far away. */
   next = 0;
   indent = 0;
@@ -145,7 +150,8 @@ class Line {
   indentBy(columns) {
     while (columns > 0 && isSpace(this.text[this.at])) {
       const width = this.text[this.at] === "\t" ? 4 - (this.#column % 4) : 1;
-      if (width <= columns) this.at++;
+      this.#isSplit = width > columns;
+      if (!this.#isSplit) this.at++;
       this.#column += Math.min(width, columns);
       columns -= width;
     }
@@ -160,8 +166,8 @@ class Line {
 
   /** The rest with its white space. A tab of which columns were passed is spaces. */
   get rest() {
-    const into = this.text[this.at] === "\t" ? this.#column % 4 : 0;
-    return into ? " ".repeat(4 - into) + this.text.slice(this.at + 1) : this.text.slice(this.at);
+    if (!this.#isSplit) return this.text.slice(this.at);
+    return " ".repeat(4 - (this.#column % 4)) + this.text.slice(this.at + 1);
   }
 }
 
@@ -209,6 +215,8 @@ class Blocks {
   #containers = [];
   /** @type {Leaf | null} the one that is open, in the innermost container */
   #leaf = null;
+  /** @type {HTMLElement | null} the newest block at the top, until its direction is known */
+  #undirected = null;
   /** The containers from this one on have seen a blank line just before this line. */
   #blankFrom = Infinity;
 
@@ -235,7 +243,7 @@ class Blocks {
   /** @param {string} text without line endings */
   add(text) {
     if (!text) return;
-    if (this.#sink) return this.#sink.add(text);
+    if (this.#sink) return void this.#give(this.#sink, text);
     this.#line.text += text;
     if (!this.#decisive || this.#decisive.test(text)) this.#decide(false);
   }
@@ -273,8 +281,9 @@ class Blocks {
 
   /** @param {Sink | null} sink @param {string} [text] the rest of the line so far */
   #give(sink, text) {
-    const taker = (this.#sink = sink ?? NOTHING);
-    if (text) taker.add(text);
+    this.#sink = sink ?? NOTHING;
+    if (text) this.#direct(text);
+    if (text) this.#sink.add(text);
     return true;
   }
 
@@ -427,11 +436,19 @@ class Blocks {
     return container?.element ?? this.#root;
   }
 
-  /** @param {string} name @returns {HTMLElement} an element of a block, with a direction at the top */
+  /** @param {string} name @returns {HTMLElement} an element of a block */
   #made(name) {
     const element = made(name);
-    if (!this.#containers.length) element.dir = "auto";
+    if (!this.#containers.length) this.#undirected = element;
     return element;
+  }
+
+  /** Gives a block at the top the direction of its first strong character. @param {string} text */
+  #direct(text) {
+    const [strong] = (this.#undirected && text.match(STRONG)) || [];
+    if (!strong || !this.#undirected) return;
+    this.#undirected.dir = RIGHT_TO_LEFT.test(strong) ? "rtl" : "ltr";
+    this.#undirected = null;
   }
 
   /** @param {Container} container */
@@ -494,7 +511,8 @@ class Blocks {
     if (!(paragraph instanceof Paragraph) || !/^[=-]/.test(rest)) return false;
     if (!isSpaces(rest, runLength(rest, 0))) return false;
     if (!complete) return this.#wait(rest[0] === "=" ? /[^= \t]/ : /[^- \t]/);
-    paragraph.close(rest[0] === "=" ? "h1" : "h2");
+    const heading = made(rest[0] === "=" ? "h1" : "h2");
+    paragraph.close(heading);
     this.#leaf = null;
     return this.#give(null);
   }
@@ -556,8 +574,10 @@ class Blocks {
     const alignments = alignmentsOf(rest);
     const header = trimmed(paragraph.line);
     if (!alignments.length || columnsOf(header) !== alignments.length) return false;
-    const element = this.#made("table");
     paragraph.withdrawLine();
+    this.#close(this.#matched);
+    const element = this.#made("table");
+    this.#direct(header);
     this.#leaf = new Table(this.#enter(), element, alignments, header);
     return this.#give(null);
   }
@@ -573,7 +593,6 @@ function loosen(list) {
 /** A paragraph (4.8), until it turns out to be a setext heading, or the header of a table. */
 class Paragraph {
   #parent;
-  #element;
   #inlines;
   /** The lines before the last one. */
   #before = "";
@@ -586,7 +605,7 @@ class Paragraph {
   /** @param {Element} parent @param {HTMLElement} element not in the parent before it has text */
   constructor(parent, element) {
     this.#parent = parent;
-    this.#element = element;
+    this.element = element;
     this.#inlines = new Inlines(element);
   }
 
@@ -609,31 +628,30 @@ class Paragraph {
 
   endLine() {}
 
-  /** @param {string} [heading] what the paragraph is instead */
+  /** @param {HTMLElement} [heading] what the paragraph is instead */
   close(heading) {
     this.#release();
     this.#inlines.end();
     if (!heading) return;
-    const element = made(heading);
-    element.dir = this.#element.dir;
-    this.#element.replaceWith(element);
-    moveFrom(this.#element.firstChild, element, null);
+    heading.dir = this.element.dir;
+    this.element.replaceWith(heading);
+    moveFrom(this.element.firstChild, heading, null);
   }
 
   get mayBeHeader() {
     return this.#mayBeHeader && this.line.includes("|");
   }
 
-  /** Takes the last line back and closes. */
+  /** Takes the last line back, before it closes. */
   withdrawLine() {
     if (this.#held === null) {
-      const box = this.#element.querySelector("input");
-      this.#element.replaceChildren(...(box ? [box, " "] : []));
-      this.#inlines = new Inlines(this.#element);
+      const box = this.element.querySelector("input");
+      this.element.replaceChildren(...(box ? [box, " "] : []));
+      this.#inlines = new Inlines(this.element);
       this.#inlines.add(this.#before.slice(0, -1));
     }
-    if (!this.#before) this.#element.remove();
-    this.#inlines.end();
+    this.#held = null;
+    if (!this.#before) this.element.remove();
   }
 
   /** @param {string} text */
@@ -642,7 +660,7 @@ class Paragraph {
       this.#held += text;
       return;
     }
-    if (!this.#element.parentNode) this.#parent.append(this.#element);
+    if (!this.element.parentNode) this.#parent.append(this.element);
     this.#inlines.add(text);
   }
 
@@ -1179,7 +1197,7 @@ class Inlines {
 
   /** @param {string} text */
   #openBracket(text) {
-    const shown = this.#brackets.filter(({ elements }) => elements.length).length;
+    const shown = this.#shown.filter(({ char }) => char === "[" || char === "!").length;
     const bracket = this.#push(text, 1, false, false);
     this.#brackets.push(bracket);
     this.#at += text.length;
@@ -1259,6 +1277,7 @@ class Inlines {
     bracket.height++;
     if (!isImage) this.#inactiveBefore = bracket.serial;
     this.#forget(bracket);
+    this.#text.into(this.#place);
     this.#resume();
     return true;
   }
@@ -1568,6 +1587,9 @@ function isFlanking(before, after) {
   return !isPunctuation(after) || WHITE_SPACE.test(before) || isPunctuation(before);
 }
 
+const STRONG = /\p{L}/u;
+const RIGHT_TO_LEFT =
+  /[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufeff\u{10800}-\u{10fff}\u{1e800}-\u{1efff}]/u;
 const SPECIAL = /[\\`*_~[\]!&<\n]|(?<![A-Za-z0-9])h(?:ttps?:\/\/|t{0,2}$|ttps?(?::\/?)?$)/g;
 const PUNCTUATION = /[!-/:-@[-`{-~]/;
 const WHITE_SPACE = /[\t\n\v\f\r\p{Zs}]/u;

@@ -81,7 +81,8 @@ class Chat:
     async def shows(self, *parts: str) -> None:
         """Return when the page shows exactly these parts, each as its text."""
         shown = """parts => {
-          const shown = [...document.querySelector(".turn:last-child .answer").children].map((each) =>
+          const { children } = document.querySelector(".turn:last-child .answer");
+          const shown = [...children].map((each) =>
             (each.querySelector("summary") ?? each).innerText.replaceAll(/\\s+/g, " ").trim());
           return JSON.stringify(shown) === parts;
         }"""

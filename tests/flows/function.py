@@ -18,7 +18,6 @@ from app.settings import Settings
 from durable_stream import Event
 from lambda_stream import Adapter
 
-
 BREAK = "\u2028"
 
 

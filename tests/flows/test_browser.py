@@ -477,7 +477,9 @@ async def test_an_address_without_a_stream_says_so(start: Start, browser: Profil
         await shows(page, "lost")
         refusal = await function.http.get(f"/streams/{'a' * 32}")
         error = page.get_by_test_id("error")
-        assert refusal.json()["error"]["message"] in str(await error.text_content())
+        assert "There is no such conversation" in str(await error.text_content())
+        message = refusal.json()["error"]["message"]
+        assert f"The server says: {message}" in await journal(page)
 
 
 async def test_a_script_that_gets_into_the_page_does_not_run(

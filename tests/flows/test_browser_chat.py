@@ -303,7 +303,7 @@ async def test_models_and_agents_can_be_chosen_where_there_are_several(
         await route.fulfill(json=health)
 
     async def usual(route: Route) -> None:
-        body = route.request.post_data_json
+        body: Any = route.request.post_data_json
         bodies.append(body)
         await route.continue_(post_data={"prompt": body["prompt"]})
 

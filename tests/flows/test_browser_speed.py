@@ -24,12 +24,13 @@ TURNS = 200
 LONG_TASK_MS = 50
 # Of processor time, from the request for the page on. The second visit has the files of the page.
 OPEN_MS = 1000
-LIGHTEST = 80_000
+HEAVIEST = 80_000
 # Measured: 1.9 MB more for 100,000 characters, and 1.4 MB more for 200 turns.
 MOST_MEGABYTES = 6
 
 PARAGRAPH = "A **paragraph** with `code`, and the [address](https://sky.example) of more of it.\n\n"
-LISTED = "1. One thing\n2. Another thing\n\n```js\nlet it = 1;\n```\n\n| a | b |\n| - | - |\n| 1 | 2 |\n\n"
+CODE = "```js\nlet it = 1;\n```\n\n"
+LISTED = f"1. One thing\n2. Another thing\n\n{CODE}| a | b |\n| - | - |\n| 1 | 2 |\n\n"
 END = "The very end."
 TEXT = f"{((PARAGRAPH * 5 + LISTED) * (LENGTH // 500 + 1))[:LENGTH]}\n\n{END}"
 PIECE = 8
@@ -69,7 +70,9 @@ async def tasks(page: Page) -> AsyncIterator[list[float]]:
     times.extend(
         each["tdur"] / 1000
         for each in events
-        if each["name"] == "ThreadControllerImpl::RunTask" and "tdur" in each and (each["pid"], each["tid"]) in mains
+        if each["name"] == "ThreadControllerImpl::RunTask"
+        and "tdur" in each
+        and (each["pid"], each["tid"]) in mains
     )
 
 
@@ -101,7 +104,6 @@ async def test_a_long_answer_leaves_the_page_responsive_and_opens_again_at_once(
         async with tasks(page) as opening:
             await page.reload()
             await has_all(page)
-    print("\nlive", max(live), sum(live), "opening", max(opening), sum(opening), "heap", grown)
     assert max(live) < LONG_TASK_MS
     assert max(opening) < LONG_TASK_MS
     assert sum(opening) < OPEN_MS
@@ -136,7 +138,6 @@ async def test_a_conversation_of_200_turns_opens_within_a_second(
             await until(page, filled, TURNS)
         grown = await heap(page) - before
         assert await page.get_by_test_id("question").first.text_content() == "Question 0?"
-    print("\nopening", max(opening), sum(opening), "heap", grown)
     assert sum(opening) < OPEN_MS
     assert grown < MOST_MEGABYTES
 
@@ -146,7 +147,9 @@ async def test_the_page_weighs_less_than_80_kilobytes(start: Start) -> None:
     async with start() as function:
         page = (await function.http.get("/")).text
         version = page.partition("assets/")[2].partition("/")[0]
-        files = [page.encode()]
-        for name in ("page.css", "page.js", "favicon.svg"):
-            files.append((await function.http.get(f"/assets/{version}/{name}")).content)
-    assert sum(len(gzip.compress(each)) for each in files) < LIGHTEST
+        names = ("page.css", "page.js", "favicon.svg")
+        files = [await function.http.get(f"/assets/{version}/{name}") for name in names]
+    sizes = [
+        len(gzip.compress(each)) for each in (page.encode(), *(each.content for each in files))
+    ]
+    assert sum(sizes) < HEAVIEST, sizes

@@ -15,11 +15,11 @@ export class AccessToken {
   #value = recall(NAME);
   /** @type {() => void} */
   #again = () => {};
-  #forgotten;
+  #changed;
 
-  /** @param {() => void} forgotten called when the person has deleted the token */
-  constructor(forgotten) {
-    this.#forgotten = forgotten;
+  /** @param {() => void} changed called when the person has entered or deleted a token */
+  constructor(changed) {
+    this.#changed = changed;
     watch((name, value) => name === NAME && this.#set(value));
     ui.access.addEventListener("submit", (/** @type {SubmitEvent} */ event) => this.#enter(event));
     ui.forget.addEventListener("click", () => this.#forget());
@@ -49,7 +49,7 @@ export class AccessToken {
     this.#keep(null);
     announcer.say("Access token forgotten.");
     ui.prompt.focus();
-    this.#forgotten();
+    this.#changed();
   }
 
   /** @param {SubmitEvent} event */
@@ -58,6 +58,7 @@ export class AccessToken {
     this.#keep(ui["access-token"].value);
     ui.access.hidden = true;
     this.#again();
+    this.#changed();
   }
 
   /** @param {string | null} value */

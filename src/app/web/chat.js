@@ -122,7 +122,8 @@ export class Chat {
       const snapshot = await readStream(id, options);
       if (reading !== this.reading) return;
       this.#learn(snapshot, reading.turn);
-      this.#page.follower.follow(RUNNING.has(snapshot.status));
+      // A conversation is read on at its end, and a single answer that is complete from its start.
+      this.#page.follower.follow(RUNNING.has(snapshot.status) || this.#turns.shown.length > 1);
       this.#token = snapshot.token;
       const credentials = { ...this.#credentialsOf(id), token: snapshot.token };
       reading.follow(id, credentials, seqOf(snapshot.last_event_id));
@@ -176,7 +177,11 @@ export class Chat {
   /** @param {StreamError} error @param {Reading} reading */
   #lose(error, reading) {
     const isGone = error.status === 404 && this.conversation.turns.length > 0;
-    if (!isGone) return reading.fail(error, "lost");
+    if (!isGone) {
+      this.#leaf = ""; // The next prompt begins a conversation.
+      this.#page.changed();
+      return reading.fail(error, "lost");
+    }
     this.conversation.gone = true;
     this.#page.conversations.save(this.conversation);
     for (const turn of this.#turns.shown) turn.showRunning(false);
@@ -391,9 +396,9 @@ export class Chat {
     if (!snapshot) return;
     const others = snapshot.parts?.some(({ kind }) => kind !== "answer");
     if (others) turn.parts.keep(snapshot.parts);
-    turn.showSummary(summaryOf(snapshot.finish_reason, snapshot.usage));
+    turn.showSummary(summaryOf(snapshot));
     turn.showRunning(false);
-    turn.flush();
+    this.#turns.fill(turn);
   }
 
   #changed() {

@@ -40,8 +40,7 @@ export class Composer {
     ui.stop.hidden = !running;
     ui.send.hidden = running;
     // A person whose focused button disappears would lose their place.
-    const lost = activeElement === document.body || activeElement?.matches("button, input");
-    if (running && lost && activeElement !== document.body) ui.stop.focus();
+    if (running && activeElement?.matches("button, input")) ui.stop.focus();
     if (!running && activeElement === ui.stop) ui.send.focus();
   }
 

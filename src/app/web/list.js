@@ -44,6 +44,7 @@ export class List {
     announcer.say("Conversation forgotten in this browser.");
     this.show(this.#current);
     this.#commands.forgotten(it);
+    ui.undo.focus();
   }
 
   #undo() {

@@ -75,13 +75,8 @@ function visit(id) {
 async function learnServed() {
   if (served.isFresh) return;
   const needsToken = await served.ask(accessToken.value);
-  if (needsToken && !chat.isShown && accessToken.value === null) accessToken.ask(started);
-}
-
-/** An access token was entered before a prompt. */
-function started() {
-  ui.prompt.focus();
-  void learnServed();
+  if (!needsToken || chat.isShown || accessToken.value !== null) return;
+  accessToken.ask(() => ui.prompt.focus());
 }
 
 async function copyLink() {

@@ -93,7 +93,7 @@ export class Reading {
     stream.addEventListener("reset", ({ data }) => this.#startOver(data.step));
     stream.addEventListener("step", ({ data }) => this.#journal.stepBegun(data));
     stream.addEventListener("step_end", ({ data }) => this.#stepEnded(data));
-    stream.addEventListener("done", ({ data }) => this.#done(data.finish_reason, data.usage));
+    stream.addEventListener("done", ({ data }) => this.#done(data));
   }
 
   close() {
@@ -185,14 +185,14 @@ export class Reading {
     if (what) this.turn.showNotice("taken-over", `${what}.`);
   }
 
-  /** @param {string} reason @param {Usage} usage */
-  #done(reason, usage) {
+  /** @param {{finish_reason: string, usage: Usage}} end */
+  #done({ finish_reason, usage }) {
     // A later writer counts only its own tokens, and a tab that opened later missed their start.
     const tokens = usage.output_tokens;
     if (tokens !== null && this.#meter.fromSend && this.#attempt === 1) {
       this.#meter.showTokenRate(tokens);
     }
-    this.turn.showSummary(summaryOf(reason, usage));
+    this.turn.showSummary(summaryOf({ finish_reason, usage }));
   }
 
   // Handling states
@@ -292,8 +292,13 @@ export class Reading {
   }
 }
 
-/** How an answer has ended. @param {string | null} reason @param {Usage | null} usage */
-export function summaryOf(reason, usage) {
+/**
+ * How an answer has ended.
+ * @param {{status?: string, finish_reason: string | null, usage: Usage | null}} end
+ */
+export function summaryOf({ status, finish_reason: reason, usage }) {
+  if (status === "cancelled") return STATES.cancelled;
+  if (status === "error") return STATES.failed;
   const tokens = usage?.output_tokens;
   const counted = tokens == null ? "" : `${tokens.toLocaleString("en")} tokens`;
   return [counted, ENDINGS[reason ?? ""]].filter(Boolean).join(", ");

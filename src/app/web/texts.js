@@ -48,6 +48,7 @@ export const FAILURES = {
   provider_unreachable: `The model's service cannot be reached. Try again in a minute.`,
   quota_exhausted: `The quota of the model is used up. ${FOR_THE_OPERATOR}`,
   unknown_model: `The configured name of the model is wrong. ${FOR_THE_OPERATOR}`,
+  stream_not_found: "There is no such conversation: it has expired, or the address is wrong.",
   log_refused: `The store of the answers cannot be used. ${FOR_THE_OPERATOR}`,
   secret_refused: `The access tokens cannot be read. ${FOR_THE_OPERATOR}`,
 };

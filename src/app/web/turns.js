@@ -66,6 +66,12 @@ export class Turns {
     this.#place();
   }
 
+  /** Shows what has been added to a turn that is complete. @param {TurnView} turn */
+  fill(turn) {
+    this.#unfilled.push(turn);
+    if (this.#unfilled.length === 1) this.#fill();
+  }
+
   /** The turns before this one. @param {TurnView} turn */
   before(turn) {
     return this.shown.slice(0, this.shown.indexOf(turn));

@@ -311,11 +311,11 @@ async def test_a_copied_link_opens_the_conversation_to_read_and_going_on_asks_fo
     model, env = gate
     async with start({**env, **CLOSED}, **WARM) as function, profile() as stranger:
         page = await browser.open(function)
-        for at, conversation in enumerate([await let_in(page, model, "first?"), None]):
-            conversation = conversation or await asked(page, model, "second?")
-            await conversation.say(("one", "two")[at])
+        for ask, prompt, said in ((let_in, "first?", "one"), (asked, "second?", "two")):
+            conversation = await ask(page, model, prompt)
+            await conversation.say(said)
             await conversation.finish()
-            await reads(page, ("one", "two")[at])
+            await reads(page, said)
             await shows(page, "finished")
         await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
         await page.get_by_test_id("link").click()

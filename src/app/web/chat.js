@@ -10,7 +10,7 @@ import { createKey, createStream, readStream, StreamError } from "./client.js";
 import { Conversation, turnsOf } from "./conversation.js";
 import { api, ui } from "./elements.js";
 import { Reading, seqOf, summaryOf } from "./reading.js";
-import { EXPIRED, NOT_SENT } from "./texts.js";
+import { EXPIRED, LOST, NOT_SENT } from "./texts.js";
 import { Turns } from "./turns.js";
 
 /** @typedef {import("./client.js").Failure} Failure */
@@ -180,12 +180,12 @@ export class Chat {
     if (!isGone) {
       this.#leaf = ""; // The next prompt begins a conversation.
       this.#page.changed();
-      return reading.fail(error, "lost");
+      return reading.fail(error, "lost", error.status === 404 ? LOST : undefined);
     }
     this.conversation.gone = true;
     this.#page.conversations.save(this.conversation);
     for (const turn of this.#turns.shown) turn.showRunning(false);
-    reading.fail({ code: "expired", message: EXPIRED, retryable: false }, "lost");
+    reading.fail({ code: "expired", message: error.message, retryable: false }, "lost", EXPIRED);
     this.#changed();
   }
 
@@ -269,10 +269,8 @@ export class Chat {
     } catch (error) {
       if (reading !== this.reading) return;
       if (!(error instanceof StreamError)) throw error;
-      const { code, message, status, retryAfter } = error;
-      const told = previous && NOT_SENT[code];
-      if (code !== "unauthorized") this.#page.composer().giveBack(prompt);
-      reading.fail(told ? new StreamError(status, code, told, retryAfter) : error);
+      if (error.code !== "unauthorized") this.#page.composer().giveBack(prompt);
+      reading.fail(error, "failed", previous ? NOT_SENT[error.code] : undefined);
     }
   }
 

@@ -105,10 +105,11 @@ export class Reading {
   /**
    * Ends without a stream, or because the server refuses it.
    * @param {Failure} failure @param {State} [state]
+   * @param {string} [words] what the reader is told instead of the server's message
    */
-  fail(failure, state = "failed") {
+  fail(failure, state = "failed", words) {
     if (failure.code === "unauthorized") this.#lock();
-    else this.#finish(state, failure);
+    else this.#finish(state, failure, words);
   }
 
   /** Shows the events that have arrived since the last flush, and the rest in the next frame. */
@@ -263,17 +264,17 @@ export class Reading {
     this.#page.locked(this);
   }
 
-  /** @param {State} state @param {Failure} [failure] */
-  #finish(state, failure) {
+  /** @param {State} state @param {Failure} [failure] @param {string} [words] */
+  #finish(state, failure, words) {
     if (state !== "finished") this.#meter.showRate();
     this.#rest(state);
     this.turn.isComplete = state !== "lost" && this.stream !== undefined;
     this.#journal.note(`${STATES[state]}, after ${this.#seq + 1} events`);
-    if (failure && failure.code in FAILURES) {
+    if (failure && (words || failure.code in FAILURES)) {
       this.#journal.note(`The server says: ${failure.message}`);
     }
     if (state === "cancelled") this.turn.showSummary(STATES.cancelled);
-    if (failure) this.turn.showError(inFull(failure), this.#page.again(failure));
+    if (failure) this.turn.showError(words ?? inFull(failure), this.#page.again(failure));
     else this.#say(`${STATES[state]}. The answer has ${inWords(this.turn.parts.words("answer"))}.`);
   }
 

@@ -48,7 +48,6 @@ export const FAILURES = {
   provider_unreachable: `The model's service cannot be reached. Try again in a minute.`,
   quota_exhausted: `The quota of the model is used up. ${FOR_THE_OPERATOR}`,
   unknown_model: `The configured name of the model is wrong. ${FOR_THE_OPERATOR}`,
-  stream_not_found: "There is no such conversation: it has expired, or the address is wrong.",
   log_refused: `The store of the answers cannot be used. ${FOR_THE_OPERATOR}`,
   secret_refused: `The access tokens cannot be read. ${FOR_THE_OPERATOR}`,
 };
@@ -64,6 +63,8 @@ export const NOT_SENT = {
   stream_not_found:
     "This conversation cannot be continued: it has expired, or it belongs to somebody else.",
 };
+
+export const LOST = "There is no such conversation: it has expired, or the address is wrong.";
 
 export const EXPIRED =
   "This conversation has expired on the server. This browser still has its prompts, which you can send again.";

@@ -19,13 +19,14 @@ class _MarkdownIt(MarkdownIt):
 def _table(state: StateBlock, start: int, end: int, silent: bool) -> bool:  # noqa: FBT001
     """markdown-it-py's rule, except that a line which begins another block is no header."""
     others = (rules_block.blockquote, rules_block.heading, rules_block.hr, rules_block.list_block)
-    if any(rule(state, start, end, True) for rule in (*others, rules_block.fence)):
+    asked = (state, start, end, True)
+    if any(rule(*asked) for rule in (*others, rules_block.fence)):
         return False
     return rules_block.table(state, start, end, silent)
 
 
 def _markdown_it() -> MarkdownIt:
-    """The subset: links as ours, no references, and no bound of nesting that a text here reaches."""
+    """The subset: links as ours, no references, no bound of nesting that a text here reaches."""
     made = _MarkdownIt("commonmark", {"html": False, "maxNesting": 400})
     made.enable(["table", "strikethrough"]).disable("reference")
     made.block.ruler.at("table", _table, {"alt": ["paragraph", "reference"]})

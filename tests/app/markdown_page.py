@@ -59,7 +59,8 @@ const rendered = (pieces) => {
 /** In a form in which equal trees are equal texts; `spaces` of code in a line do not count. */
 const form = (tree, spaces, parent = "") =>
   tree.map((child) => {
-    if (!Array.isArray(child)) return spaces && parent === "p" ? child.replaceAll(/\\s+/g, " ") : child;
+    const isLine = spaces && parent === "p";
+    if (!Array.isArray(child)) return isLine ? child.replaceAll(/\\s+/g, " ") : child;
     const [name, attributes, ...inside] = child;
     const all = Object.entries(attributes).sort();
     const kept = all.map(([key, value]) => [key, key === "href" ? plain(value) : value]);

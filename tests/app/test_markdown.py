@@ -168,8 +168,8 @@ HREF = {"href": "https://a.b/"}
     [
         # Emphasis is shown before its end; its delimiters never are.
         ("a **bo", [["p", {}, "a ", ["strong", {}, "bo"]]]),
-        ("a *", [["p", {}, "a"]]),
-        ("a **", [["p", {}, "a"]]),
+        ("a *", [["p", {}, "a "]]),
+        ("a **", [["p", {}, "a "]]),
         ("a **bo*", [["p", {}, "a ", ["strong", {}, "bo"]]]),
         ("a **bo**", [["p", {}, "a ", ["strong", {}, "bo"]]]),
         ("***b", [["p", {}, ["em", {}, ["strong", {}, "b"]]]]),
@@ -185,11 +185,11 @@ HREF = {"href": "https://a.b/"}
         ("a [te](https://a.b)", [["p", {}, "a ", ["a", HREF, "te"]]]),
         ("a [te] b", [["p", {}, "a [te] b"]]),
         ("![al](htt", [["p", {}, ["a", {}, "al"]]]),
-        ("<https://a", []),
+        ("<https://a", [["p", {}]]),
         ("a https://a.b", [["p", {}, "a ", ["a", {}, "https://a.b"]]]),
-        ("a ht", [["p", {}, "a"]]),
-        ("a &am", [["p", {}, "a"]]),
-        ("a \\", [["p", {}, "a"]]),
+        ("a ht", [["p", {}, "a "]]),
+        ("a &am", [["p", {}, "a "]]),
+        ("a \\", [["p", {}, "a "]]),
         # The beginning of a line is held back until it is known what it begins.
         ("a\n-", [["p", {}, "a"]]),
         ("a\n--", [["p", {}, "a"]]),
@@ -204,8 +204,8 @@ HREF = {"href": "https://a.b/"}
         ("*", []),
         ("- ", []),
         ("- -", []),
-        ("- [", []),
-        ("- [x] ", []),
+        ("- [", [["ul", {}, ["li", {}]]]),
+        ("- [x] ", [["ul", {}, ["li", {}]]]),
         ("- a", [["ul", {}, ["li", {}, "a"]]]),
         ("# a #", [["h1", {}, "a"]]),
         ("a\n---\n", [["h2", {}, "a"]]),
@@ -251,7 +251,8 @@ async def test_closed_blocks_keep_their_nodes_and_so_a_selection(page: Page) -> 
       for (const half of "*y*\\n===\\n\\n- a\\n\\n- b\\n\\n    c\\n") markdown.add(half);
       markdown.end();
       const after = all();
-      const same = before.every(([node, value], at) => after[at][0] === node && after[at][1] === value);
+      const same = before.every(([node, value], at) =>
+        after[at][0] === node && after[at][1] === value);
       const selected = String(getSelection());
       element.remove();
       return [before.length > 20, same, selected];
@@ -275,7 +276,8 @@ async def test_items_keep_their_nodes_when_their_list_becomes_loose(page: Page) 
 
 
 async def test_a_block_has_the_direction_of_its_first_strong_character(page: Page) -> None:
-    text = "1 مرحبا\n\n- **שלום** a\n\nhello مرحبا\n\n# ---\n\n> ـ\n\n```\nمرحبا\n```\n"
+    arabic, hebrew = "\u0645\u0631\u062d\u0628", "\u05e9\u05dc\u05d5\u05dd"
+    text = f"1 {arabic}\n\n- **{hebrew}** a\n\na {arabic}\n\n# ---\n\n> {hebrew}\n\n```\n{arabic}\n"
     call = "text => [...rendered([text]).children].map((block) => block.dir)"
     assert await page.evaluate(call, text) == ["rtl", "rtl", "ltr", "", "rtl", "ltr"]
 
@@ -355,15 +357,50 @@ FORBIDDEN = """(texts) => {
   });
 }"""
 
-INLINE = (
-    "a|b |foo|*|**|***|_|__|~~|~|`|``|[|]|](HTTPS://a.b)|[x](HTTPS://a.b 'c')|![|](HTTPS://x.y \"t\")"
-    "|\\|\\*|&amp;|&copy;|&#35;|&x;|<|<HTTPS://c.d>|<q@w.de>|!| |  |\n|  \n|\\\n|é|(|)|\"|'|.|😀|-"
-).split("|")
+INLINE = [
+    *(
+        "a",
+        "b ",
+        "foo",
+        "*",
+        "**",
+        "***",
+        "_",
+        "__",
+        "~~",
+        "~",
+        "`",
+        "``",
+        "[",
+        "]",
+        "(",
+        ")",
+        "![",
+    ),
+    *("](HTTPS://a.b)", "[x](HTTPS://a.b 'c')", '](HTTPS://x.y "t")', "<HTTPS://c.d>", "<q@w.de>"),
+    *("\\", "\\*", "&amp;", "&copy;", "&#35;", "&x;", "<", "!", " ", "  ", "\n", "  \n", "\\\n"),
+    *("é", '"', "'", ".", "😀", "-"),
+]
 BLOCK = [
-    *("\n", "\n\n", "- ", "* ", "+ ", "1. ", "2) ", "10. ", "> ", ">", "# ", "## ", "#", "---\n"),
-    *("***\n", "- - -\n", "===\n", "--\n", "```\n", "~~~ js\n", "````\n", "    ", "\t", "  ", " "),
-    *("   ", "| a | b |\n|---|--:|\n", "|---|\n", "|a|\n", "a|b\n-|-\n", "| 1 |\n", "|", "-", "="),
-    *("foo", "bar\n", "baz\n\n", "[ ] ", "[x] ", "&gt;", "\\", "*a*", "`c|d`", "\\|", "1.", "-\n"),
+    *("\n", "\n\n", "- ", "* ", "+ ", "1. ", "2) ", "10. ", "> ", ">", "# ", "## ", "#", "-\n"),
+    *("---\n", "***\n", "- - -\n", "===\n", "--\n", "```\n", "~~~ js\n", "````\n", "    ", "\t"),
+    *("  ", " ", "   ", "| a | b |\n|---|--:|\n", "|---|\n", "|a|\n", "a|b\n-|-\n", "| 1 |\n"),
+    *(
+        "|",
+        "-",
+        "=",
+        "foo",
+        "bar\n",
+        "baz\n\n",
+        "[ ] ",
+        "[x] ",
+        "&gt;",
+        "\\",
+        "*a*",
+        "`c|d`",
+        "\\|",
+    ),
+    "1.",
 ]
 BY_DESIGN = re.compile(
     r"\]\(<?>?\s*(?:\)|\"|'|$)"  # an empty destination, which is a link there
@@ -434,10 +471,12 @@ HOSTILE = [
     ),
     *("\u2028", "\ufeff", "\r", "\r\n", "\\", "**" * 60, "> " * 60, "- " * 60, "[" * 60, "`" * 9),
 ]
-COMPARED = st.one_of(
-    st.lists(st.sampled_from(pool), min_size=1, max_size=14).map("".join)
-    for pool in (INLINE, BLOCK, INLINE + BLOCK)
-).filter(lambda text: not BY_DESIGN.search(text))
+COMPARED = (
+    st.sampled_from((INLINE, BLOCK, INLINE + BLOCK))
+    .flatmap(lambda pool: st.lists(st.sampled_from(pool), min_size=1, max_size=14))
+    .map("".join)
+    .filter(lambda text: not BY_DESIGN.search(text))
+)
 ANY = st.lists(st.sampled_from(HOSTILE + INLINE + BLOCK), min_size=1, max_size=12).map("".join)
 SOME_TEXTS = st.lists(COMPARED, min_size=20, max_size=50)
 SOME_HOSTILE = st.lists(ANY | st.text(max_size=40), min_size=20, max_size=50)
@@ -445,9 +484,9 @@ SOME_HOSTILE = st.lists(ANY | st.text(max_size=40), min_size=20, max_size=50)
 
 async def check_hostile(page: Page, texts: list[str]) -> None:
     """Only elements, attributes and addresses of the subset; and cuts change nothing."""
-    coded = [text.encode("utf-16-le", "surrogatepass").hex() for text in texts]
+    coded = [text.encode("utf-16-be", "surrogatepass").hex() for text in texts]
     decode = """coded => coded.map((hex) => String.fromCharCode(
-      ...(hex.match(/.{4}/g) ?? []).map((unit) => parseInt(unit.slice(2) + unit.slice(0, 2), 16))))"""
+      ...(hex.match(/.{4}/g) ?? []).map((unit) => parseInt(unit, 16))))"""
     forbidden = f"coded => ({FORBIDDEN})(({decode})(coded))"
     assert await page.evaluate(forbidden, coded) == []
     cuts = f"coded => cuts(({decode})(coded), [1, 2, 3, 5, 8, 13, 21])"
@@ -458,7 +497,7 @@ async def check_equal(page: Page, texts: list[str]) -> None:
     assert await differing(page, texts, spaces=True) == []
 
 
-@settings(BATCHES, max_examples=30)
+@settings(BATCHES, max_examples=20)
 @given(texts=SOME_HOSTILE)
 async def test_a_hostile_text_makes_nothing_but_the_subset(page: Page, texts: list[str]) -> None:
     await check_hostile(page, texts)
@@ -473,7 +512,7 @@ async def test_10000_hostile_texts_make_nothing_but_the_subset(
     await check_hostile(page, texts)
 
 
-@settings(BATCHES, max_examples=30)
+@settings(BATCHES, max_examples=20)
 @given(texts=SOME_TEXTS)
 async def test_made_up_texts_are_as_markdown_it_py_has_them(page: Page, texts: list[str]) -> None:
     await check_equal(page, texts)
@@ -486,3 +525,100 @@ async def test_10000_made_up_texts_are_as_markdown_it_py_has_them(
     page: Page, texts: list[str]
 ) -> None:
     await check_equal(page, texts)
+
+
+# The cost
+
+
+def long(*lines: str) -> str:
+    """100,000 characters of these lines, over and over."""
+    text = "".join(lines)
+    return (text * (100_000 // len(text) + 1))[:100_000]
+
+
+PROSE = "The **quick** brown `fox` jumps over [the](https://a.b/c) lazy dog, and *so* on. "
+LONG = {
+    "an answer": long(
+        f"## A heading\n\n{PROSE * 4}\n\n- {PROSE}\n- {PROSE}\n\n```js\nlet a;\n```\n\n"
+    ),
+    "a code block": "```js\n" + long("const a = 1; // a comment\n"),
+    "a paragraph": long(PROSE),
+    "a paragraph of lines": long(f"{PROSE}\n"),
+    "a word": long("a"),
+    "a list": long(f"- {PROSE}\n"),
+    "a table": "| a | b |\n|---|---|\n" + long(f"| {PROSE} | {PROSE} |\n"),
+}
+MARKS = {
+    name: long(name)
+    for name in (
+        *(
+            "*",
+            "_",
+            "~",
+            "[",
+            "]",
+            "`",
+            ">",
+            "#",
+            "|",
+            "<",
+            "&",
+            "\\",
+            "!",
+            "- ",
+            "> ",
+            "* ",
+            "1. ",
+        ),
+        *("*a ", "a* ", "**a *b ", "*a_ ", "[a](b ", "![", "[a](<", "`a ", "https://a(", " ", "\n"),
+        *("\t", "| a\n", "a|b\n", "> > a\n\n", "<a", "~~a "),
+    )
+} | {
+    "nested brackets": "[" * 50_000 + "]" * 50_000,
+    "openers and closers": "*a " * 16_000 + "b* " * 16_000,
+    "links behind brackets": "[" * 30_000 + "[a](https://b.c)" * 4_000,
+    "closers behind a bracket": "*a " * 10_000 + "[" + "b* " * 20_000 + "]",
+    "runs of backticks": "".join("`" * length + "a" for length in range(1, 446)),
+    "a code span without an end": "`" + long("*a* "),
+    "cells left out": "|" + "a|" * 300 + "\n|" + "-|" * 300 + "\n" + long("x\n"),
+}
+TIMED = """([text, size]) => {
+  const element = document.createElement("div");
+  document.body.append(element);
+  const markdown = new Markdown(element);
+  const begun = performance.now();
+  let longest = 0;
+  for (let at = 0; at < text.length; at += size) {
+    const before = performance.now();
+    markdown.add(text.slice(at, at + size));
+    longest = Math.max(longest, performance.now() - before);
+  }
+  markdown.end();
+  const all = performance.now() - begun;
+  element.remove();
+  return [all, longest];
+}"""
+
+
+async def quickest(page: Page, text: str, size: int) -> tuple[float, float]:
+    """How long all pieces take, and the longest: the best of three, for others use the machine."""
+    times = [await page.evaluate(TIMED, [text, size]) for _ in range(3)]
+    return min(all_ for all_, _ in times), min(longest for _, longest in times)
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("name", LONG)
+async def test_100000_characters_are_shown_in_time(page: Page, name: str) -> None:
+    whole, _ = await quickest(page, LONG[name], 100_000)
+    pieces, longest = await quickest(page, LONG[name], 4)
+    assert whole < 200, whole
+    assert pieces < 1500, pieces
+    assert longest < 16, longest
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("name", MARKS)
+async def test_no_text_is_slow(page: Page, name: str) -> None:
+    whole, _ = await quickest(page, MARKS[name], 100_000)
+    pieces, _ = await quickest(page, MARKS[name], 4)
+    assert max(whole, pieces) < 1500, (whole, pieces)

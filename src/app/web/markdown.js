@@ -494,7 +494,7 @@ class Blocks {
   #startFencedCode(rest, complete) {
     if (rest[0] !== "`" && rest[0] !== "~") return false;
     const run = runLength(rest, 0);
-    if (run === rest.length && !complete) return this.#wait(/[^`]/);
+    if (run === rest.length && !complete) return this.#wait(rest[0] === "`" ? /[^`]/ : /[^~]/);
     const info = rest.slice(run);
     if (run < 3 || (rest[0] === "`" && info.includes("`"))) return false;
     if (!complete) return this.#wait(/`/);
@@ -1141,11 +1141,11 @@ class Inlines {
   #readBare(bare) {
     const [chunk] = matchAt(/[^\s<]*/y, this.#source, this.#at) ?? [""];
     const isOpen = this.#isOpen(this.#at + chunk.length);
-    const all = bare.text + chunk;
-    const end = isOpen ? withoutPunctuation(all) : addressEnd(all);
-    const more = all.slice(bare.text.length, end);
+    const before = bare.text.length;
+    const end = isOpen ? withoutPunctuation(chunk) : addressEnd(bare.text + chunk) - before;
+    const more = chunk.slice(0, end);
     bare.text += more;
-    this.#pass(more.length, more);
+    this.#pass(end, more);
     if (isOpen) return this.#wait(/[^?!.,:;*_~'")\]]/);
     const address = webAddress(bare.text);
     if (address) linkTo(bare.element, address);
@@ -1394,7 +1394,7 @@ class Inlines {
       const opener = this.#openerOf(closer, floor);
       if (!opener) break;
       if (this.#deferred) return;
-      this.#pair(opener, closer);
+      if (!this.#pair(opener, closer)) break;
     }
     if (!closer.opens || !closer.count) this.#drop(closer);
   }
@@ -1418,7 +1418,10 @@ class Inlines {
   /** Makes an element of an opener, a closer and what is between them. @param {Delimiter} opener @param {Delimiter} closer */
   #pair(opener, closer) {
     while (opener.next && opener.next !== closer) this.#drop(opener.next);
-    if (opener.height >= INLINES) return this.#drop(opener);
+    if (opener.height >= INLINES) {
+      this.#drop(opener);
+      return false;
+    }
     const used = opener.count > 1 && closer.count > 1 ? 2 : 1;
     const name = opener.char === "~" ? "s" : used > 1 ? "strong" : "em";
     const shown = opener.elements.at(-1);
@@ -1441,6 +1444,7 @@ class Inlines {
     closer.node.data = closer.char.repeat(closer.count);
     if (!opener.count) this.#drop(opener);
     this.#text.into(this.#place);
+    return true;
   }
 }
 

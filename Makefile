@@ -12,7 +12,7 @@ LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help run probe cost test prove-tests check format lock examples peers dynamodb clean sam validate build deploy \
+.PHONY: help run probe cost test prove-tests check format lock picture examples peers dynamodb clean sam validate build deploy \
 	logs delete sam-local
 
 # A heading is a line that begins with "##@", a target's text is behind its "##".
@@ -55,6 +55,9 @@ lock: .venv/.installed ## Pin the dependencies; ARGS=--upgrade takes newer ones
 	@$(LOCK) pyproject.toml --group examples --output-file tools/locks/requirements-examples.txt
 	@$(LOCK) --group sam --output-file tools/locks/requirements-sam.txt
 	@$(LOCK) --group peers --output-file tools/locks/requirements-peers.txt
+
+picture: .venv/.installed ## Take README's picture of the page, in Chromium
+	@$(TOOLS) -m picture
 
 examples: .venv-examples/.installed ## Install agent frameworks, for examples, into .venv-examples
 

@@ -1,6 +1,6 @@
 """How tests run, those of the application and those of proof; each conftest.py registers this.
 
-A test that needs more than Python carries a marker (`chromium`, `docker`, `dynamodb_local`,
+A test that needs more than Python carries a marker (`axe`, `chromium`, `docker`, `dynamodb_local`,
 `examples`, `peers`, `sam`) and is skipped where that is missing. With `CI=true` a skip is a
 failure: CI installs everything, so a skip there means that a rule went unproven.
 
@@ -57,6 +57,10 @@ PARTS = ("access", "limits")
 _PROVIDERS = {provider.name for provider in PROVIDERS}
 
 NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
+    "axe": (
+        (ROOT / ".javascript/axe-core/axe.min.js").exists,
+        "axe-core (make check, which needs npm)",
+    ),
     "chromium": (
         lambda: shutil.which("chromium") is not None,
         "chromium on PATH (Debian: apt-get install chromium)",

@@ -1,7 +1,7 @@
 # JavaScript, CSS and HTML: tsc checks types, prettier checks format. Both come from npm.
 
 PRETTIER := node .javascript/prettier/bin/prettier.cjs --log-level warn --config tools/prettier.json
-WEB := 'src/app/web/*.{css,html,js}'
+WEB := '{src/app/web,tools/local}/*.{css,html,js}'
 
 .PHONY: check-web format-web
 
@@ -24,7 +24,7 @@ endif
 	@npm pack --silent --pack-destination $(@D) \
 		$$(sed -E 's/.* (.*)-([0-9.]+)\.tgz/\1@\2/' $<) >/dev/null
 	@cd $(@D) && $$(command -v sha512sum || echo shasum -a 512) -c ../$< >/dev/null
-	@for name in typescript prettier; do \
+	@for name in axe-core prettier typescript; do \
 		mkdir $(@D)/$$name && \
 		tar -xzf $(@D)/$$name-*.tgz -C $(@D)/$$name --strip-components=1 || exit 1; \
 	done

@@ -201,6 +201,7 @@ async def test_the_environment_is_lambdas_and_none_of_this_shells(
     stream = environment.pop("AWS_LAMBDA_LOG_STREAM_NAME")
     assert all(address.startswith("127.0.0.1:") for address in generated.values())
     assert re.fullmatch(r"\d{4}/\d\d/\d\d/\[\$LATEST\][0-9a-f]{32}", stream)
+    assert stream.endswith(environment.pop("AWS_SDK_UA_APP_ID"))
     # The shell and the interpreter add these.
     for name in ("PWD", "OLDPWD", "SHLVL", "_", "LC_CTYPE", "__CF_USER_TEXT_ENCODING"):
         environment.pop(name, None)

@@ -1,7 +1,8 @@
-"""The control page and its API under `/_local`: kill, freeze and thaw sandboxes, drop connections.
+"""The control page, the strip on the chat page, and their API under `/_local`.
 
-The API serves its own page and programs. It refuses requests from other origins, and the page
-cannot be shown in a frame, so that a page of another site cannot use its buttons.
+They kill, freeze and thaw sandboxes, and drop connections. The API serves its own pages and
+programs. It refuses requests from other origins, and its page cannot be shown in a frame, so that a
+page of another site cannot use its buttons.
 """
 
 import time
@@ -14,10 +15,17 @@ from local.http1 import Connection, Request
 from local.invocation import Invocation
 from local.pool import Pool
 from local.sandbox import Sandbox, State
+from local.writers import Writers, ask_writers
 
 PREFIX = "/_local"
-PAGE = Path(__file__).with_name("control.html")
-PAGE_HEADERS = (
+FOLDER = Path(__file__).parent
+# The files by their paths below the prefix.
+FILES = {
+    "": ("control.html", "text/html; charset=utf-8"),
+    "strip.css": ("strip.css", "text/css; charset=utf-8"),
+    "strip.js": ("strip.js", "text/javascript; charset=utf-8"),
+}
+FILE_HEADERS = (
     ("cache-control", "no-store"),
     ("content-security-policy", "frame-ancestors 'none'"),
     ("x-frame-options", "DENY"),
@@ -34,27 +42,38 @@ def is_control(path: str) -> bool:
 class Control:
     """Serves the control page and its API."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, dynamodb_url: str) -> None:
         self._pool = pool
+        self._dynamodb_url = dynamodb_url
 
     async def __call__(self, connection: Connection, request: Request) -> None:
         """Answer one request."""
         path = request.path.removeprefix(PREFIX).strip("/")
-        if request.method == "GET" and not path:
-            page = PAGE.read_bytes()
-            await connection.respond(HTTPStatus.OK, "text/html; charset=utf-8", page, PAGE_HEADERS)
+        if request.method == "GET" and path in FILES:
+            name, media_type = FILES[path]
+            content = (FOLDER / name).read_bytes()
+            await connection.respond(HTTPStatus.OK, media_type, content, FILE_HEADERS)
             return
         try:
             _refuse_foreign(request)
-            await connection.respond_json(HTTPStatus.OK, self._answer(request.method, path))
+            await connection.respond_json(HTTPStatus.OK, await self._answer(request.method, path))
         except Refused as refusal:
             error = {"code": refusal.error_type, "message": str(refusal)}
             await connection.respond_json(refusal.status, {"error": error})
 
-    def _answer(self, method: str, path: str) -> object:
+    async def _answer(self, method: str, path: str) -> object:
         match [method, *path.split("/")]:
             case ["GET", "sandboxes"]:
                 return [_sandbox(sandbox) for sandbox in self._pool.sandboxes]
+            case ["GET", "streams", stream_id]:
+                writers = await ask_writers(self._dynamodb_url, stream_id)
+                return {
+                    "writer_known": writers is not None,
+                    "sandboxes": [
+                        {**_sandbox(each), "role": _role(each, stream_id, writers or Writers())}
+                        for each in self._pool.sandboxes
+                    ],
+                }
             case ["POST", "sandboxes", name, "kill"]:
                 sandbox = self._find_sandbox(name, unless={State.DEAD})
                 sandbox.kill()
@@ -120,6 +139,22 @@ def _sandbox(sandbox: Sandbox) -> dict[str, Any]:
         "state": sandbox.state,
         "invocations": [_invocation(invocation) for invocation in sandbox.invocations],
     }
+
+
+def _role(sandbox: Sandbox, stream_id: str, writers: Writers) -> str | None:
+    """Return the role of a sandbox in a stream: "writes", "reads", "wrote" before, or None.
+
+    A sandbox that has no invocation, or is dead, cannot write, even if its record is the newest.
+    """
+    active = bool(sandbox.invocations) and sandbox.state is not State.DEAD
+    if active and writers.writing and writers.ids[-1:] == (sandbox.id,):
+        return "writes"
+    path = f"/streams/{stream_id}/events"
+    if sandbox.state is State.BUSY and any(
+        each.request.path == path for each in sandbox.invocations
+    ):
+        return "reads"
+    return "wrote" if sandbox.id in writers.ids else None
 
 
 def _invocation(invocation: Invocation) -> dict[str, Any]:

@@ -62,7 +62,9 @@ async def serve(options: Options, log: Log = terminal) -> AsyncIterator[Running]
             try:
                 url = _url(listener)
                 names = (options.host, listener.getsockname()[0])
-                async with listen(listener, _checking_host(_routes(pool), url, names)):
+                async with listen(
+                    listener, _checking_host(_routes(pool, dynamodb_url), url, names)
+                ):
                     yield Running(
                         url,
                         f"{url}{PREFIX}",
@@ -75,8 +77,8 @@ async def serve(options: Options, log: Log = terminal) -> AsyncIterator[Running]
                 await pool.close()
 
 
-def _routes(pool: Pool) -> Handler:
-    control, function_url = Control(pool), FunctionUrl(pool)
+def _routes(pool: Pool, dynamodb_url: str) -> Handler:
+    control, function_url = Control(pool, dynamodb_url), FunctionUrl(pool)
 
     async def route(connection: Connection, request: Request) -> None:
         handle = control if is_control(request.path) else function_url

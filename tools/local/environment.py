@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from uuid import uuid4
 
 from local.options import PROJECT, Options
 
@@ -18,7 +17,12 @@ CREDENTIALS = {
 
 
 def sandbox_environment(
-    options: Options, runtime_api: str, backend: Mapping[str, str], *, clock_offset: float = 0.0
+    options: Options,
+    runtime_api: str,
+    backend: Mapping[str, str],
+    *,
+    sandbox_id: str,
+    clock_offset: float = 0.0,
 ) -> dict[str, str]:
     """Return the variables of a sandbox whose Runtime API listens at `runtime_api` (host:port).
 
@@ -31,7 +35,9 @@ def sandbox_environment(
         **CREDENTIALS,
         "AWS_LAMBDA_RUNTIME_API": runtime_api,
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(options.memory),
-        "AWS_LAMBDA_LOG_STREAM_NAME": f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{uuid4().hex}",
+        "AWS_LAMBDA_LOG_STREAM_NAME": f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{sandbox_id}",
+        # Lambda does not set it. With it, the table sees which sandbox writes: local.writers.
+        "AWS_SDK_UA_APP_ID": sandbox_id,
         "AWS_LAMBDA_INITIALIZATION_TYPE": (
             "lambda-managed-instances" if concurrent else "on-demand"
         ),

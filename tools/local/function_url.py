@@ -5,6 +5,7 @@ from http import HTTPStatus
 from local.exceptions import Throttled
 from local.http1 import Connection, Request
 from local.invocation import Invocation
+from local.page import PATH, WithStrip
 from local.pool import Pool
 
 # The limit applies to the whole event, so a body in base64 may have three quarters of it.
@@ -29,7 +30,8 @@ class FunctionUrl:
         if len(body) > MAX_EVENT_SIZE:
             await connection.respond_json(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
             return
-        invocation = Invocation(request, body, connection)
+        client = WithStrip(connection) if request.path == PATH else connection
+        invocation = Invocation(request, body, client)
         if len(invocation.event) > MAX_EVENT_SIZE:
             await connection.respond_json(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, TOO_LARGE)
             return

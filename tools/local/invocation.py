@@ -3,11 +3,23 @@
 import asyncio
 import time
 import uuid
+from typing import Protocol
 
 from local.answers import Head
 from local.events import function_url_event
 from local.exceptions import MalformedAnswer
-from local.http1 import Connection, Request
+from local.http1 import HeaderList, Request
+
+
+class Client(Protocol):
+    """The way to the client of an invocation; `local.http1.Connection` is one."""
+
+    @property
+    def connected(self) -> bool: ...
+    async def begin(self, status: int, headers: HeaderList) -> None: ...
+    async def send(self, data: bytes) -> None: ...
+    async def end(self) -> None: ...
+    def cut(self) -> None: ...
 
 
 class Invocation:
@@ -17,7 +29,7 @@ class Invocation:
     invocation continues, and its answer is discarded.
     """
 
-    def __init__(self, request: Request, body: bytes, client: Connection) -> None:
+    def __init__(self, request: Request, body: bytes, client: Client) -> None:
         self.request = request
         self.client = client
         self.request_id = str(uuid.uuid4())

@@ -11,6 +11,7 @@ It differs from `moto_server` as an event log needs:
 4. It returns items as they are stored. moto inspects every attribute again, which takes most of a
    second for a page of 500 items, and reads of the event log time out.
 5. It refuses web pages. moto allows cross-origin calls from every site, and accepts every Host.
+6. It notes which sandbox wrote which stream (local.writers).
 """
 
 import copy
@@ -31,6 +32,7 @@ from werkzeug.serving import make_server
 
 from local.containers import HOST_NAME
 from local.hosts import is_ours
+from local.writers import NotesWriters
 
 LOOPBACK = "127.0.0.1"
 
@@ -110,7 +112,7 @@ def main(address: str = LOOPBACK) -> None:
     Table.query = query_partition  # type: ignore[assignment,method-assign]
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     werkzeug_app.DISABLE_GLOBAL_CORS = True  # type: ignore[attr-defined]
-    backend = OneAtATime(werkzeug_app.create_backend_app("dynamodb"))
+    backend = OneAtATime(NotesWriters(werkzeug_app.create_backend_app("dynamodb")))
     application = HostCheck(backend, address, HOST_NAME)
     # Clients keep connections open between requests, so each needs a thread.
     server = make_server(address, 0, application, threaded=True)

@@ -136,7 +136,11 @@ class Pool:
             [str(root / "bootstrap"), sys.executable],
             cwd=root,
             env=sandbox_environment(
-                self._options, runtime_api, self._backend, clock_offset=sandbox.clock_offset
+                self._options,
+                runtime_api,
+                self._backend,
+                sandbox_id=sandbox.id,
+                clock_offset=sandbox.clock_offset,
             ),
             watchdog=self._watchdog,
         )

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from enum import StrEnum
 from http import HTTPStatus
+from uuid import uuid4
 
 from local import reports
 from local.exceptions import FunctionError, Refused
@@ -58,6 +59,7 @@ class Sandbox:
         clock_offset: float = 0.0,
     ) -> None:
         self.name = name
+        self.id = uuid4().hex  # names repeat when the emulator starts again
         self.clock_offset = clock_offset
         self.source = source
         self.used_at = self.created_at = time.monotonic()

@@ -22,40 +22,64 @@ from app.models.turns import Call, ToolSpec, ToolUse
 from durable_stream import Event
 
 _THINKING = """\
-The reader wrote: “{prompt}”. There is no model behind this page yet, so the most useful thing I \
-can do is to explain what they are looking at, and how to break it. I will keep it short, and \
-suggest an experiment or two.
+The reader wrote: “{prompt}”. There is no model behind this page yet. So I explain what the page \
+shows, and suggest some ways to break it.
+"""
+
+_BEFORE = """\
+Before that, you asked: “{prompt}”
+
 """
 
 _ANSWER = """\
 You asked: “{prompt}”
 
-This is the demo provider: no key, no network, and the same words every time. What matters is how \
-they reach you.
+{before}\
+This is the demo: no key, no network, and the same words every time. Look at the way in which they \
+reach you.
 
-Your prompt became record 0 of an append-only log in DynamoDB. A Lambda sandbox claimed the log \
-and is writing these tokens now, a few at a time. Each group is durable in the log before it is \
-sent to you, and each carries its position as the event's id. So whatever your browser shows, the \
-log has; and whatever the log has, any sandbox can go on from.
+### What happens now
 
-That is why you may try the following, right now, while this text is growing:
+Your prompt became record 0 of an append-only log in DynamoDB. A Lambda sandbox claimed the log, \
+and writes these tokens, a few at a time. Each group is **in the log before it is sent to you**, \
+and its position is the event's id:
 
-  1. Reload the page. The text comes back and goes on.
-  2. Open this address in a second tab. Both show the same answer, generated once.
-  3. Open the control page that `make run` printed, and kill the sandbox that is talking. Its \
-lease runs out after four seconds, your reconnected request takes over in another sandbox, and \
-the answer continues at the exact character — nothing lost, nothing twice.
-  4. Freeze it instead, wait for the take-over, and thaw it: it will find its place in the log \
-taken, and stop without a word.
-  5. Press Stop. The answer ends everywhere, for everybody who reads it.
+```text
+event: answer
+data: {{"text": "a few tokens"}}
+id: <stream>:17
+```
 
-How does a frozen sandbox know that it has lost? Every append is a conditional put: “this \
-position, if it is still free”. Two writers may both believe that they own the stream; DynamoDB \
-lets exactly one of them be right. No lock, no clock, no Redis, no server.
+So the log has everything that your browser shows, and any sandbox can continue from there.
 
-Non-ASCII survives too, even cut in the middle of a frame: naïve café, Ελληνικά, 日本語, ½ ≤ ¾, 🚀.
+### Try to break it
 
-When you have seen enough, connect a real model. The wire stays the same.
+While this text grows:
+
+1. *Reload the page.* The text comes back and goes on.
+2. *Open this address in a second tab.* Both show one answer, which is generated once.
+3. *Kill the sandbox that writes.* Under `make run`, its name is above the prompt. Four seconds \
+after its last sign of life, another sandbox takes over, and the text continues at the exact \
+character. Nothing is lost, and nothing comes twice.
+4. *Freeze it instead*, wait for the take-over, and thaw it. It finds its place in the log taken, \
+and stops.
+5. *Press Stop.* The answer ends for everybody who reads it.
+
+How does a frozen sandbox notice that it has lost? Each append is a conditional put: “this \
+position, if it is still free”. Two writers may believe that they own the stream, and DynamoDB \
+lets one of them be right. No lock, no clock, no Redis, no server.
+
+| what ends | what you see |
+| --- | --- |
+| the connection | the browser connects again, and reads on |
+| the sandbox | another one takes over |
+| the time limit of the function | a planned hand-over |
+
+Text beyond ASCII survives, even where a frame is cut inside a character: naïve café, Ελληνικά, \
+日本語, ½ ≤ ¾, 🚀.
+
+When you have seen enough, connect a real model: `ANTHROPIC_API_KEY=… make run`. The wire stays \
+the same.
 """
 
 _CALLING = "I call {names}, and shall tell you the results.\n\n"
@@ -103,10 +127,10 @@ class DemoProvider:
         prompt = request.messages[-1].content
         if (script := _round(request)) is not None:
             return script
-        shown = prompt if len(prompt) <= _PROMPT_SHOWN else prompt[:_PROMPT_SHOWN] + "…"
+        shown = _shown(prompt)
         results = _results(request)
         thinking = [] if results else _TOKEN.findall(_THINKING.format(prompt=shown))
-        answer = _TOKEN.findall(results or _ANSWER.format(prompt=shown))
+        answer = _TOKEN.findall(results or _ANSWER.format(prompt=shown, before=_before(request)))
         if self.tokens is not None:
             answer += islice(_filler(prompt), max(0, self.tokens - len(answer)))
             del answer[self.tokens :]
@@ -142,6 +166,16 @@ class DemoProvider:
             yield ToolUse(script.calls, {}, *counts)
         else:
             yield Done("stop", *counts)
+
+
+def _shown(prompt: str) -> str:
+    return prompt if len(prompt) <= _PROMPT_SHOWN else prompt[:_PROMPT_SHOWN] + "…"
+
+
+def _before(request: Request) -> str:
+    """The prompt of the turn before this one, as proof that the conversation is at hand."""
+    prompts = [message.content for message in request.messages[:-1] if message.role == "user"]
+    return _BEFORE.format(prompt=_shown(prompts[-1])) if prompts else ""
 
 
 def _round(request: Request) -> Script | None:

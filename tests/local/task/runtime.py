@@ -18,6 +18,9 @@ API = os.environ["AWS_LAMBDA_RUNTIME_API"]
 INVOCATION = "/2018-06-01/runtime/invocation"
 INTEGRATION = "application/vnd.awslambda.http-integration-response"
 PRELUDE = json.dumps({"statusCode": 200, "headers": {"content-type": "text/plain"}}).encode()
+HTML_PRELUDE = json.dumps(
+    {"statusCode": 200, "headers": {"content-type": "text/html", "content-length": "26"}}
+).encode()
 
 
 def gate(word: str) -> None:
@@ -77,8 +80,16 @@ def answer(event: dict[str, Any], request_id: str, headers: dict[str, str]) -> N
             post(target, headers)
         case "pid":
             post(target, os.getpid())
-        case "json":
+        case "json" | "" if "body" in event:
             post(target, json.loads(event["body"]))
+        case "":
+            stream = Stream(request_id)
+            stream.write(HTML_PRELUDE + bytes(8) + b"<head></he")
+            gate("one")
+            stream.write(b"ad><head>")
+            gate("two")
+            stream.write(b"</head>")
+            stream.end()
         case "linger":
             post(target, os.getpid())
             gate("lingering")

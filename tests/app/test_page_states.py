@@ -215,7 +215,7 @@ async def test_a_reload_during_the_request_repeats_it(page: Chat) -> None:
     await shows(page, "connecting", "Connecting")
     messages = [{"role": "user", "content": "first?"}]
     before = {"id": "s", "answer": "one", "messages": messages, "follows": []}
-    page.server.script("/streams/s", *[answer(200, before)] * 2)  # once more for its other parts
+    page.server.script("/streams/s", *[answer(200, before)] * 2)  # one may be for its other parts
     page.server.script("/streams", silence)
     await page.page.reload()
     await page.part("question").nth(1).wait_for()

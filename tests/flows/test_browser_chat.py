@@ -369,3 +369,25 @@ async def test_the_page_appears_without_its_script(start: Start, browser: Profil
         await page.get_by_role("heading", name="Answers that outlive the connection").wait_for()
         assert await page.get_by_test_id("prompt").is_visible()
         await page.close()
+
+
+async def test_the_thinking_of_an_earlier_turn_is_read_when_the_turn_comes_into_view(
+    start: Start, browser: Profile
+) -> None:
+    async with start({"DEMO_TOKENS_PER_SECOND": "5000"}, **WARM) as function:
+        page = await browser.open(function)
+        first = ""
+        for prompt in ("first?", "second?"):
+            await page.get_by_test_id("prompt").fill(prompt)
+            await page.keyboard.press("Enter")
+            await until(page, "prompt => document.title.startsWith('first?')", prompt)
+            await page.get_by_test_id("turn").last.locator("[data-state=finished]").wait_for()
+            first = first or stream_of(page)
+        asked_for: list[str] = []
+        page.on("request", lambda each: asked_for.append(each.url.partition("/streams/")[2]))
+        await page.reload()
+        await shows(page, "finished")
+        assert first not in asked_for, "it is above the screen"
+        await page.get_by_test_id("question").first.scroll_into_view_if_needed()
+        await page.locator(".turn:first-child .thoughts summary").wait_for()
+        assert asked_for.count(first) == 1

@@ -8,6 +8,8 @@ import { TurnView } from "./turn.js";
 
 /** A turn whose parts are read before it is quite in view. */
 const NEAR = "200px 0px";
+/** Until then the last turn has the connections for itself, and fills the screen. */
+const SETTLED_MS = 500;
 
 export class Turns {
   /** @type {TurnView[]} in the order of the page */
@@ -88,7 +90,7 @@ export class Turns {
     view.isComplete = true;
     view.showRunning(false);
     this.#unfilled.unshift(view);
-    if (id) this.#observer.observe(view.element);
+    if (id) setTimeout(() => this.#observer.observe(view.element), SETTLED_MS);
     return view;
   }
 

@@ -48,10 +48,12 @@ def _as_served(response: httpx.Response) -> Answer:
 
 @dataclass
 class Chat:
-    """The page, and the stream that it reads."""
+    """The page, and the stream that the last turn reads."""
 
     page: Page
     server: Server
+    faults_expected: int = 0
+    """So many requests fail, of which the browser tells in its console."""
     _frames: list[bytes] = field(default_factory=list)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
     _closed: bool = False
@@ -79,14 +81,15 @@ class Chat:
     async def shows(self, *parts: str) -> None:
         """Return when the page shows exactly these parts, each as its text."""
         shown = """parts => {
-          const shown = [...document.querySelector("#answer").children].map((each) =>
+          const { children } = document.querySelector(".turn:last-child .answer");
+          const shown = [...children].map((each) =>
             (each.querySelector("summary") ?? each).innerText.replaceAll(/\\s+/g, " ").trim());
           return JSON.stringify(shown) === parts;
         }"""
         try:
             await self.until(shown, json.dumps(parts, separators=(",", ":"), ensure_ascii=False))
         except TimeoutError:
-            there = await self.page.locator("#answer > *").all_inner_texts()
+            there = await self.page.locator(".turn:last-child .answer > *").all_inner_texts()
             raise AssertionError(f"the page shows {there}, and not {parts}") from None
 
     async def until(self, condition: str, given: str | None = None) -> None:
@@ -123,11 +126,13 @@ async def chat(browser: Browser) -> AsyncIterator[Chat]:
         page = await context.new_page()
         page.on("console", heard)
         page.on("pageerror", lambda error: faults.append(str(error)))
-        server.script("/healthz", answer(200, {"status": "ok", "access": "open"}))
+        health = {"status": "ok", "access": "open", "models": ["demo"], "agents": []}
+        server.script("/healthz", answer(200, health))
         await page.goto(f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/")
         chat = Chat(page, server)
+        await chat.until("() => localStorage.length === 1")
         yield chat
         await context.close()
         chat.close()
-    assert faults == [], str(faults)
+    assert len(faults) == chat.faults_expected, str(faults)
     assert server.unexpected == [], str(server.unexpected)

@@ -67,11 +67,11 @@ async def test_a_call_is_one_line_with_its_state_and_opens_to_what_went_in_and_o
     assert await weather.locator("pre").nth(1).is_hidden()
     for tool in (weather, mail):
         await tool.locator("summary").click()
-    assert await weather.locator("h2, pre").all_inner_texts() == [
+    assert await weather.locator("h3, pre").all_inner_texts() == [
         *("Arguments", '{\n  "place": "Ulm <b>"\n}'),
         *("Output", '{\n  "sky": "blue"\n}'),
     ]
-    assert (await mail.locator("h2, pre").all_inner_texts())[2:] == ["Error", "No such person."]
+    assert (await mail.locator("h3, pre").all_inner_texts())[2:] == ["Error", "No such person."]
 
 
 async def test_a_call_that_is_open_stays_open_when_its_result_comes(page: Chat) -> None:
@@ -161,7 +161,7 @@ async def test_markup_in_any_part_stays_text(page: Chat) -> None:
     await state(page, "finished")
     assert await page.page.locator("article img").count() == 0
     assert MARKUP in await page.part("tool").locator("summary").inner_text()
-    assert len(await page.page.locator("#answer > *").all()) == 5
+    assert len(await page.page.locator(".answer > *").all()) == 5
 
 
 async def test_parts_are_in_the_order_of_their_events_and_thinking_is_first(page: Chat) -> None:
@@ -178,7 +178,7 @@ async def test_parts_are_in_the_order_of_their_events_and_thinking_is_first(page
     call = 'weather {"place":"Ulm <b>"} Running'
     await page.shows("I look it up.", call, "The sky is blue.", "Sky sky.example")
     await page.page.get_by_text("Thinking, 4 words").click()
-    blocks = page.page.locator("#thinking > .text")
+    blocks = page.page.locator(".thinking > .text")
     assert await blocks.all_inner_texts() == ["Which place? Ulm.", "Blue!"]
 
 
@@ -206,7 +206,7 @@ async def test_a_reset_clears_the_answer_and_the_page_says_and_announces_it(page
     page.say("reset")
     page.say("answer", text="Four.")
     await page.shows("Four.")
-    assert await page.page.locator("#thoughts").is_hidden()
+    assert await page.page.locator(".thoughts").is_hidden()
     told = page.page.get_by_test_id("restarted")
     assert await told.inner_text() == "The answer has started over."
     await page.until("() => heard.length > 0")
@@ -234,7 +234,7 @@ async def test_a_reset_of_a_step_drops_the_parts_of_that_step_only(page: Chat) -
     await page.shows("One two", f"{call} Running", "price 3", f"{call} Done")
     page.say("reset", step="a")
     await page.shows("One", "price 3", f"{call} Running")
-    assert await page.page.locator("#thoughts").is_hidden()
+    assert await page.page.locator(".thoughts").is_hidden()
     assert await page.page.get_by_test_id("restarted").is_hidden()
     page.say("answer", text="three", step="a")
     await page.shows("One", "price 3", f"{call} Running", "three")
@@ -262,7 +262,7 @@ async def test_a_reload_shows_the_same_and_announces_nothing_that_is_old(page: C
     assert await page.page.evaluate("heard") == ["Finished. The answer has 1 word."]
 
 
-async def test_the_next_stream_starts_with_an_empty_page(page: Chat) -> None:
+async def test_the_next_turn_starts_empty_below_the_one_before(page: Chat) -> None:
     page.say("thinking", text="Hm.")
     page.say("reset")
     page.say("data", name="price", value=3, id="")
@@ -273,19 +273,23 @@ async def test_the_next_stream_starts_with_an_empty_page(page: Chat) -> None:
     page.server.script("/streams", silence)
     await page.page.keyboard.press("Enter")
     await page.shows()
-    assert await page.page.get_by_test_id("restarted").is_hidden()
+    told = page.page.get_by_test_id("restarted")
+    assert [await told.nth(at).is_visible() for at in range(2)] == [True, False]
+    assert await page.page.get_by_test_id("data").count() == 1
 
 
 async def test_the_cursor_is_behind_the_text_or_below_the_last_part(page: Chat) -> None:
-    cursor = """() => [...document.querySelectorAll("#answer, #answer > .text")]
+    cursor = """() => [...document.querySelectorAll(".answer, .answer *")]
+      .filter((each) => each.closest(".tool, .progress, .data, .source") === null)
       .filter((each) => getComputedStyle(each, "::after").content !== "none")
-      .map((each) => each.id || each.className)"""
+      .map((each) => each.className || each.localName)"""
     assert await page.page.evaluate(cursor) == ["answer"]
-    page.say("answer", text="One.")
-    await page.shows("One.")
-    assert await page.page.evaluate(cursor) == ["text"]
+    for text, place in (("One.", "p"), ("\n\n1. Two", "p"), ("\n\n```js\n3", "text")):
+        page.say("answer", text=text)
+        await page.page.locator(".answer").get_by_text(text[-1]).last.wait_for()
+        assert await page.page.evaluate(cursor) == [place]
     page.say("tool_call", **CALL)
-    await page.shows("One.", 'weather {"place":"Ulm <b>"} Running')
+    await page.part("tool").wait_for()
     assert await page.page.evaluate(cursor) == ["answer"]
     page.end()
     await state(page, "finished")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from playwright.async_api import BrowserContext, ConsoleMessage, Page
 
@@ -57,14 +58,41 @@ async def shows(page: Page, state: str) -> None:
     await page.locator(f"[data-testid=state][data-state={state}]").wait_for()
 
 
-async def reads(page: Page, text: str) -> None:
-    """Return when the page shows exactly this text, with or without other parts in between."""
-    blocks = "document.querySelectorAll('[data-testid=answer] > .text')"
-    answer = f"Array.from({blocks}, (block) => block.textContent).join('')"
-    await until(page, f"text => {answer} === text", text)
+async def reads(page: Page, text: str, turn: int = -1) -> None:
+    """Return when a turn shows exactly this text, with or without other parts in between.
+
+    The text is Markdown without marks: white space at its ends and runs of it do not show.
+    """
+    shown = """([text, turn]) => {
+      const answer = [...document.querySelectorAll("[data-testid=answer]")].at(turn);
+      const blocks = [...(answer?.children ?? [])].filter((each) => each.matches(".text"));
+      const paragraphs = (block) => [...block.children].map((each) => each.textContent).join(" ");
+      const said = blocks.map(paragraphs).join("");
+      return said.split(/\\s+/).join(" ").trim() === text.split(/\\s+/).join(" ").trim();
+    }"""
+    await until(page, shown, [text, turn])
 
 
-async def until(page: Page, condition: str, given: str | None = None) -> None:
+async def copied(page: Page) -> str:
+    """The source of the last answer, to the character."""
+    await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    await page.get_by_test_id("copy").last.click()
+    await page.get_by_text("Copied").wait_for()
+    source: str = await page.evaluate("navigator.clipboard.readText()")
+    return source
+
+
+def stream_of(page: Page) -> str:
+    """The id of the last stream of the conversation."""
+    return page.url.partition("?stream=")[2].partition("#")[0]
+
+
+async def prompts(page: Page) -> list[str]:
+    """The prompts of the turns that are shown."""
+    return await page.get_by_test_id("question").all_inner_texts()
+
+
+async def until(page: Page, condition: str, given: Any = None) -> None:
     """Return when a function returns true in the page.
 
     The page's policy forbids the string that Playwright's `wait_for_function` would evaluate.
@@ -78,7 +106,7 @@ async def until(page: Page, condition: str, given: str | None = None) -> None:
 
 
 def events_path(page: Page) -> str:
-    return f"/streams/{page.url.partition('?stream=')[2]}/events"
+    return f"/streams/{stream_of(page)}/events"
 
 
 async def show(page: Page, *, shown: bool) -> None:

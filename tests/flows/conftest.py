@@ -132,7 +132,8 @@ class Gate:
 
     async def arrived(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.append(writer)
-        prompt, _, continue_from = (await reader.readline()).decode().rstrip("\n").partition("|")
+        line = (await reader.readline()).decode().rstrip("\n").replace("\u2028", "\n")
+        prompt, _, continue_from = line.partition("|")
         self._arrivals.put_nowait(Conversation(prompt, continue_from, reader, writer))
 
     def close(self) -> None:
@@ -150,7 +151,8 @@ class Conversation:
     writer: asyncio.StreamWriter
 
     async def say(self, text: str) -> None:
-        self.writer.write(f"{text}\n".encode())
+        line = text.replace("\n", "\u2028")
+        self.writer.write(f"{line}\n".encode())
         await self.writer.drain()
 
     async def finish(self) -> None:

@@ -1,7 +1,7 @@
 """The function that the flows run: the real application, only quicker to give a writer up.
 
 With `GATE=host:port` in its environment, the test is the model: every generation connects there,
-says each line it is sent, and finishes at an empty one.
+says each line it is sent, and finishes at an empty one. A line break in a text is sent as U+2028.
 """
 
 import asyncio
@@ -17,6 +17,8 @@ from app.models.demo import DemoProvider
 from app.settings import Settings
 from durable_stream import Event
 from lambda_stream import Adapter
+
+BREAK = "\u2028"
 
 
 class GatedProvider:
@@ -37,9 +39,10 @@ class GatedProvider:
     async def stream(self, request: Request, delivered: Partial) -> AsyncGenerator[Event]:
         reader, writer = await asyncio.open_connection(self._host, self._port)
         try:
-            writer.write(f"{request.messages[-1].content}|{delivered.answer}\n".encode())
+            asked = f"{request.messages[-1].content}|{delivered.answer}".replace("\n", BREAK)
+            writer.write(f"{asked}\n".encode())
             while line := (await reader.readline()).decode().rstrip("\n"):
-                yield Answer(line)
+                yield Answer(line.replace(BREAK, "\n"))
             yield Done("stop", 0, 0)
         finally:
             writer.close()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, Route
 
-from tests.flows.chat_page import WARM, Profile, asked, profile, reads, shows, until
+from tests.flows.chat_page import WARM, Profile, asked, profile, reads, shows, stream_of, until
 from tests.flows.conftest import Conversation, Function, Gate, Start
 
 pytestmark = [pytest.mark.anyio, pytest.mark.chromium]
@@ -112,7 +112,7 @@ async def test_a_page_from_before_the_deployment_loses_nothing_and_asks_once(
 
         await page.route("**/streams/**", deployed)
         asked_for = requests(page)
-        id_ = fresh.url.partition("?stream=")[2]
+        id_ = stream_of(fresh)
         await page.evaluate(READ, [id_, ""])
         await until(page, "() => every.some(({ kind }) => kind === 'answer')")
         await conversation.say("two ")

@@ -10,7 +10,7 @@ import pytest
 
 from tests.event_source import Event
 from tests.flows.chat import TEXT, Chat, chat
-from tests.flows.chat_page import Profile, events_path, profile, reads, shows
+from tests.flows.chat_page import Profile, copied, events_path, profile, shows
 from tests.flows.conftest import Function, Start
 from tests.flows.heard import assert_each_once, text
 from tests.flows.reader import Reader
@@ -113,14 +113,15 @@ async def test_the_page_shows_the_whole_text_though_its_sandbox_is_killed(
         first = await model.next()
         assert first.body["messages"] == [{"role": "user", "content": "Count!"}]
         await first.say_up_to(BEHIND_WHITE_SPACE)
-        await reads(page, TEXT[:BEHIND_WHITE_SPACE])
+        last = TEXT[:BEHIND_WHITE_SPACE].count("🚀") - 1
+        await page.locator(".answer li").nth(last).get_by_text("naïve — 三 🚀").wait_for()
         (writer,) = await function.serving(events_path(page))
         await function.do("kill", writer)
         second = await model.next()
         await shows(page, "taken-over")
         await second.finish()
         await shows(page, "finished")
-        await reads(page, TEXT)
+        assert await copied(page) == TEXT
         journal = page.get_by_test_id("journal")
         told = "Another sandbox took over (attempt 2, at the last character)"
         assert await journal.get_by_text(told).count() == 1

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.event_source import Event
-from tests.flows.chat_page import asked, profile, reads, shows
+from tests.flows.chat_page import asked, profile, reads, shows, stream_of
 from tests.flows.conftest import Conversation, Function, Gate, Start
 from tests.flows.heard import assert_each_once, text
 from tests.flows.reader import Reader
@@ -50,7 +50,7 @@ async def test_readers_early_and_late_and_the_page_end_with_the_same_after_three
     async with restarting(env) as function, profile() as browser:
         page = await browser.open(function)
         conversation: Conversation = await asked(page, model)
-        stream = page.url.partition("?stream=")[2]
+        stream = stream_of(page)
         events_path = f"/streams/{stream}/events"
         early = Reader(function, events_path)
         for attempt in range(1, KILLS + 1):

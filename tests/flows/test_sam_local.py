@@ -20,7 +20,7 @@ from playwright.async_api import Page
 from app.models.base import Message, Request
 from app.models.demo import DemoProvider
 from local.ports import free_port
-from tests.flows.chat_page import Profile, profile, reads, shows, until
+from tests.flows.chat_page import Profile, copied, profile, shows, stream_of, until
 from tests.flows.conftest import Function
 from tests.plugin import ROOT
 
@@ -132,7 +132,7 @@ async def asked(page: Page) -> str:
     await page.get_by_test_id("prompt").fill(PROMPT)
     await page.keyboard.press("Enter")
     await until(page, "() => location.search.includes('stream=')")
-    return f"/streams/{page.url.partition('?stream=')[2]}"
+    return f"/streams/{stream_of(page)}"
 
 
 async def logged(function: Function, path: str) -> tuple[str, list[str]]:
@@ -174,12 +174,12 @@ async def test_an_answer_of_ten_seconds_comes_in_steps_and_exactly(
 ) -> None:
     """The responses end, and the generation goes on between them: no take-over is needed."""
     page = await opened(person, function)
-    await page.get_by_test_id("answer").evaluate(WATCH)
+    await page.get_by_test_id("turns").evaluate(WATCH)
     path = await asked(page)
     await shows(page, "finished")
     answer, kinds = await logged(function, path)
     assert answer == said_by_the_demo()
-    await reads(page, answer)
+    assert await copied(page) == answer
     assert await steps(page) >= 5
     assert kinds.count("claim") == 1, "the one of its first reader"
     assert kinds[-1] == "done"
@@ -190,12 +190,12 @@ async def test_a_killed_container_is_taken_over_from_in_mid_answer(
 ) -> None:
     page = await opened(person, function)
     path = await asked(page)
-    await until(page, "() => document.querySelector('[data-testid=answer]').textContent !== ''")
+    await until(page, "() => document.querySelector('[data-testid=answer]')?.textContent")
     await ran("docker", "kill", sam_local.told("sam | SAM_CONTAINER_ID:"))
     await shows(page, "finished")
     answer, kinds = await logged(function, path)
     assert answer == said_by_the_demo()
-    await reads(page, answer)
+    assert await copied(page) == answer
     assert kinds.count("claim") == 2
 
 

@@ -1,26 +1,10 @@
 // @ts-check
 /** The form for the access token, and what this browser remembers of it. */
-import { api, ui } from "./elements.js";
-import { announcer } from "./views.js";
+import { announcer } from "./announcer.js";
+import { ui } from "./elements.js";
+import { keep, recall, watch } from "./storage.js";
 
-/** A value that this browser has stored; null also where storage is off. @param {string} name */
-function recall(name) {
-  try {
-    return localStorage.getItem(name);
-  } catch {
-    return null;
-  }
-}
-
-/** @param {string} name @param {string | null} value */
-function keep(name, value) {
-  try {
-    if (value === null) localStorage.removeItem(name);
-    else localStorage.setItem(name, value);
-  } catch {
-    // Storage is off: the page then asks for the token each time it is loaded.
-  }
-}
+const NAME = "access-token";
 
 /**
  * The access token that a person has entered. It is stored in localStorage: unlike sessionStorage,
@@ -28,36 +12,22 @@ function keep(name, value) {
  * this page can read it; the Content-Security-Policy allows only the page's own scripts.
  */
 export class AccessToken {
-  #name = `access-token ${api.baseUrl}`; // another stage of this origin has other tokens
-  #nameOfOpen = `open ${api.baseUrl}`;
-  #value = recall(this.#name);
+  #value = recall(NAME);
   /** @type {() => void} */
   #again = () => {};
+  #changed;
 
-  #forgotten;
-
-  /** @param {() => void} forgotten called when the person has deleted the token */
-  constructor(forgotten) {
-    this.#forgotten = forgotten;
-    addEventListener("storage", ({ key, newValue }) => key === this.#name && this.#set(newValue));
+  /** @param {() => void} changed called when the person has entered or deleted a token */
+  constructor(changed) {
+    this.#changed = changed;
+    watch((name, value) => name === NAME && this.#set(value));
     ui.access.addEventListener("submit", (/** @type {SubmitEvent} */ event) => this.#enter(event));
     ui.forget.addEventListener("click", () => this.#forget());
     this.#set(this.#value);
   }
 
-  /** True if there is a token, or the server requires none. */
-  get isSettled() {
-    return this.#value !== null || recall(this.#nameOfOpen) !== null;
-  }
-
-  /** Remembers that the server requires no token. */
-  rememberOpen() {
-    keep(this.#nameOfOpen, "yes");
-  }
-
-  /** The credentials, as options for the client. */
-  get credentials() {
-    return { bearer: this.#value };
+  get value() {
+    return this.#value;
   }
 
   /**
@@ -67,7 +37,6 @@ export class AccessToken {
   ask(again) {
     this.#again = again;
     const wrong = this.#value !== null;
-    keep(this.#nameOfOpen, null);
     this.#keep(null);
     ui.access.hidden = false;
     ui["access-error"].textContent = wrong ? "This access token is not valid." : "";
@@ -80,20 +49,22 @@ export class AccessToken {
     this.#keep(null);
     announcer.say("Access token forgotten.");
     ui.prompt.focus();
-    this.#forgotten();
+    this.#changed();
   }
 
   /** @param {SubmitEvent} event */
   #enter(event) {
     event.preventDefault();
     this.#keep(ui["access-token"].value);
+    ui.access.hidden = true;
     this.#again();
+    this.#changed();
   }
 
   /** @param {string | null} value */
   #keep(value) {
     this.#set(value);
-    keep(this.#name, value);
+    keep(NAME, value);
   }
 
   /** @param {string | null} value */

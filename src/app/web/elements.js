@@ -1,5 +1,5 @@
 // @ts-check
-/** The elements of the page by their ids, and what several parts of the page show together. */
+/** The elements of the page by their ids, and how others are made. */
 
 /** The API is below the path of the page, which may be a stage such as /Prod/. */
 export const api = { baseUrl: new URL(".", location.href).pathname.slice(0, -1) };
@@ -9,28 +9,33 @@ export const ui = Object.fromEntries(
   Array.from(document.querySelectorAll("[id]"), (e) => [e.id, e]),
 );
 
-/** @param {boolean} running */
-export function showRunning(running) {
-  const { activeElement } = document;
-  ui.answer.ariaBusy = String(running);
-  showStopping(false);
-  ui.stop.hidden = !running;
-  ui.send.hidden = running;
-  // A person whose focused button disappears would lose their place.
-  if (running && activeElement?.matches("button, input")) ui.stop.focus();
-  if (!running && activeElement === ui.stop) ui.send.focus();
+/** @param {string} name @param {string} className @returns {HTMLElement} */
+export function made(name, className = "", text = "") {
+  const element = document.createElement(name);
+  element.className = className;
+  element.textContent = text;
+  return element;
 }
 
-/** @param {boolean} stopping */
-export function showStopping(stopping) {
-  ui.stop.disabled = stopping;
-  ui.stop.textContent = stopping ? "Stopping" : "Stop";
+/** @param {string} text @param {() => void} action @returns {HTMLButtonElement} */
+export function button(text, action, className = "") {
+  const element = document.createElement("button");
+  element.type = "button";
+  element.className = className;
+  element.textContent = text;
+  element.addEventListener("click", action);
+  return element;
 }
 
-/** @param {string} message @param {(() => void) | null} again */
-export function showError(message, again) {
-  ui["error-message"].textContent = message;
-  ui.again.onclick = again;
-  ui.again.hidden = !again;
-  ui.error.hidden = false;
+/**
+ * Makes a field as high as its text, in browsers that cannot.
+ * @param {HTMLTextAreaElement} field
+ */
+export function growing(field) {
+  if (CSS.supports("field-sizing", "content")) return;
+  const grow = () => {
+    field.rows = Math.min(12, field.value.split("\n").length);
+  };
+  field.addEventListener("input", grow);
+  grow();
 }

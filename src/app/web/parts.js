@@ -1,8 +1,8 @@
 // @ts-check
 /** The parts of an answer on the page: an element for each, in the order of their events. */
-import { ui } from "./elements.js";
+import { made } from "./elements.js";
+import { TextBlock } from "./text.js";
 import { ofTotal, TOOL_STATES } from "./texts.js";
-import { StreamedText } from "./views.js";
 
 /** @typedef {import("./client.js").Part} Part */
 /** @typedef {import("./client.js").ToolCallPart} ToolCallPart */
@@ -17,39 +17,44 @@ import { StreamedText } from "./views.js";
 
 const ARGUMENTS_SHOWN = 200;
 
-/** The text of the answer, as it is copied. */
-export const answerText = () =>
-  Array.from(ui.answer.querySelectorAll(".text"), (block) => block.textContent).join("\n\n");
-
 /** All parts of one answer. Thinking has a place of its own. Other kinds are not shown. */
 export class Parts {
-  /** @type {Map<Part, View>} */
+  /** @type {Map<Part, View>} all but the texts */
   #views = new Map();
   /** @type {Set<Part>} those to show again */
   #changed = new Set();
-  /** @type {Map<HTMLElement, HTMLElement>} the block to which the text of a place is added */
-  #blocks = new Map();
+  /** @type {Record<string, TextBlock[]>} by the kind of the text */
+  #blocks = { thinking: [], answer: [] };
+  /** @type {Set<TextBlock>} those to which text is still added */
+  #open = new Set();
+  #places;
   #running = true;
 
-  constructor() {
-    ui.thinking.replaceChildren();
-    ui.answer.replaceChildren();
+  /** @param {{thinking: HTMLElement, answer: HTMLElement}} places */
+  constructor(places) {
+    this.#places = places;
   }
 
   /** The number of words of a kind of text. @param {"thinking" | "answer"} kind */
   words(kind) {
-    let words = 0;
-    for (const [part, view] of this.#views) {
-      if (part.kind === kind && view instanceof StreamedText) words += view.words;
-    }
-    return words;
+    return this.#blocks[kind].reduce((sum, { words }) => sum + words, 0);
+  }
+
+  /** The text of the answer as the model has written it. */
+  get source() {
+    return this.#blocks.answer.map(({ source }) => source).join("\n\n");
   }
 
   /** Adds to a text. @param {Part} part @param {string} text @returns {number} the words begun */
   add(part, text) {
-    const view = this.#views.get(part) ?? this.#newText(part);
-    this.#changed.add(part);
-    return view instanceof StreamedText ? view.add(text) : 0;
+    const blocks = this.#blocks[part.kind];
+    let block = blocks.at(-1);
+    if (!block || !this.#open.has(block)) {
+      block = new TextBlock(part.kind === "thinking" ? this.#places.thinking : this.#places.answer);
+      blocks.push(block);
+      this.#open.add(block);
+    }
+    return block.add(text);
   }
 
   /** Notes that a part other than text is new, or has changed. @param {Part} part */
@@ -59,51 +64,57 @@ export class Parts {
     this.#changed.add(part);
     if (this.#views.has(part)) return;
     const view = new View();
-    this.#blocks.clear();
-    ui.answer.append(view.element);
+    this.#append(view);
     this.#views.set(part, view);
   }
 
-  /** Removes the parts that are not among these. @param {Part[]} parts */
+  /** Shows exactly these parts. A view that is there already stays as it is. @param {Part[]} parts */
   keep(parts) {
-    const kept = new Set(parts);
-    for (const [part, { element }] of this.#views) {
-      if (kept.has(part)) continue;
-      const block = element.parentElement;
-      element.remove();
-      if (block?.matches(".text:empty")) block.remove();
-      this.#views.delete(part);
+    for (const kind of ["thinking", "answer"]) {
+      for (const { element } of this.#blocks[kind]) element.remove();
+      this.#blocks[kind] = [];
     }
-    for (const [place, block] of this.#blocks) if (!block.isConnected) this.#blocks.delete(place);
+    this.#open.clear();
+    const views = this.#views;
+    this.#views = new Map();
+    for (const part of parts) {
+      const view = views.get(part);
+      views.delete(part);
+      if (part.kind in this.#blocks) this.add(part, /** @type {any} */ (part).text);
+      else if (view) (this.#append(view), this.#views.set(part, view));
+      else this.change(part);
+    }
+    for (const { element } of views.values()) element.remove();
     this.#changed = new Set(this.#views.keys()); // A call that stays may have lost its result.
   }
 
-  flush() {
+  /**
+   * Shows what has been added.
+   * @param {() => boolean} [isOver] true if the rest has to wait @returns {boolean} true if all is shown
+   */
+  flush(isOver = () => false) {
     for (const part of this.#changed) this.#views.get(part)?.show(part, this.#running);
     this.#changed.clear();
+    const blocks = [...this.#blocks.thinking, ...this.#blocks.answer];
+    return blocks.every((block) => block.show(isOver));
   }
 
   /** Shows that the stream has ended. */
   rest() {
     this.#running = false;
     this.#changed = new Set(this.#views.keys());
-    this.flush();
+    this.#close();
   }
 
-  /** @param {Part} part */
-  #newText(part) {
-    const place = part.kind === "thinking" ? ui.thinking : ui.answer;
-    let block = this.#blocks.get(place);
-    if (!block) {
-      block = made("div", "text");
-      block.dir = "auto";
-      place.append(block);
-      this.#blocks.set(place, block);
-    }
-    const view = new StreamedText(document.createElement("span"));
-    block.append(view.element);
-    this.#views.set(part, view);
-    return view;
+  /** @param {View} view */
+  #append(view) {
+    this.#close();
+    this.#places.answer.append(view.element);
+  }
+
+  #close() {
+    for (const block of this.#open) block.end();
+    this.#open.clear();
   }
 }
 
@@ -115,13 +126,12 @@ class ToolView {
   #state = made("span", "is");
   #arguments = made("pre");
   #result = made("pre");
-  #resultTitle = made("h2");
+  #resultTitle = made("h3");
 
   constructor() {
     const line = made("summary");
     line.append(this.#name, this.#given, this.#state);
-    const title = made("h2");
-    title.textContent = "Arguments";
+    const title = made("h3", "", "Arguments");
     this.element.append(line, title, this.#arguments, this.#resultTitle, this.#result);
     this.element.dataset.testid = "tool";
     this.#given.ariaHidden = "true";
@@ -195,8 +205,7 @@ class SourceView {
   /** @param {SourcePart} source */
   show({ title, url }) {
     const address = webAddress(url);
-    const about = made("span", "muted");
-    about.textContent = address ? address.host : url;
+    const about = made("span", "muted", address ? address.host : url);
     if (!address) return this.element.replaceChildren(title, " ", about);
     const link = document.createElement("a");
     link.href = address.href;
@@ -216,13 +225,6 @@ const VIEWS = new Map(
     source: SourceView,
   }),
 );
-
-/** @param {string} name @param {string} className @returns {HTMLElement} */
-function made(name, className = "") {
-  const element = document.createElement(name);
-  element.className = className;
-  return element;
-}
 
 /** @param {any} value JSON */
 const inText = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));

@@ -1,10 +1,14 @@
 // @ts-check
-/** One answer on the page: the events of its stream, and the display of each. */
+/** The reading of one stream: each of its events, told to the turn and to the figures below it. */
+import { announcer } from "./announcer.js";
 import { LLMStream } from "./client.js";
-import { api, showError, showRunning, ui } from "./elements.js";
-import { Parts } from "./parts.js";
+import { api, ui } from "./elements.js";
+import { slice } from "./frames.js";
+import { Journal } from "./journal.js";
+import { Meter } from "./meter.js";
+import { StateLine } from "./state.js";
+import { Strip } from "./strip.js";
 import {
-  CONTINUED,
   ENDINGS,
   FAILURES,
   HINTS,
@@ -14,130 +18,111 @@ import {
   startedOver,
   STATES,
 } from "./texts.js";
-import { announcer, Meter, Strip } from "./views.js";
 
 /** @typedef {import("./client.js").Part} Part */
 /** @typedef {import("./client.js").State} State */
 /** @typedef {import("./client.js").Usage} Usage */
 /** @typedef {import("./client.js").Failure} Failure */
-/** @typedef {import("./client.js").StreamError} StreamError */
 
-const TITLE = document.title;
-const TAKEN_OVER_SHOWN_MS = 2_000;
 const SILENT_MS = 5_000;
-const REFUSAL_SHOWN_MS = 4_000;
 
 /** The position of an event in its stream, counted from 0. @param {string} eventId */
 export const seqOf = (eventId) => Number(eventId.split(":").at(-1));
 
 /**
- * The parts of the page that a reading uses.
+ * What a reading asks of the page.
  * @typedef {{
- *   accessToken: import("./access.js").AccessToken,
- *   follower: import("./views.js").Follower,
- *   frames: import("./views.js").Frames,
- *   submit: (prompt: string) => void,
- *   route: () => void,
+ *   frames: import("./frames.js").Frames,
+ *   follower: import("./follower.js").Follower,
+ *   rested: () => void,
+ *   locked: (reading: Reading) => void,
+ *   again: (failure: Failure) => import("./turn.js").Action[],
  * }} Page
  */
 
-/** One stream on the page, until another takes its place. */
 export class Reading {
   /** @type {LLMStream | undefined} */
   stream;
-  stopRequested = false;
   running = true;
+  turn;
+  #page;
   #seq = -1;
   #replayUntil = -1;
   #attempt = 1;
-  #handedOver = false;
-  #interrupted = false; // since the last claim
-  #apart = false; // now
+  #apart = false; // from the server, now
   #inSteps = false;
   #saidAt = performance.now();
-  #refusedAt = -Infinity;
   #answerBegun = false;
-  /** @type {Map<string, string>} the names of the steps by their keys */
-  #steps = new Map();
-  #parts = new Parts();
+  #state = new StateLine();
   #strip = new Strip();
-  #page;
   #meter;
-  /** @type {ReturnType<typeof setTimeout> | undefined} */
-  #takenOverShown;
+  #journal;
 
-  /** @param {Page} page @param {string} prompt @param {boolean} fromSend */
-  constructor(page, prompt, fromSend) {
+  /** @param {Page} page @param {import("./turn.js").TurnView} turn @param {boolean} fromSend */
+  constructor(page, turn, fromSend) {
     this.#page = page;
-    this.prompt = prompt;
+    this.turn = turn;
     this.#meter = new Meter(fromSend);
     this.#meter.showFirstToken(history.state?.firstTokenMs);
-    document.title = prompt ? `${prompt.slice(0, 60)} – ${TITLE}` : TITLE;
-    ui.question.textContent = prompt;
-    ui.question.hidden = !prompt;
-    ui.thoughts.hidden = ui.after.hidden = ui.error.hidden = ui.restarted.hidden = true;
-    ui.summary.textContent = "";
+    this.#journal = new Journal(() =>
+      this.#replaying ? "earlier" : seconds(this.#meter.elapsedMs),
+    );
     ui.events.textContent = "0";
-    ui.journal.replaceChildren();
-    this.#show("connecting");
-    showRunning(true);
+    ui.connection.hidden = false;
+    turn.element.append(ui.connection);
+    turn.showRunning(true);
+    this.#state.show("connecting");
   }
 
   /**
-   * @param {string} id @param {string | null} [token] the stream's own
+   * @param {string} id @param {import("./client.js").Options} credentials
    * @param {number} [replayUntil] events up to this position are not announced
    */
-  follow(id, token = null, replayUntil = -1) {
+  follow(id, credentials, replayUntil = -1) {
     this.#replayUntil = replayUntil;
-    const stream = new LLMStream(id, { ...api, ...this.#page.accessToken.credentials, token });
+    const stream = new LLMStream(id, { ...api, ...credentials });
     this.stream = stream;
     stream.addEventListener("event", ({ detail }) => this.#count(detail.kind, detail.lastEventId));
     stream.addEventListener("event", ({ detail }) => this.#tell(detail.part, detail.data.text));
     stream.addEventListener("state", ({ detail }) => this.#enter(detail.state, detail.failure));
-    stream.addEventListener("start", ({ data }) => this.#note(`The log begins (${data.model})`));
+    stream.addEventListener("start", ({ data }) =>
+      this.#journal.note(`The log begins (${data.model})`),
+    );
     stream.addEventListener("claim", ({ data }) => this.#claimed(data));
-    stream.addEventListener("handoff", () => this.#handOver());
+    stream.addEventListener("handoff", () => this.#journal.handedOver());
     stream.addEventListener("reset", ({ data }) => this.#startOver(data.step));
-    stream.addEventListener("step", ({ data }) => this.#steps.set(data.step, data.name));
+    stream.addEventListener("step", ({ data }) => this.#journal.stepBegun(data));
     stream.addEventListener("step_end", ({ data }) => this.#stepEnded(data));
-    stream.addEventListener("done", ({ data }) => this.#done(data.finish_reason, data.usage));
+    stream.addEventListener("done", ({ data }) => this.#done(data));
   }
 
   close() {
     this.running = false;
-    clearTimeout(this.#takenOverShown);
+    this.#state.close();
     this.stream?.close();
   }
 
-  /** Ends without a stream. @param {StreamError} failure @param {() => void} again */
-  fail(failure, again) {
-    if (failure.code === "unauthorized") return this.#lock(again);
-    ui.prompt.value ||= this.prompt;
-    this.#finish("failed", failure, again);
+  /**
+   * Ends without a stream, or because the server refuses it.
+   * @param {Failure} failure @param {State} [state]
+   * @param {string} [words] what the reader is told instead of the server's message
+   */
+  fail(failure, state = "failed", words) {
+    if (failure.code === "unauthorized") this.#lock();
+    else this.#finish(state, failure, words);
   }
 
-  /** Ends because the server refuses the stream. @param {StreamError} failure */
-  lose(failure) {
-    this.#enter("lost", failure);
-  }
-
-  /** Shows the events that have arrived since the last flush. */
+  /** Shows the events that have arrived since the last flush, and the rest in the next frame. */
   flush() {
-    this.#parts.flush();
+    if (!this.turn.flush(slice())) this.#page.frames.request();
     this.#strip.flush();
-    const words = this.#parts.words("thinking");
-    ui.thoughts.hidden = words === 0;
-    ui["thought-words"].textContent = inWords(words);
     ui.events.textContent = (this.#seq + 1).toLocaleString("en");
     this.#page.follower.grown();
   }
 
   /** Explains why the next prompt is not sent yet. */
   refuse() {
-    const why = "one answer at a time: wait for the end, or stop";
-    this.#refusedAt = performance.now();
-    ui.hint.textContent = why;
-    announcer.say(`Not sent: ${why}.`);
+    this.#state.refuse();
   }
 
   tick() {
@@ -146,9 +131,7 @@ export class Reading {
     const silent = silence >= SILENT_MS;
     if (silent) this.#meter.hideRate();
     else this.#meter.showRate();
-    if (ui.state.dataset.state !== "live") return;
-    if (performance.now() - this.#refusedAt < REFUSAL_SHOWN_MS) return;
-    ui.hint.textContent = silent ? `${this.#awaited()}, ${seconds(silence, 0)}` : "";
+    this.#state.explain(silent ? `${this.#awaited()}, ${seconds(silence, 0)}` : "");
   }
 
   /** Why there is no news. */
@@ -174,61 +157,46 @@ export class Reading {
   #tell(part, text) {
     if (!part) return;
     this.#saidAt = performance.now();
-    if (part.kind !== "thinking" && part.kind !== "answer") return this.#parts.change(part);
+    if (part.kind !== "thinking" && part.kind !== "answer") return this.turn.parts.change(part);
     if (part.kind === "answer" && !this.#answerBegun) this.#say("Answer started.");
     this.#answerBegun ||= part.kind === "answer";
-    const words = this.#parts.add(part, text);
+    const words = this.turn.parts.add(part, text);
     if (!this.#replaying) this.#meter.add(words);
   }
 
   /** @param {string} [step] only this one */
   #startOver(step) {
     const { parts = [], restarts = 0 } = this.stream ?? {};
-    this.#parts.keep(parts);
-    if (step) return this.#note(`${this.#step(step)} starts over`);
-    this.#note("The answer starts over");
+    this.turn.parts.keep(parts);
+    if (step) return this.#journal.ofStep(step, "starts over");
+    this.#journal.note("The answer starts over");
     this.#say("The answer starts over.");
-    ui.restarted.textContent = startedOver(restarts);
-    ui.restarted.hidden = false;
+    this.turn.showNotice("restarted", startedOver(restarts));
   }
 
   /** @param {{failed: boolean, step: string}} end */
   #stepEnded({ failed, step }) {
-    if (failed) this.#note(`${this.#step(step)} failed`);
-  }
-
-  /** @param {string} key */
-  #step(key) {
-    const name = this.#steps.get(key);
-    return name ? `The step “${name}”` : "A step";
+    if (failed) this.#journal.ofStep(step, "failed");
   }
 
   /** @param {{attempt: number, continued: string}} claim */
-  #claimed({ attempt, continued }) {
-    this.#attempt = attempt;
-    const how = [`attempt ${attempt}`, CONTINUED[continued]].filter(Boolean).join(", ");
-    if (attempt === 1) this.#note("A sandbox begins to write");
-    else if (this.#handedOver) this.#note(`The next sandbox continues (${how})`);
-    else if (this.#interrupted) this.#note(`Another sandbox took over (${how})`);
-    else this.#note(`A new attempt continues the answer (${how})`);
-    this.#handedOver = this.#interrupted = false;
+  #claimed(claim) {
+    this.#attempt = claim.attempt;
+    const what = this.#journal.claimed(claim);
+    if (what) this.turn.showNotice("taken-over", `${what}.`);
   }
 
-  #handOver() {
-    this.#handedOver = true;
-    this.#note("The sandbox hands over before its time limit");
-  }
-
-  /** @param {string} reason @param {Usage} usage */
-  #done(reason, usage) {
+  /** @param {{finish_reason: string, usage: Usage}} end */
+  #done({ finish_reason, usage }) {
     // A later writer counts only its own tokens, and a tab that opened later missed their start.
     const tokens = usage.output_tokens;
     if (tokens !== null && this.#meter.fromSend && this.#attempt === 1) {
       this.#meter.showTokenRate(tokens);
     }
-    const counted = tokens === null ? "" : `${tokens.toLocaleString("en")} tokens`;
-    ui.summary.textContent = [counted, ENDINGS[reason]].filter(Boolean).join(", ");
+    this.turn.showSummary(summaryOf({ finish_reason, usage }));
   }
+
+  // Handling states
 
   /** @param {State} state @param {Failure} [failure] */
   #enter(state, failure) {
@@ -236,42 +204,39 @@ export class Reading {
     else if (state === "connecting" || state === "crowded" || state === "paused") this.#wait(state);
     else if (state === "taken-over") this.#takenOver();
     else if (state === "stalled" || state === "reconnecting") this.#interrupt(state);
-    else if (failure?.code === "unauthorized") this.#lock(this.#page.route);
+    else if (failure?.code === "unauthorized") this.#lock();
     else this.#finish(state, failure);
   }
 
   /** @param {"live" | "in-steps"} state */
   #live(state) {
-    if (this.#apart) this.#note(`Reading again, from event ${this.#seq}`);
+    if (this.#apart) this.#journal.note(`Reading again, from event ${this.#seq}`);
     if (this.#apart) this.#say("Connected again.", "connection");
     this.#apart = false;
     if (state === "in-steps") this.#tellOfSteps();
-    // The state ends with the next event, often too soon to be read.
-    clearTimeout(this.#takenOverShown);
-    if (ui.state.dataset.state !== "taken-over") this.#show(state);
-    else this.#takenOverShown = setTimeout(() => this.#show(state), TAKEN_OVER_SHOWN_MS);
+    this.#state.showLive(state);
   }
 
   #tellOfSteps() {
     if (this.#inSteps) return;
     this.#inSteps = true;
-    this.#note("A proxy holds the answer back, so the page reads it in steps");
+    this.#journal.note("A proxy holds the answer back, so the page reads it in steps");
     this.#say("Reading in steps.", "connection");
   }
 
   #takenOver() {
     this.#apart = false;
     if (this.#replaying) return;
-    this.#show("taken-over");
+    this.#state.show("taken-over");
     this.#say("The answer continues.", "connection");
   }
 
   /** @param {"connecting" | "crowded" | "paused"} state */
   #wait(state) {
-    this.#show(state);
+    this.#state.show(state);
     if (state === "connecting") return;
     this.#apart = true;
-    this.#note(
+    this.#journal.note(
       state === "paused"
         ? "This tab is hidden and releases its connection"
         : "Other tabs use all connections to the server",
@@ -281,68 +246,61 @@ export class Reading {
 
   /** @param {"stalled" | "reconnecting"} state */
   #interrupt(state) {
-    const what = state === "stalled" ? "No word from the server" : "The connection ended";
-    const since = this.#seq < 0 ? "before the first event" : `after event ${this.#seq}`;
-    this.#interrupted = this.#apart = true;
-    this.#show(state);
-    this.#note(`${what} ${since}`);
+    this.#apart = true;
+    this.#state.show(state);
+    this.#journal.interrupted(
+      state === "stalled" ? "No word from the server" : "The connection ended",
+      this.#seq,
+    );
     this.#say(state === "stalled" ? "Answer interrupted." : "Reconnecting.", "connection");
     this.#strip.add("gap");
     this.#page.frames.request();
   }
 
-  /** Stops until the person enters an access token. @param {() => void} again */
-  #lock(again) {
+  /** Stops until the person enters an access token. */
+  #lock() {
     this.#rest("locked");
-    this.#note("The page asks for an access token");
-    this.#page.accessToken.ask(again);
+    this.#journal.note("The page asks for an access token");
+    this.#page.locked(this);
   }
 
-  /** @param {State} state @param {Failure} [failure] @param {() => void} [again] */
-  #finish(state, failure, again = () => this.#page.submit(this.prompt)) {
+  /** @param {State} state @param {Failure} [failure] @param {string} [words] */
+  #finish(state, failure, words) {
     if (state !== "finished") this.#meter.showRate();
     this.#rest(state);
-    const words = this.#parts.words("answer");
-    ui.after.hidden = words === 0;
-    ui.error.hidden = true;
-    this.#note(`${STATES[state]}, after ${this.#seq + 1} events`);
-    if (failure && failure.code in FAILURES) this.#note(`The server says: ${failure.message}`);
-    if (failure) showError(inFull(failure), failure.retryable && this.prompt ? again : null);
-    else this.#say(`${STATES[state]}. The answer has ${inWords(words)}.`);
-    this.#page.follower.grown();
+    this.turn.isComplete = state !== "lost" && this.stream !== undefined;
+    this.#journal.note(`${STATES[state]}, after ${this.#seq + 1} events`);
+    if (failure && (words || failure.code in FAILURES)) {
+      this.#journal.note(`The server says: ${failure.message}`);
+    }
+    if (state === "cancelled") this.turn.showSummary(STATES.cancelled);
+    if (failure) this.turn.showError(words ?? inFull(failure), this.#page.again(failure));
+    else this.#say(`${STATES[state]}. The answer has ${inWords(this.turn.parts.words("answer"))}.`);
   }
 
   /** @param {State | "locked"} state */
   #rest(state) {
     this.running = false;
-    this.#show(state);
-    this.flush();
-    this.#parts.rest();
-    showRunning(false);
-  }
-
-  // Showing the state
-
-  /** @param {State | "locked"} state */
-  #show(state) {
-    clearTimeout(this.#takenOverShown);
-    ui.state.dataset.state = state;
-    ui.state.textContent = STATES[state];
-    ui.hint.textContent = HINTS[state] ?? "";
+    this.#state.show(state);
+    this.turn.showRunning(false);
+    this.#page.frames.request();
+    this.#page.rested();
   }
 
   /** @param {string} text @param {"answer" | "connection"} [about] */
   #say(text, about) {
     if (!this.#replaying) announcer.say(text, about);
   }
+}
 
-  /** @param {string} text */
-  #note(text) {
-    const when = document.createElement("span");
-    when.textContent = this.#replaying ? "earlier" : seconds(this.#meter.elapsedMs);
-    const line = document.createElement("li");
-    line.append(when, text);
-    ui.journal.append(line);
-    ui.journal.scrollTop = ui.journal.scrollHeight;
-  }
+/**
+ * How an answer has ended.
+ * @param {{status?: string, finish_reason: string | null, usage: Usage | null}} end
+ */
+export function summaryOf({ status, finish_reason: reason, usage }) {
+  if (status === "cancelled") return STATES.cancelled;
+  if (status === "error") return STATES.failed;
+  const tokens = usage?.output_tokens;
+  const counted = tokens == null ? "" : `${tokens.toLocaleString("en")} tokens`;
+  return [counted, ENDINGS[reason ?? ""]].filter(Boolean).join(", ");
 }

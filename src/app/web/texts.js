@@ -53,6 +53,23 @@ export const FAILURES = {
 };
 
 /**
+ * The same for prompts that cannot be sent as the next turn.
+ * @type {Record<string, string>}
+ */
+export const NOT_SENT = {
+  still_streaming: "The answer before is still being written. Wait for its end, or stop it.",
+  conversation_too_long:
+    "This conversation has become too long. Begin a new one, or edit an earlier prompt.",
+  stream_not_found:
+    "This conversation cannot be continued: it has expired, or it belongs to somebody else.",
+};
+
+export const LOST = "There is no such conversation: it has expired, or the address is wrong.";
+
+export const EXPIRED =
+  "This conversation has expired on the server. This browser still has its prompts, which you can send again.";
+
+/**
  * How a new attempt continues the answer: the model receives the text as the beginning of its own
  * turn, or is asked for the rest, or there was no text yet, or the steps that have ended are not
  * repeated.

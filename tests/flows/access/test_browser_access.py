@@ -16,6 +16,7 @@ from tests.flows.chat_page import (
     drop_reader,
     events_path,
     profile,
+    prompts,
     reads,
     shows,
     until,
@@ -221,7 +222,7 @@ async def test_a_stored_token_can_be_forgotten_in_all_tabs(
         other = await browser.open(function)
         await page.get_by_test_id("new").click()
         await page.get_by_test_id("forget").click()
-        assert await page.evaluate("localStorage.length") == 0
+        assert TOKEN not in await page.evaluate("JSON.stringify(localStorage)")
         for tab in (page, other):
             await tab.get_by_test_id("forget").wait_for(state="hidden")
             await refused(tab)
@@ -301,3 +302,65 @@ async def test_the_client_works_from_an_allowed_origin_and_resumes_there(
             )
             assert refusal[0] == "rate_limited"
             assert 0 < refusal[1] <= 60
+
+
+async def test_a_copied_link_opens_the_conversation_to_read_and_going_on_asks_for_a_token(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    """The token of the stream is in the fragment, so no server sees the address with it."""
+    model, env = gate
+    async with start({**env, **CLOSED}, **WARM) as function, profile() as stranger:
+        page = await browser.open(function)
+        for ask, prompt, said in ((let_in, "first?", "one"), (asked, "second?", "two")):
+            conversation = await ask(page, model, prompt)
+            await conversation.say(said)
+            await conversation.finish()
+            await reads(page, said)
+            await shows(page, "finished")
+        await page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        await page.get_by_test_id("link").click()
+        await page.get_by_text("Link copied", exact=True).wait_for()
+        link = await page.evaluate("navigator.clipboard.readText()")
+        assert link.partition("#")[0] == page.url
+        assert link.partition("#")[2]
+
+        elsewhere = await stranger.open(function, link)
+        failed: list[int] = []
+        elsewhere.on("response", lambda each: failed.append(each.status))
+        for visit in range(2):
+            if visit:
+                await elsewhere.reload()
+            await reads(elsewhere, "two")
+            await reads(elsewhere, "one", turn=0)
+            assert await prompts(elsewhere) == ["first?", "second?"]
+            assert await elsewhere.get_by_test_id("access").is_hidden()
+            await shows(elsewhere, "finished")
+        assert {status for status in failed if status >= 400} == set(), "nothing is asked in vain"
+
+        await refused(elsewhere, "third?")
+        await enter(elsewhere, TOKEN)
+        conversation = await model.next()
+        assert conversation.prompt == "third?"
+        await conversation.say("three")
+        await conversation.finish()
+        await reads(elsewhere, "three")
+        await reads(elsewhere, "one", turn=0)
+        await shows(elsewhere, "finished")
+        assert "#" not in elsewhere.url
+
+
+async def test_a_link_with_a_token_that_is_not_valid_asks_for_an_access_token(
+    start: Start, gate: Gated, browser: Profile
+) -> None:
+    model, env = gate
+    async with start({**env, **CLOSED}, **WARM) as function, profile() as stranger:
+        page = await browser.open(function)
+        conversation = await let_in(page, model)
+        await conversation.say("one")
+        await conversation.finish()
+        await shows(page, "finished")
+        elsewhere = await stranger.open(function, f"{page.url}#wrong")
+        await shows(elsewhere, "locked")
+        await enter(elsewhere, TOKEN)
+        await reads(elsewhere, "one")
+        assert "#" not in elsewhere.url

@@ -1,0 +1,75 @@
+// @ts-check
+/** A text of an answer on the page, which is Markdown and grows. */
+import { made } from "./elements.js";
+import { Markdown } from "./markdown.js";
+
+/** So much is rendered between two looks at the clock. */
+const PIECE = 1_000;
+
+/** A run of text without another part in between. */
+export class TextBlock {
+  words = 0;
+  #inWord = false;
+  #pending = "";
+  #ending = false;
+  #ended = false;
+  #markdown;
+  /** @type {Element | null} the last block that does not change any more */
+  #closed = null;
+
+  /** @param {HTMLElement} place */
+  constructor(place) {
+    this.element = made("div", "text");
+    this.element.dir = "auto";
+    this.#markdown = new Markdown(this.element);
+    place.append(this.element);
+  }
+
+  /** The text as the model has written it. */
+  get source() {
+    return this.#markdown.text + this.#pending;
+  }
+
+  /** @param {string} text @returns {number} the number of words that begin in it */
+  add(text) {
+    this.#pending += text;
+    const begun = (text.match(/\S+/g)?.length ?? 0) - (this.#inWord && /^\S/.test(text) ? 1 : 0);
+    if (text) this.#inWord = /\S$/.test(text);
+    this.words += begun;
+    return begun;
+  }
+
+  /** The text is complete. */
+  end() {
+    this.#ending = true;
+  }
+
+  /**
+   * Shows what has been added, in pieces.
+   * @param {() => boolean} isOver true if the rest has to wait @returns {boolean} true if all is shown
+   */
+  show(isOver) {
+    while (this.#pending) {
+      this.#markdown.add(this.#pending.slice(0, PIECE));
+      this.#pending = this.#pending.slice(PIECE);
+      this.#rankHeadings();
+      if (this.#pending && isOver()) return false;
+    }
+    if (!this.#ending || this.#ended) return true;
+    this.#ended = true;
+    this.#markdown.end();
+    this.#rankHeadings();
+    return true;
+  }
+
+  /** The headings of an answer are below that of its turn, which is of the second level. */
+  #rankHeadings() {
+    const { lastElementChild } = this.element;
+    let block = this.#closed?.nextElementSibling ?? this.element.firstElementChild;
+    for (; block; block = block.nextElementSibling) {
+      const level = /^H([1-6])$/.exec(block.nodeName)?.[1];
+      if (level) block.ariaLevel = String(Math.min(6, Number(level) + 2));
+    }
+    this.#closed = lastElementChild?.previousElementSibling ?? null;
+  }
+}

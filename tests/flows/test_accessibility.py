@@ -111,6 +111,43 @@ async def taken_over(stage: Stage) -> Page:
     return page
 
 
+async def versions(stage: Stage) -> Page:
+    """A turn whose answer was generated twice, and the list with its conversation."""
+    page = await stage.open()
+    await (await asked(page, stage.model, "What now?")).finish()
+    await shows(page, "finished")
+    await page.get_by_test_id("regenerate").click()
+    await (await stage.model.next()).finish()
+    await expect(page.get_by_test_id("branches")).to_contain_text("2 of 2")
+    await shows(page, "finished")
+    return page
+
+
+async def editing(stage: Stage) -> Page:
+    page = await stage.open()
+    await (await asked(page, stage.model, "What now?")).finish()
+    await shows(page, "finished")
+    await page.get_by_test_id("edit").click()
+    await page.get_by_test_id("editor").wait_for()
+    return page
+
+
+async def options(stage: Stage) -> Page:
+    page = await stage.open()
+    await page.get_by_test_id("options").click()
+    await page.get_by_test_id("system").wait_for()
+    return page
+
+
+async def menu(stage: Stage) -> Page:
+    """The list of conversations, which a narrow page opens over itself."""
+    page = await stage.open()
+    await page.set_viewport_size({"width": 320, "height": 800})
+    await page.get_by_test_id("menu").click()
+    await page.get_by_test_id("new").wait_for()
+    return page
+
+
 async def refused(stage: Stage) -> Page:
     page = await stage.open()
     await page.get_by_test_id("prompt").fill("x" * 100_001)
@@ -144,18 +181,12 @@ VIEWS: list[Any] = [
     every_part_running,
     every_part_finished,
     taken_over,
-    pytest.param(
-        refused,
-        marks=pytest.mark.xfail(
-            raises=AssertionError, reason="a long question scrolls by mouse only"
-        ),
-    ),
-    pytest.param(
-        lost,
-        marks=pytest.mark.xfail(
-            raises=AssertionError, reason="an answer without a question has no h1"
-        ),
-    ),
+    versions,
+    editing,
+    options,
+    menu,
+    refused,
+    lost,
     pytest.param(access_form, marks=pytest.mark.access),
 ]
 

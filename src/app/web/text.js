@@ -5,6 +5,8 @@ import { Markdown } from "./markdown.js";
 
 /** So much is rendered between two looks at the clock. */
 const PIECE = 1_000;
+/** The level of the heading of a turn. */
+const TURN_LEVEL = 2;
 
 /** A run of text without another part in between. */
 export class TextBlock {
@@ -16,6 +18,8 @@ export class TextBlock {
   #markdown;
   /** @type {Element | null} the last block that does not change any more */
   #closed = null;
+  /** @type {number[]} the levels of the last heading and of those above it */
+  #headings = [];
 
   /** @param {HTMLElement} place */
   constructor(place) {
@@ -62,14 +66,23 @@ export class TextBlock {
     return true;
   }
 
-  /** The headings of an answer are below that of its turn, which is of the second level. */
+  /**
+   * Gives the headings the levels below that of their turn, without a gap: a model may begin with
+   * any.
+   */
   #rankHeadings() {
     const { lastElementChild } = this.element;
     let block = this.#closed?.nextElementSibling ?? this.element.firstElementChild;
     for (; block; block = block.nextElementSibling) {
       const level = /^H([1-6])$/.exec(block.nodeName)?.[1];
-      if (level) block.ariaLevel = String(Math.min(6, Number(level) + 2));
+      if (level && !block.ariaLevel) block.ariaLevel = String(this.#rank(Number(level)));
     }
     this.#closed = lastElementChild?.previousElementSibling ?? null;
+  }
+
+  /** @param {number} level in the answer @returns {number} its level on the page */
+  #rank(level) {
+    this.#headings = [...this.#headings.filter((above) => above < level), level];
+    return TURN_LEVEL + this.#headings.length;
   }
 }

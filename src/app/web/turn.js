@@ -19,6 +19,8 @@ import { inWords } from "./texts.js";
  */
 
 const COPIED_MS = 2_000;
+/** Characters; shorter prompts have room, unless they have many lines. */
+const LONG_PROMPT = 150;
 
 export class TurnView {
   element;
@@ -50,7 +52,11 @@ export class TurnView {
   /** @param {string} prompt "" if it is not known */
   showPrompt(prompt) {
     this.prompt = prompt;
-    this.#at("question").textContent = prompt;
+    const question = this.#at("question");
+    question.textContent = prompt;
+    // A long one scrolls, which a keyboard can do where it has the focus.
+    if (prompt.length > LONG_PROMPT) question.tabIndex = 0;
+    else question.removeAttribute("tabindex");
     this.#at("asked").hidden = !prompt;
   }
 

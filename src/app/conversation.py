@@ -6,11 +6,10 @@ all of it. A branch is another stream that follows the same one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Self
 
 from app.agents import Agents
-from app.events import Answer, Start
+from app.events import Answer, Start, Thinking
 from app.folding import Part, fold
 from app.models.base import Message, Request
 from durable_stream import History
@@ -46,14 +45,17 @@ class Conversation:
 
 
 def answer(parts: Sequence[Part]) -> str:
-    """The text of an answer as one message; a part of another kind ends a paragraph."""
-    pieces = [parts[0]["text"]] if parts and _is_answer(parts[0]) else []
-    for before, part in pairwise(parts):
-        if _is_answer(part):
-            pieces += ["\n\n"] if pieces and not _is_answer(before) else []
-            pieces.append(part["text"])
+    """The text of an answer as one message. A part between two pieces ends a paragraph.
+
+    Thinking does not: a model may think again where another attempt continues its answer, in the
+    middle of a word.
+    """
+    pieces: list[str] = []
+    apart = False
+    for part in parts:
+        if part["kind"] == Answer.kind:
+            pieces += ["\n\n", part["text"]] if apart and pieces else [part["text"]]
+            apart = False
+        elif part["kind"] != Thinking.kind:
+            apart = True
     return "".join(pieces).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def _is_answer(part: Part) -> bool:
-    return bool(part["kind"] == Answer.kind)

@@ -39,8 +39,12 @@ class Start(durable_stream.Start):
         return {"model": self.model, "agent": self.agent}
 
     def repeats(self, other: durable_stream.Start) -> bool:
-        """True for the same input to the same agent."""
-        return super().repeats(other) and isinstance(other, Start) and self.agent == other.agent
+        """True for the same input to the same agent, behind the same streams."""
+        return (
+            isinstance(other, Start)
+            and super().repeats(other)
+            and (self.agent, self.follows) == (other.agent, other.follows)
+        )
 
 
 class Thinking(Text):

@@ -1,5 +1,6 @@
 """Conversations: streams that follow one another."""
 
+import gc
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from app.agents import agent
+from app.api.schemas import CreateStream
 from app.application import create_app
 from app.conversation import answer
 from app.events import Answer, ToolCall, ToolResult
@@ -154,15 +156,40 @@ async def test_the_texts_around_a_tool_are_paragraphs(http: httpx.AsyncClient) -
 
 def test_texts_with_nothing_between_them_are_one() -> None:
     """Half a surrogate pair, which a cancelled answer may end with, has no UTF-8 form."""
-    thought = {"kind": "thinking", "text": "Hm."}
+    tool = {"kind": "tool_call", "name": "clock"}
     said = [{"kind": "answer", "text": "a"}, {"kind": "answer", "text": "b", "step": "s"}]
-    assert answer([thought, *said]) == "ab"
-    assert answer([*said, thought, *said]) == "ab\n\nab"
+    assert answer([tool, *said]) == "ab"
+    assert answer([*said, tool, *said, tool]) == "ab\n\nab"
     assert answer([{"kind": "answer", "text": "a\ud83d"}]) == "a�"
-    assert answer([thought]) == answer([]) == ""
+    assert answer([tool]) == answer([]) == ""
 
 
-@pytest.mark.parametrize("previous", [UNKNOWN, "no", "limit:tokens", ""])
+def test_thinking_that_another_attempt_repeats_parts_no_word() -> None:
+    thought = {"kind": "thinking", "text": "Hm."}
+    halves = [{"kind": "answer", "text": "The hel"}, {"kind": "answer", "text": "lo world"}]
+    assert answer([thought, halves[0], thought, halves[1]]) == "The hello world"
+
+
+async def test_a_key_stands_for_one_place_in_a_conversation(http: httpx.AsyncClient) -> None:
+    """The two streams have the same text."""
+    key = {"Idempotency-Key": "k" * 16}
+    for status in (201, 422):
+        body = {"prompt": "two", "previous": await ended(http, "one")}
+        assert (await http.post("/streams", json=body, headers=key)).status_code == status
+
+
+async def test_a_refusal_keeps_nothing_of_its_request(http: httpx.AsyncClient) -> None:
+    def bodies() -> int:
+        gc.collect()
+        return sum(isinstance(each, CreateStream) for each in gc.get_objects())
+
+    before = bodies()
+    for _ in range(5):
+        await http.post("/streams", json={"prompt": "two", "previous": UNKNOWN})
+    assert bodies() <= before + 1
+
+
+@pytest.mark.parametrize("previous", [UNKNOWN, "no", "limit:tokens"])
 async def test_an_unknown_stream_cannot_be_followed(http: httpx.AsyncClient, previous: str) -> None:
     body = {"prompt": "two", "previous": previous}
     hint = "begin a new conversation"
@@ -182,7 +209,22 @@ async def test_an_input_of_an_agents_own_is_no_conversation(http: httpx.AsyncCli
 
     assert (await snapshot(http, first))["messages"] == []
     refused = await http.post("/streams", json={"prompt": "two", "previous": first})
-    assert_refused(refused, 422, "invalid_request", "input of its own")
+    assert_refused(refused, 422, "no_conversation", "input of its own")
+
+
+async def test_an_agent_with_an_input_of_its_own_follows_nothing(http: httpx.AsyncClient) -> None:
+    """Its input would ignore the member, and the reader would miss the conversation."""
+    first = await ended(http, "one")
+    body = {"agent": "poet", "topic": "rain", "previous": first}
+    assert_refused(
+        await http.post("/streams", json=body), 422, "invalid_request", "no conversation"
+    )
+    query = {"agent": "poet", "prompt": "rain", "previous": first}
+    assert_refused(await http.get("/sse", params=query), 422, "no_conversation", "`previous`")
+
+
+async def test_an_empty_previous_of_a_form_is_none(http: httpx.AsyncClient) -> None:
+    assert "1. one" in (await http.get("/sse", params={"prompt": "one", "previous": ""})).text
 
 
 async def test_a_conversation_ends_where_one_record_is_full(

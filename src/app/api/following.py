@@ -9,19 +9,6 @@ from app.conversation import Conversation
 from app.exceptions import RequestRefused
 from durable_stream import StreamNotFound
 
-_NOT_FOUND = RequestRefused(
-    404,
-    "stream_not_found",
-    "`previous` names no stream, or one that has expired or is not yours: begin a new "
-    "conversation.",
-)
-_NO_CONVERSATION = RequestRefused(
-    422,
-    "invalid_request",
-    "The stream that `previous` names answers no conversation: its agent has an input of its own, "
-    "or is not served any more.",
-)
-
 
 async def followed(body: BaseModel, creator: str, context: Context) -> Conversation:
     """The conversation that the body continues, read from the stream that it names.
@@ -33,19 +20,29 @@ async def followed(body: BaseModel, creator: str, context: Context) -> Conversat
         return Conversation()
     previous = body.previous
     if not sse.is_stream_id(previous):
-        raise _NOT_FOUND
+        raise _not_found()
     try:
+        # Before its records are read, which may be many.
+        if (await context.streams.start(previous)).owner != creator:
+            raise _not_found()
         history = await context.streams.history(previous)
     except StreamNotFound:
-        raise _NOT_FOUND from None
-    if history.start.owner != creator:
-        raise _NOT_FOUND
+        raise _not_found() from None
     if not history.newest.terminal:
         raise _under_way(previous)
     conversation = Conversation.answered(history, context.inputs.agents)
     if conversation is None:
-        raise _NO_CONVERSATION
+        raise _no_conversation()
     return conversation
+
+
+def _not_found() -> RequestRefused:
+    return RequestRefused(
+        404,
+        "stream_not_found",
+        "`previous` names no stream, or one that has expired or is not yours: begin a new "
+        "conversation.",
+    )
 
 
 def _under_way(stream_id: str) -> RequestRefused:
@@ -54,4 +51,13 @@ def _under_way(stream_id: str) -> RequestRefused:
         "still_streaming",
         f"The stream {stream_id} is still under way: read it to its end, or cancel it, then send "
         "this again.",
+    )
+
+
+def _no_conversation() -> RequestRefused:
+    return RequestRefused(
+        422,
+        "no_conversation",
+        "The stream that `previous` names cannot be continued: its agent has an input of its own, "
+        "or is not served any more. Begin a new conversation.",
     )

@@ -3,7 +3,14 @@
 from dataclasses import replace
 from typing import Annotated, Any, Literal, Union
 
-from pydantic import BaseModel, Discriminator, Tag, ValidationError, create_model
+from pydantic import (
+    BaseModel,
+    Discriminator,
+    Tag,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic_core import PydanticSerializationError
 
 from app.agents import Agent, Agents
@@ -16,17 +23,9 @@ from app.settings import PromptLimits
 from durable_stream.events import MAX_EVENT, encode
 
 _CHAT = "a prompt or a conversation"
-_NO_TEXT = RequestRefused(
-    422, "invalid_request", "The text holds half a surrogate pair, which is no text."
-)
+_NO_CONVERSATION = "this agent has an input of its own, and continues no conversation"
 
 
-_TOO_LONG = RequestRefused(
-    413,
-    "conversation_too_long",
-    "The conversation is too long to be continued: begin a new one, or follow an earlier stream "
-    "of it.",
-)
 _NEW = Conversation()
 
 
@@ -53,7 +52,7 @@ class Inputs:
         try:
             text = body.model_dump_json(exclude={"agent"}, by_alias=True, round_trip=True)
         except (PydanticSerializationError, UnicodeEncodeError):
-            raise _NO_TEXT from None
+            raise _no_text() from None
         start = self._start(agent, text, owner, self._models[0], agent.most_tokens or 0)
         agent.decoded(start)  # An input that does not come back fails here, and not in the stream.
         return start
@@ -63,6 +62,8 @@ class Inputs:
         agent = self._named(query.agent)
         if agent.input is None:
             return self.start(query, owner, before)
+        if query.previous is not None:
+            raise RequestRefused(422, "no_conversation", f"`previous`: {_NO_CONVERSATION}.")
         try:
             form = _form(agent, required=True)
             return self.start(
@@ -120,8 +121,19 @@ class Inputs:
 def _following(start: Start, before: Conversation) -> Start:
     followed = replace(start, follows=before.streams)
     if before.streams and len(encode(followed)) > MAX_EVENT:
-        raise _TOO_LONG
+        raise RequestRefused(
+            413,
+            "conversation_too_long",
+            "The conversation is too long to be continued: begin a new one, or follow an earlier "
+            "stream of it.",
+        )
     return followed
+
+
+def _no_text() -> RequestRefused:
+    return RequestRefused(
+        422, "invalid_request", "The text holds half a surrogate pair, which is no text."
+    )
 
 
 def _form(agent: Agent[Any], *, required: bool) -> type[BaseModel]:
@@ -130,6 +142,18 @@ def _form(agent: Agent[Any], *, required: bool) -> type[BaseModel]:
     name: Any = Literal[agent.name]
     field: Any = (name, ...) if required else (name | None, None)
     title = "".join(part.capitalize() for part in agent.name.split("_"))
+    refusing: Any = model_validator(mode="before")(_refuse_previous)
     return create_model(
-        f"Create{title}Stream", __base__=agent.input, __doc__=agent.description, agent=field
+        f"Create{title}Stream",
+        __base__=agent.input,
+        __doc__=agent.description,
+        __validators__={"_no_previous": refusing},
+        agent=field,
     )
+
+
+def _refuse_previous(cls: type[BaseModel], value: Any) -> Any:
+    """Refuse the member that a conversation is continued by, which would be ignored."""
+    if isinstance(value, dict) and "previous" in value and "previous" not in cls.model_fields:
+        raise ValueError(f"`previous`: {_NO_CONVERSATION}")
+    return value

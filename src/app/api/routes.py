@@ -186,7 +186,7 @@ async def create_and_read(
         agent=agent,
         prompt=prompt,
         messages=None,
-        previous=previous,
+        previous=previous or None,  # A form sends an empty member.
         model=model,
         max_tokens=max_tokens,
         temperature=temperature,

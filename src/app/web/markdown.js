@@ -28,8 +28,8 @@
  * - HTML is text. An image is a link with the alternative text, so nothing is loaded.
  * - Links go to http, https and mailto only, by absolute addresses. Others stay text as they are
  *   written. So does a link with no destination. A link in a link's text is its text only.
- * - Entities have the names of Latin-1, of Greek letters and of the signs in SIGNS; others are text.
- * - At most 50 containers, and 50 inline elements, are inside each other. What is deeper is text.
+ * - Entities have the names of Latin-1, of Greek letters, and of SIGNS below; others are text.
+ * - At most 50 containers, and 50 inline elements, are inside each other. Deeper markers are text.
  * - The header of a table is a line of a paragraph: a line that begins another block is none. Rows
  *   of one table may leave out 10,000 cells; the line after that is a paragraph.
  * - A bare address ends before punctuation, as in GFM; entities in it are not decoded. Inside of
@@ -37,13 +37,14 @@
  * - A paragraph in a tight list is a `p` too: the list then has the class `tight`.
  * - A soft line break is a newline. Chat pages show it as a break: `white-space: pre-line` does it.
  *
- * The nodes are made without markup, so a page may forbid it (`require-trusted-types-for 'script'`).
+ * Nodes are made without markup, so a page may forbid it (`require-trusted-types-for 'script'`).
  * Classes for a style sheet: `code-block` around `code-head` and `pre.code`; `copy-code`; `table`
  * around a table; `left`, `center`, `right` on its cells; `tight` on lists; `task` on their items.
  *
- * Blocks at the top have the direction of their first strong character. It is what dir="auto" means,
- * with which a browser would look at the whole block again at each change. So the element around
- * them should not be dir="auto" either. For paragraphs inside of blocks use `unicode-bidi: plaintext`.
+ * Blocks at the top have the direction of their first strong character. The attribute dir="auto"
+ * means the same, but Chromium then looks at the whole block again at each change. So the element
+ * around the blocks should not have dir="auto" either. A style sheet gives paragraphs inside of
+ * blocks a direction of their own with `unicode-bidi: plaintext`.
  */
 
 const CONTAINERS = 50;
@@ -58,9 +59,7 @@ const LINK_TEXT = 300;
 const FULL = 1000;
 const COPIED_MS = 2000;
 
-/** @typedef {{label?: string, address: string, title: string}} Link */
-
-/** What takes the text of a line. @typedef {{add(text: string): void, endLine(): void}} Sink */
+/** Takes the text of a line. @typedef {{add(text: string): void, endLine(): void}} Sink */
 
 /** A leaf block that may go on in the next line. @typedef {Paragraph | Code | Table} Leaf */
 
@@ -89,7 +88,7 @@ export class Markdown {
     this.#write(text);
   }
 
-  /** Shows what was held back: the text is complete. */
+  /** Tells that the text is complete, so all that was held back is shown. */
   end() {
     if (this.#ended) return;
     this.#ended = true;
@@ -118,13 +117,13 @@ export class Markdown {
   }
 }
 
-/** The line that a block parser looks at: where it is, in characters and in columns (tabs, 2.2). */
+/** A line, and a place in it, in characters and in columns (tabs, 2.2). */
 class Line {
   at = 0;
   #column = 0;
   /** Some columns of the next character, a tab, were passed. */
   #isSplit = false;
-  /** Set by look(): where the next character is that is no white space, and how far away. */
+  /** Set by look(): the place of the next character other than white space, and its indent. */
   next = 0;
   indent = 0;
 
@@ -206,7 +205,7 @@ class Item {
   }
 }
 
-/** @typedef {{element: HTMLElement, kind: string}} List; `kind` is the last character of a marker */
+/** `kind` is the last character of a marker. @typedef {{element: HTMLElement, kind: string}} List */
 
 /** The block parser (phase 1 of CommonMark's appendix), which may go on within a line. */
 class Blocks {
@@ -217,14 +216,14 @@ class Blocks {
   #leaf = null;
   /** @type {HTMLElement | null} the newest block at the top, until its direction is known */
   #undirected = null;
-  /** The containers from this one on have seen a blank line just before this line. */
+  /** For the containers from this one on, the line before this one was blank. */
   #blankFrom = Infinity;
 
   // This line:
   #line = new Line("");
-  /** @type {RegExp | null} what may decide how the line goes on; there is no need to look before */
+  /** @type {RegExp | null} a character that may decide; before it comes, no parser need look */
   #decisive = null;
-  /** @type {Sink | null} what takes the rest of the line */
+  /** @type {Sink | null} takes the rest of the line */
   #sink = null;
   /** So many containers go on. */
   #matched = 0;
@@ -262,7 +261,7 @@ class Blocks {
     this.#close(0);
   }
 
-  /** Looks at the line until it is known what takes its rest. @param {boolean} complete */
+  /** Looks at the line until its sink is known, or more must come. @param {boolean} complete */
   #decide(complete) {
     this.#decisive = null;
     while (!this.#sink && !this.#decisive) {
@@ -287,7 +286,7 @@ class Blocks {
     return true;
   }
 
-  /** Sees if the next container goes on in this line. @param {boolean} complete */
+  /** Decides if the next container goes on in this line. @param {boolean} complete */
   #match(complete) {
     const container = this.#containers[this.#matched];
     const isQuote = container instanceof Quote;
@@ -308,7 +307,7 @@ class Blocks {
     return true;
   }
 
-  /** List items (5.2) go on with blank lines and with what is indented. @param {Item} item */
+  /** List items (5.2) go on with blank lines and with indented lines. @param {Item} item */
   #passIndent(item) {
     const { isBlank, indent } = this.#line;
     if (isBlank && !item.filled) item.over = true;
@@ -317,7 +316,7 @@ class Blocks {
     return true;
   }
 
-  /** Reads what is inside of the containers. @param {boolean} complete */
+  /** Reads the line inside of its containers. @param {boolean} complete */
   #read(complete) {
     const { isBlank } = this.#line;
     if (!this.#readCode(complete)) {
@@ -412,7 +411,7 @@ class Blocks {
     );
   }
 
-  /** Closes what does not go on in this line, because a block begins. */
+  /** Closes the blocks that do not go on in this line, because another begins. */
   #begin() {
     if (!this.#began) this.#close(this.#matched);
     this.#began = true;
@@ -597,7 +596,7 @@ class Paragraph {
   /** The lines before the last one. */
   #before = "";
   #isFirst = true;
-  /** @type {string | null} what is not shown yet: the last line, if it begins with `|` */
+  /** @type {string | null} the text not shown yet: the last line, if it begins with `|` */
   #held = null;
   line = "";
   #mayBeHeader = false;
@@ -628,7 +627,7 @@ class Paragraph {
 
   endLine() {}
 
-  /** @param {HTMLElement} [heading] what the paragraph is instead */
+  /** @param {HTMLElement} [heading] in the place of the paragraph */
   close(heading) {
     this.#release();
     this.#inlines.end();
@@ -674,7 +673,7 @@ class Paragraph {
 /** An ATX heading (4.2), without its closing sequence. */
 class Heading {
   #inlines;
-  /** What may be the closing sequence. */
+  /** The end so far, which may be the closing sequence. */
   #held = " ";
 
   /** @param {HTMLElement} element */
@@ -913,7 +912,7 @@ function columnsOf(header) {
  * @property {boolean} opens
  * @property {boolean} closes
  * @property {Text} node shows the characters, unless there are `elements`
- * @property {HTMLElement[]} elements that show what it opens, the outermost first
+ * @property {HTMLElement[]} elements for the construct that it opens, the outermost first
  * @property {number} height of the elements between this and the next one
  * @property {number} serial
  * @property {number} written so much text is before it
@@ -925,15 +924,15 @@ function columnsOf(header) {
 class Inlines {
   #root;
   #isEmpty = true;
-  /** What is not parsed yet. */
+  /** The text that is not parsed yet. */
   #source = "";
   #at = 0;
   /** The character before the source. */
   #last = " ";
-  /** @type {RegExp | null} what may decide how the source goes on; there is no need to look before */
+  /** @type {RegExp | null} a character that may decide; before it comes, no parser need look */
   #decisive = null;
   #complete = false;
-  /** @type {Map<number, number>} by length, where the last run of backticks is, in all the source */
+  /** @type {Map<number, number>} by length, the place of the last run of backticks */
   #backticks = new Map();
   /** @type {CodeSpan | null} */
   #code = null;
@@ -958,7 +957,7 @@ class Inlines {
   #bottoms = new Map();
   /**
    * The first closer whose opener is before a bracket. If the bracket opens a link, it is no pair.
-   * It and all closers after it wait for the end of the bracket.
+   * It and all closers after it are resolved at the end of the bracket.
    * @type {Delimiter | null}
    */
   #deferred = null;
@@ -979,7 +978,7 @@ class Inlines {
     this.#run();
   }
 
-  /** The text is complete: what has not ended is text. */
+  /** The text is complete: a construct that has not ended is text. */
   end() {
     if (this.#code) this.#reopen(this.#code);
     if (this.#tail) this.#endTail(null);
@@ -1056,7 +1055,10 @@ class Inlines {
     if (bracket && this.#written - bracket.written > LINK_TEXT) this.#hide(bracket);
   }
 
-  /** Text, and the line break (6.7, 6.8) behind it. White space before the end is none. @param {number} end */
+  /**
+   * Text, and the line break (6.7, 6.8) behind it. White space before the end is none.
+   * @param {number} end
+   */
   #readText(end) {
     const text = this.#source.slice(this.#at, end);
     if (this.#source[end] === "\n") {
@@ -1315,7 +1317,13 @@ class Inlines {
     if (!isSign && run in SHOWN_AS) this.#show(delimiter, SHOWN_AS[run]);
   }
 
-  /** Adds to the list. @param {string} text @param {number} count @param {boolean} opens @param {boolean} closes */
+  /**
+   * Adds to the list.
+   * @param {string} text
+   * @param {number} count
+   * @param {boolean} opens
+   * @param {boolean} closes
+   */
   #push(text, count, opens, closes) {
     const delimiter = newDelimiter(text, count, ++this.#serial);
     delimiter.opens = opens;
@@ -1329,7 +1337,11 @@ class Inlines {
     return delimiter;
   }
 
-  /** Shows what a delimiter opens, as if it ended here. @param {Delimiter} delimiter @param {string[]} names */
+  /**
+   * Shows the construct of an opener, as if it ended here.
+   * @param {Delimiter} delimiter
+   * @param {string[]} names
+   */
   #show(delimiter, names) {
     if (this.#shown.length >= SHOWN) return;
     delimiter.elements = names.map((name) => made(name));
@@ -1387,7 +1399,11 @@ class Inlines {
     }
   }
 
-  /** Finds the openers of a closer. @param {Delimiter} closer @param {number} [floor] they are behind it */
+  /**
+   * Finds the openers of a closer.
+   * @param {Delimiter} closer
+   * @param {number} [floor] they are behind it
+   */
   #close(closer, floor) {
     const unit = closer.char === "~" ? 2 : 1;
     while (closer.count >= unit) {
@@ -1415,7 +1431,11 @@ class Inlines {
     return null;
   }
 
-  /** Makes an element of an opener, a closer and what is between them. @param {Delimiter} opener @param {Delimiter} closer */
+  /**
+   * Makes an element of an opener, a closer and all between them.
+   * @param {Delimiter} opener
+   * @param {Delimiter} closer
+   */
   #pair(opener, closer) {
     while (opener.next && opener.next !== closer) this.#drop(opener.next);
     if (opener.height >= INLINES) {
@@ -1502,7 +1522,7 @@ class GrowingText {
     this.#element = element;
   }
 
-  /** Goes on behind what the element has. @param {Element} element */
+  /** Goes on behind the nodes of an element. @param {Element} element */
   into(element) {
     this.#element = element;
     this.#node = null;
@@ -1516,7 +1536,7 @@ class GrowingText {
   }
 }
 
-/** What follows the text of a link (6.3), given one character at a time. */
+/** Reads the part behind the text of a link (6.3), given one character at a time. */
 function* linkTail() {
   /** @type {string} */
   let char = yield;
@@ -1585,7 +1605,11 @@ function mayPair(opener, closer) {
   return (opener.length + closer.length) % 3 > 0 || opener.length % 3 === 0;
 }
 
-/** A run is left-flanking; with the two swapped, right-flanking (6.2). @param {string} before @param {string} after */
+/**
+ * A run is left-flanking; with the two swapped, right-flanking (6.2).
+ * @param {string} before
+ * @param {string} after
+ */
 function isFlanking(before, after) {
   if (WHITE_SPACE.test(after)) return false;
   return !isPunctuation(after) || WHITE_SPACE.test(before) || isPunctuation(before);
@@ -1693,7 +1717,7 @@ function linkTo(element, address, title) {
   if (title) link.title = title;
 }
 
-/** Where a bare address ends, if what follows is none of it. @param {string} text */
+/** The end of a bare address, before punctuation that is no part of it. @param {string} text */
 function addressEnd(text) {
   let unclosed = 0;
   for (const char of text) unclosed += char === "(" ? 1 : char === ")" ? -1 : 0;
@@ -1718,20 +1742,33 @@ function made(name, className) {
   return element;
 }
 
-/** Makes an element that scrolls in itself reachable by keyboard. @param {HTMLElement} element @param {string} name */
+/**
+ * Makes an element that scrolls in itself reachable by keyboard.
+ * @param {HTMLElement} element
+ * @param {string} name
+ */
 function scrollable(element, name) {
   element.tabIndex = 0;
   element.role = "group";
   element.ariaLabel = name;
 }
 
-/** Puts the nodes of an element in the place of another one around it. @param {Element} element @param {Element} [outer] */
+/**
+ * Puts the nodes of an element in the place of another one around it.
+ * @param {Element} element
+ * @param {Element} [outer]
+ */
 function unwrap(element, outer = element) {
   while (element.firstChild) outer.before(element.firstChild);
   outer.remove();
 }
 
-/** Moves a node and all behind it. @param {Node | null} first @param {Element} parent @param {Node | null} before */
+/**
+ * Moves a node and all behind it.
+ * @param {Node | null} first
+ * @param {Element} parent
+ * @param {Node | null} before
+ */
 function moveFrom(first, parent, before) {
   for (let node = first; node; ) {
     const next = node.nextSibling;

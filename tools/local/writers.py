@@ -24,7 +24,8 @@ PUT = "DynamoDB_20120810.PutItem"
 CALL_LIMIT = 2.0
 # The app id is one part of the User-Agent.
 SENDER = re.compile(r"\bapp/([0-9a-f]{32})\b")
-# Behind a record of these kinds there is no writer. The first three end the stream.
+# Behind a record of these kinds there is no writer. The first three end the stream. The emulator
+# does not know a terminal kind of your own: its writer counts as writing while it is busy.
 LAST_KINDS = frozenset({"done", "error", "cancelled", "handoff"})
 
 

@@ -6,12 +6,14 @@
  * server's. A prompt gets its key before it is sent, and the history entry of the tab keeps both, so
  * a reload during the request repeats it and finds its stream.
  */
+import { addressed, addressOf, credentialsOf } from "./address.js";
 import { createKey, createStream, readStream, StreamError } from "./client.js";
 import { Conversation, turnsOf } from "./conversation.js";
 import { api, ui } from "./elements.js";
 import { Reading, seqOf, summaryOf } from "./reading.js";
 import { EXPIRED, LOST, NOT_SENT } from "./texts.js";
 import { Turns } from "./turns.js";
+import { focusVersions, showVersions, versionBeside } from "./versions.js";
 
 /** @typedef {import("./client.js").Failure} Failure */
 /** @typedef {import("./turn.js").TurnView} TurnView */
@@ -87,7 +89,7 @@ export class Chat {
 
   /** Shows the conversation that the address and this tab's history entry name. */
   route() {
-    const id = new URLSearchParams(location.search).get("stream") ?? "";
+    const id = addressed();
     const { sending } = history.state ?? {};
     if (sending) void this.#sendAgain(sending);
     else if (id) void this.#open(id);
@@ -96,7 +98,7 @@ export class Chat {
 
   /** @param {string} id of the last stream; "" for a new conversation */
   visit(id) {
-    history.pushState(null, "", id ? addressOf(id) : location.pathname);
+    history.pushState(null, "", addressOf(id));
     this.route();
   }
 
@@ -118,14 +120,14 @@ export class Chat {
   async #open(id) {
     const reading = this.#show(id);
     try {
-      const options = { ...api, ...this.#credentialsOf(id), attempts: 1 };
+      const options = { ...api, ...credentialsOf(id, this.#page.accessToken), attempts: 1 };
       const snapshot = await readStream(id, options);
       if (reading !== this.reading) return;
       this.#learn(snapshot, reading.turn);
       // A conversation is read on at its end, and a single answer that is complete from its start.
       this.#page.follower.follow(RUNNING.has(snapshot.status) || this.#turns.shown.length > 1);
       this.#token = snapshot.token;
-      const credentials = { ...this.#credentialsOf(id), token: snapshot.token };
+      const credentials = { ...credentialsOf(id, this.#page.accessToken), token: snapshot.token };
       reading.follow(id, credentials, seqOf(snapshot.last_event_id));
     } catch (error) {
       if (reading !== this.reading) return;
@@ -165,7 +167,7 @@ export class Chat {
 
   /** The server does not answer now. Its first event shows that it does again. */
   #followBlindly(/** @type {string} */ id, /** @type {Reading} */ reading) {
-    const credentials = this.#credentialsOf(id);
+    const credentials = credentialsOf(id, this.#page.accessToken);
     reading.follow(id, credentials, Infinity);
     const learn = async () => {
       const snapshot = await readStream(id, { ...api, ...credentials }).catch(() => null);
@@ -189,13 +191,6 @@ export class Chat {
     this.#changed();
   }
 
-  /** The token of a link, which opens one stream, or that of the person. @param {string} id */
-  #credentialsOf(id) {
-    const isLinked = new URLSearchParams(location.search).get("stream") === id;
-    const token = isLinked ? decodeURIComponent(location.hash.slice(1)) : "";
-    return token ? { token } : { bearer: this.#page.accessToken.value };
-  }
-
   // Sending
 
   /** Sends the next turn. @param {string} prompt */
@@ -216,7 +211,7 @@ export class Chat {
     const body = { prompt, ...(previous && { previous }), ...this.#page.settings.request };
     const sending = { body, key: createKey(), into };
     // Before the request: a reload during the request repeats it, and the key finds its stream.
-    const address = previous ? addressOf(previous) + location.hash : location.pathname;
+    const address = addressOf(previous) + (previous && location.hash);
     history.pushState({ sending }, "", address);
     this.#page.composer().clear();
     void this.#ask(sending);
@@ -228,7 +223,7 @@ export class Chat {
     this.#close();
     const entry = history.state;
     if (previous) {
-      const options = { ...api, ...this.#credentialsOf(previous), attempts: 1 };
+      const options = { ...api, ...credentialsOf(previous, this.#page.accessToken), attempts: 1 };
       const snapshot = await readStream(previous, options).catch(() => null);
       if (history.state !== entry) return;
       this.#leaf = previous;
@@ -369,20 +364,11 @@ export class Chat {
 
   /** @param {TurnView} turn @param {number} step */
   #switch(turn, step) {
-    const versions = this.#versionsOf(turn);
-    const next = versions[versions.findIndex(({ id }) => id === turn.id) + step];
-    if (!next) return;
-    const at = this.#turns.before(turn).length;
-    this.visit(this.conversation.newest(next.id));
-    const place = this.#turns.shown[at]?.element.querySelector(".branches");
-    const way = step < 0 ? ".before" : ".behind";
-    const target = place?.querySelector(`${way}:enabled`) ?? place?.querySelector(":enabled");
-    target?.focus();
-  }
-
-  /** @param {TurnView} turn */
-  #versionsOf(turn) {
-    return this.conversation.following(this.#turns.before(turn).at(-1)?.id ?? "");
+    const before = this.#turns.before(turn);
+    const id = versionBeside(this.conversation, turn, before.at(-1)?.id ?? "", step);
+    if (!id) return;
+    this.visit(id);
+    focusVersions(this.#turns.shown[before.length], step);
   }
 
   /** The parts of a turn before the last one, where this browser may read them. */
@@ -400,20 +386,8 @@ export class Chat {
   }
 
   #changed() {
-    const versions = this.conversation.versions();
-    let previous = "";
-    for (const turn of this.#turns.shown) {
-      const all = versions.get(previous) ?? [];
-      const at = all.findIndex(({ id }) => id === turn.id);
-      if (at < 0)
-        turn.showBranches(all.length, all.length + 1); // It is being sent.
-      else turn.showBranches(at, all.length);
-      previous = turn.id;
-    }
+    showVersions(this.conversation, this.#turns.shown);
     ui.title.textContent = this.conversation.title || (this.prompts[0] ?? "Conversation");
     this.#page.changed();
   }
 }
-
-/** @param {string} id */
-const addressOf = (id) => `?stream=${encodeURIComponent(id)}`;

@@ -44,6 +44,8 @@ export class Reading {
   /** @type {LLMStream | undefined} */
   stream;
   running = true;
+  /** True once the reader has stopped it. */
+  stopping = false;
   turn;
   #page;
   #seq = -1;

@@ -13,6 +13,18 @@ export const addressed = () => new URLSearchParams(location.search).get("stream"
  * @returns {{token: string} | {bearer: string | null}}
  */
 export function credentialsOf(id, accessToken) {
-  const token = addressed() === id ? decodeURIComponent(location.hash.slice(1)) : "";
+  const token = decoded(secretOf(id).slice(1));
   return token ? { token } : { bearer: accessToken.value };
+}
+
+/** The fragment of the address if the address is that of this stream. @param {string} id */
+export const secretOf = (id) => (id && addressed() === id ? location.hash : "");
+
+/** A fragment that is not encoded is no token, and the server refuses it. @param {string} text */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text;
+  }
 }

@@ -5,7 +5,7 @@
  * The address names its last stream. The tree of turns is this browser's; what a turn says is the
  * server's.
  */
-import { addressed, addressOf } from "./address.js";
+import { addressed, addressOf, secretOf } from "./address.js";
 import { Opening } from "./opening.js";
 import { Outbox } from "./outbox.js";
 import { Shown } from "./shown.js";
@@ -94,7 +94,10 @@ export class Chat {
   /** Asks for the access token that a reading needs. @param {Reading} reading */
   #lock(reading) {
     const repeat = this.#outbox.repeater(reading);
-    this.#page.accessToken.ask(() => {
+    const { accessToken } = this.#page;
+    const isOfLink = !repeat && secretOf(addressed()) !== "";
+    if (isOfLink && accessToken.value !== null) return this.#openByToken();
+    accessToken.ask(() => {
       if (reading !== this.reading) this.route();
       else if (repeat) repeat();
       else this.#openByToken();

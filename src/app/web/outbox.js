@@ -5,7 +5,7 @@
  * A prompt gets its key before it is sent, and the history entry of the tab keeps both, so a reload
  * during the request repeats it and finds its stream.
  */
-import { addressOf, credentialsOf } from "./address.js";
+import { addressOf, credentialsOf, secretOf } from "./address.js";
 import { createKey, createStream, readStream, StreamError } from "./client.js";
 import { Conversation, turnsOf } from "./conversation.js";
 import { api } from "./elements.js";
@@ -44,34 +44,36 @@ export class Outbox {
     else this.#send(prompt, leaf, conversation.id);
   }
 
-  /** Sends another version of a turn. @param {TurnView} turn @param {string} prompt */
+  /**
+   * Sends another version of a turn.
+   * @param {TurnView} turn @param {string} prompt @returns {boolean} false if it has to wait
+   */
   sendAt(turn, prompt) {
     const { conversation, turns } = this.#shown;
-    if (conversation.gone) this.#send(prompt, "", "");
-    else this.#send(prompt, turns.before(turn).at(-1)?.id ?? "", conversation.id);
+    if (conversation.gone) return this.#send(prompt, "", "");
+    return this.#send(prompt, turns.before(turn).at(-1)?.id ?? "", conversation.id);
   }
 
   /** Sends a prompt again after a reload. @param {Sending} sending */
   async resume(sending) {
-    const { previous = "" } = sending.body;
+    const { previous = "", prompt } = sending.body;
     this.#shown.clear();
-    const entry = history.state;
-    if (previous) {
-      const credentials = credentialsOf(previous, this.#page.accessToken);
-      const options = { ...api, ...credentials, attempts: 1 };
-      const snapshot = await readStream(previous, options).catch(() => null);
-      if (history.state !== entry) return;
-      const conversation = this.#page.conversations.find(previous) ?? new Conversation();
-      this.#shown.leaf = previous;
-      this.#shown.conversation = conversation;
-      const answer = snapshot?.answer ?? "";
-      const told = snapshot ? turnsOf(snapshot) : conversation.path(previous);
-      conversation.learn(/** @type {any} */ (told));
-      const last = told.at(-1);
-      const { turns } = this.#shown;
-      if (last) turns.show([...told.slice(0, -1), { ...last, answer }], turns.make("", ""));
+    if (!previous) return this.#ask(sending);
+    const conversation = this.#page.conversations.find(previous) ?? new Conversation();
+    this.#shown.conversation = conversation;
+    const { turns } = this.#shown;
+    const reading = this.#begin(sending, conversation.path(previous), turns.make("", prompt));
+    const options = { ...api, ...credentialsOf(previous, this.#page.accessToken), attempts: 1 };
+    const snapshot = await readStream(previous, options).catch(() => null);
+    if (reading !== this.#shown.reading) return;
+    if (snapshot) {
+      const told = turnsOf(snapshot);
+      conversation.learn(told);
+      told[told.length - 1].answer = snapshot.answer ?? "";
+      turns.show(told, reading.turn);
+      this.#shown.changed();
     }
-    void this.#ask(sending);
+    await this.#create(sending, reading);
   }
 
   /**
@@ -92,7 +94,7 @@ export class Outbox {
     const { turn } = reading;
     const anew = {
       label: "Send as a new conversation",
-      run: () => this.#send(turn.prompt, "", ""),
+      run: () => void this.#send(turn.prompt, "", ""),
     };
     if (failure.code === "expired") {
       const { conversation } = this.#shown;
@@ -103,37 +105,71 @@ export class Outbox {
     if (repeat && this.#sending?.body.previous && BEGIN_ANEW.has(failure.code)) return [anew];
     const canRepeat = failure.retryable || failure.code === "still_streaming";
     if (!canRepeat || !turn.prompt) return [];
-    return [{ label: "Try again", run: repeat ?? (() => this.sendAt(turn, turn.prompt)) }];
+    return [{ label: "Try again", run: repeat ?? (() => void this.sendAt(turn, turn.prompt)) }];
   }
 
-  /** @param {string} prompt @param {string} previous @param {string} into */
+  /**
+   * @param {string} prompt @param {string} previous @param {string} into
+   * @returns {boolean} false if it has to wait for the end of an answer
+   */
   #send(prompt, previous, into) {
     const { reading } = this.#shown;
-    if (reading?.running) return reading.refuse();
+    if (reading?.running) {
+      reading.refuse();
+      return false;
+    }
     const body = { prompt, ...(previous && { previous }), ...this.#page.settings.request };
     const sending = { body, key: createKey(), into };
     // Before the request: a reload during the request repeats it, and the key finds its stream.
-    history.pushState({ sending }, "", addressOf(previous) + (previous && location.hash));
+    history.pushState({ sending }, "", addressOf(previous) + secretOf(previous));
     this.#page.composer().clear();
     void this.#ask(sending);
+    return true;
   }
 
-  /** @param {Sending} sending */
-  async #ask(sending) {
-    const { body, key } = sending;
+  /** Shows the turns up to the one that is sent, and sends it. @param {Sending} sending */
+  #ask(sending) {
+    const { previous = "", prompt } = sending.body;
+    const { turns, conversation } = this.#shown;
+    if (sending.into !== conversation.id || !sending.into) {
+      const known = this.#page.conversations.all.find(({ id }) => id === sending.into);
+      this.#shown.conversation = known ?? new Conversation();
+    }
+    const at = turns.shown.findIndex(({ id }) => id !== "" && id === previous);
+    const reading = this.#begin(sending, turns.shown.slice(0, at + 1), turns.make("", prompt));
+    return this.#create(sending, reading);
+  }
+
+  /**
+   * Shows a prompt that is on its way.
+   * @param {Sending} sending @param {import("./turns.js").Told[]} earlier @param {TurnView} turn
+   */
+  #begin(sending, earlier, turn) {
+    const { previous = "" } = sending.body;
+    this.#shown.turns.show(earlier, turn);
+    // If the server refuses it, the next prompt follows the turn that the page shows.
+    if (previous !== this.#shown.leaf) this.#shown.token = null;
+    this.#shown.leaf = previous;
+    this.#sending = sending;
+    this.#reading = this.#shown.begin(turn, true);
+    return this.#reading;
+  }
+
+  /** @param {Sending} sending @param {Reading} reading */
+  async #create({ body, key }, reading) {
     const { previous = "", prompt } = body;
-    const reading = this.#prepare(sending);
-    const { turn } = reading;
     const { conversation } = this.#shown;
     try {
       const bearer = this.#page.accessToken.value;
       const { id, token } = await createStream(body, { ...api, bearer, idempotencyKey: key });
       conversation.add({ id, previous, prompt, at: Date.now() });
       conversation.shown = id;
-      this.#page.conversations.save(conversation);
-      if (reading !== this.#shown.reading) return this.#page.changed();
+      if (!conversation.isForgotten) this.#page.conversations.save(conversation);
+      if (reading !== this.#shown.reading) {
+        return this.#page.list().show(this.#shown.conversation);
+      }
       this.#sending = null;
-      turn.id = this.#shown.leaf = id;
+      reading.turn.id = this.#shown.leaf = id;
       this.#shown.token = token;
       const { sending: _, ...state } = history.state ?? {};
       history.replaceState(state, "", addressOf(id));
@@ -146,21 +182,5 @@ export class Outbox {
       if (error.code !== "unauthorized") this.#page.composer().giveBack(prompt);
       reading.fail(error, "failed", previous ? NOT_SENT[error.code] : undefined);
     }
-  }
-
-  /** Shows the turns up to the one that is sent, and its prompt. @param {Sending} sending */
-  #prepare(sending) {
-    const { previous = "", prompt } = sending.body;
-    const { turns, conversation } = this.#shown;
-    const known = this.#page.conversations.all.find(({ id }) => id === sending.into);
-    if (sending.into !== conversation.id || !sending.into) {
-      this.#shown.conversation = known ?? new Conversation();
-    }
-    const at = turns.shown.findIndex(({ id }) => id !== "" && id === previous);
-    const turn = turns.make("", prompt);
-    turns.show(turns.shown.slice(0, at + 1), turn);
-    this.#sending = sending;
-    this.#reading = this.#shown.begin(turn, true);
-    return this.#reading;
   }
 }

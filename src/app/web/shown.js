@@ -97,6 +97,7 @@ export class Shown {
     const { reading } = this;
     if (!reading?.running) return;
     reading.stopping = true;
+    reading.turn.hideError();
     this.#page.composer().showStopping(true);
     try {
       await reading.stream?.cancel();

@@ -14,6 +14,9 @@ import { focusVersions, versionBeside } from "./versions.js";
 /** @typedef {import("./reading.js").Reading} Reading */
 /** @typedef {import("./turn.js").TurnView} TurnView */
 
+/** Refusals that do not depend on the prompt: it can be sent as a new conversation. */
+const BEGIN_ANEW = new Set(["stream_not_found", "conversation_too_long"]);
+
 export class Chat {
   #page;
   /** @type {Shown} */
@@ -30,7 +33,7 @@ export class Chat {
       sendLabel: () => (this.conversation.gone ? "Send again" : "Regenerate"),
       seen: (turn) => void this.#opening.readParts(turn),
       locked: (reading) => this.#lock(reading),
-      again: (failure) => this.#outbox.waysOut(failure),
+      again: (failure) => this.#waysOut(failure),
     });
     this.#opening = new Opening(page, this.#shown);
     this.#outbox = new Outbox(page, this.#shown);
@@ -103,6 +106,30 @@ export class Chat {
       else this.#openByToken();
     });
     this.#page.served.forget();
+  }
+
+  /**
+   * What a reader can do about a failure.
+   * @param {import("./client.js").Failure} failure @returns {import("./turn.js").Action[]}
+   */
+  #waysOut(failure) {
+    const reading = /** @type {Reading} */ (this.reading);
+    const { turn } = reading;
+    const anew = {
+      label: "Send as a new conversation",
+      run: () => this.#outbox.sendAnew(turn.prompt),
+    };
+    if (failure.code === "expired") {
+      const { conversation } = this;
+      const remove = () => this.#page.list().forget(conversation);
+      return [anew, { label: "Remove from the list", run: remove }];
+    }
+    const repeat = this.#outbox.repeater(reading);
+    if (repeat && this.#shown.leaf && BEGIN_ANEW.has(failure.code)) return [anew];
+    const canRepeat = failure.retryable || failure.code === "still_streaming";
+    if (!canRepeat || !turn.prompt) return [];
+    const again = () => void this.#outbox.sendAt(turn, turn.prompt);
+    return [{ label: "Try again", run: repeat ?? again }];
   }
 
   /** Opens the address without the token of the link, which was not valid. */

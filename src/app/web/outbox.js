@@ -20,9 +20,6 @@ import { NOT_SENT } from "./texts.js";
  * @typedef {{body: {prompt: string, previous?: string}, key: string, into: string}} Sending
  */
 
-/** Refusals that do not depend on the prompt: it can be sent as a new conversation. */
-const BEGIN_ANEW = new Set(["stream_not_found", "conversation_too_long"]);
-
 export class Outbox {
   #page;
   #shown;
@@ -37,10 +34,15 @@ export class Outbox {
     this.#shown = shown;
   }
 
+  /** Sends a prompt as the first turn of a conversation. @param {string} prompt */
+  sendAnew(prompt) {
+    this.#send(prompt, "", "");
+  }
+
   /** Sends the next turn. @param {string} prompt */
   submit(prompt) {
     const { conversation, leaf } = this.#shown;
-    if (conversation.gone) this.#send(prompt, "", "");
+    if (conversation.gone) this.sendAnew(prompt);
     else this.#send(prompt, leaf, conversation.id);
   }
 
@@ -83,29 +85,6 @@ export class Outbox {
   repeater(reading) {
     const sending = this.#sending;
     if (sending && reading === this.#reading) return () => void this.#ask(sending);
-  }
-
-  /**
-   * What a reader can do about a failure.
-   * @param {import("./client.js").Failure} failure @returns {import("./turn.js").Action[]}
-   */
-  waysOut(failure) {
-    const reading = /** @type {Reading} */ (this.#shown.reading);
-    const { turn } = reading;
-    const anew = {
-      label: "Send as a new conversation",
-      run: () => void this.#send(turn.prompt, "", ""),
-    };
-    if (failure.code === "expired") {
-      const { conversation } = this.#shown;
-      const remove = () => this.#page.list().forget(conversation);
-      return [anew, { label: "Remove from the list", run: remove }];
-    }
-    const repeat = this.repeater(reading);
-    if (repeat && this.#sending?.body.previous && BEGIN_ANEW.has(failure.code)) return [anew];
-    const canRepeat = failure.retryable || failure.code === "still_streaming";
-    if (!canRepeat || !turn.prompt) return [];
-    return [{ label: "Try again", run: repeat ?? (() => void this.sendAt(turn, turn.prompt)) }];
   }
 
   /**

@@ -411,3 +411,17 @@ async def test_the_list_leads_to_the_turn_that_another_tab_has_added(page: Chat)
     page.server.script("/streams/t/events", silence)
     await other.locator("#conversations a[href*='stream=t']").wait_for()
     await other.close()
+
+
+async def test_an_answer_that_ends_before_it_is_stopped_takes_the_error_back(page: Chat) -> None:
+    await page.open()
+    page.server.script(EVENTS, page._stream)
+    page.say("answer", text="one")
+    await shows(page, "live", "Live")
+    page.faults_expected = 1
+    page.server.script("/streams/s/cancel", refusal(422, "x", "No."))
+    await page.page.get_by_role("button", name="Stop", exact=True).click()
+    await page.part("error").get_by_text("Not stopped.").wait_for()
+    page.end()
+    await shows(page, "finished", "Finished")
+    assert await page.part("error").is_hidden()

@@ -226,6 +226,7 @@ export class Reading {
       this.#journal.note(`The server says: ${failure.message}`);
     }
     if (state === "cancelled") this.turn.showSummary(STATES.cancelled);
+    this.turn.hideError(); // Of a stop that failed.
     if (failure) this.turn.showError(words ?? inFull(failure), this.#page.again(failure));
     else this.#say(`${STATES[state]}. The answer has ${inWords(this.turn.parts.words("answer"))}.`);
   }

@@ -65,7 +65,11 @@ async def ended(page: Chat, prompt: str = "first?") -> None:
     await shows(page, "finished", "Finished")
 
 
-def bodies(page: Chat) -> list[Any]:
+async def bodies(page: Chat, count: int) -> list[Any]:
+    """The prompts that the server has received, as soon as there are so many."""
+    async with asyncio.timeout(DEADLINE):
+        while len(page.server.asked("/streams")) < count:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
     return [json.loads(each.body) for each in page.server.asked("/streams")]
 
 
@@ -128,7 +132,7 @@ async def test_a_failure_that_may_pass_can_be_tried_again(page: Chat) -> None:
     page.server.script("/streams", silence)
     await page.part("again").click()
     await shows(page, "connecting", "Connecting")
-    assert bodies(page) == [{"prompt": "hi"}, {"prompt": "hi"}]
+    assert await bodies(page, 2) == [{"prompt": "hi"}, {"prompt": "hi"}]
     assert await page.part("turn").count() == 1
 
 
@@ -151,9 +155,10 @@ async def test_a_turn_that_comes_too_early_can_be_sent_again(page: Chat) -> None
     page.server.script("/streams", silence)
     await page.part("again").click()
     await shows(page, "connecting", "Connecting")
+    sent = await bodies(page, 3)
     keys = {each.headers["idempotency-key"] for each in page.server.asked("/streams")[1:]}
     assert len(keys) == 1, "it is the same request"
-    assert bodies(page)[1:] == [{"prompt": "and?", "previous": "s"}] * 2
+    assert sent[1:] == [{"prompt": "and?", "previous": "s"}] * 2
 
 
 @pytest.mark.parametrize(
@@ -174,7 +179,7 @@ async def test_a_conversation_that_cannot_go_on_can_begin_anew(
     page.server.script("/streams", silence)
     await page.page.get_by_role("button", name="Send as a new conversation").click()
     await shows(page, "connecting", "Connecting")
-    assert bodies(page)[2] == {"prompt": "and?"}
+    assert (await bodies(page, 3))[2] == {"prompt": "and?"}
     assert await page.part("question").all_inner_texts() == ["and?"]
 
 
@@ -193,7 +198,7 @@ async def test_an_expired_conversation_offers_its_prompts_and_to_be_removed(page
     page.server.script("/streams", silence)
     await page.page.get_by_role("button", name="Send again").click()
     await shows(page, "connecting", "Connecting")
-    assert bodies(page)[1:] == [{"prompt": "first?"}]
+    assert (await bodies(page, 2))[1:] == [{"prompt": "first?"}]
 
 
 async def test_removing_an_expired_conversation_leads_to_a_new_one(page: Chat) -> None:
@@ -221,9 +226,7 @@ async def test_a_reload_during_the_request_repeats_it(page: Chat) -> None:
     await page.part("question").nth(1).wait_for()
     assert await page.part("question").all_inner_texts() == ["first?", "and?"]
     await page.page.locator(".answer").first.get_by_text("one").wait_for()
-    async with asyncio.timeout(DEADLINE):
-        while len(page.server.asked("/streams")) < 3:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
+    await bodies(page, 3)
     first, second = page.server.asked("/streams")[1:]
     assert first.body == second.body
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
@@ -286,7 +289,7 @@ async def test_a_version_that_was_refused_leaves_the_turns_before_it_to_go_on_fr
     await shows(page, "failed", "Failed")
     await send(page, "other?", silence)
     await shows(page, "connecting", "Connecting")
-    assert bodies(page)[-1] == {"prompt": "other?", "previous": "s"}
+    assert (await bodies(page, 4))[-1] == {"prompt": "other?", "previous": "s"}
     assert await page.part("question").all_inner_texts() == ["first?", "other?"]
 
 

@@ -47,6 +47,7 @@ async def test_a_script_does_as_its_modules_do(tmp_path: Path) -> None:
     async with chromium() as browser:
         page = await browser.new_page()
         await page.add_script_tag(content=script, type="module")
+        await page.wait_for_function("window.said")  # The tag does not wait for its module.
         said = await page.evaluate("said")
     assert said == ["log", "add", "add entry", "log", "a text\n of export"]
 

@@ -367,7 +367,7 @@ async def test_the_page_appears_without_its_script(start: Start, browser: Profil
         await page.route("**/page.js", lambda _: asyncio.sleep(0))
         await page.goto(str(function.http.base_url), wait_until="commit")
         await page.get_by_role("heading", name="Answers that outlive the connection").wait_for()
-        assert await page.get_by_test_id("prompt").is_visible()
+        await page.get_by_test_id("prompt").wait_for()
         await page.close()
 
 

@@ -25,6 +25,8 @@ export class Conversation {
   shown = "";
   /** True if the server does not have the streams any more. */
   gone = false;
+  /** True if the reader has deleted it, so that a turn which arrives later does not keep it. */
+  isForgotten = false;
 
   /** @param {Turn[]} [turns] */
   constructor(turns = []) {

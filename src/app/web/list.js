@@ -1,5 +1,6 @@
 // @ts-check
 /** The list of the conversations that this browser keeps. */
+import { addressOf } from "./address.js";
 import { announcer } from "./announcer.js";
 import { button, made, ui } from "./elements.js";
 
@@ -60,7 +61,7 @@ export class List {
     const item = made("li");
     const link = document.createElement("a");
     const id = it.has(it.shown) ? it.shown : it.newest("");
-    link.href = `?stream=${encodeURIComponent(id)}`;
+    link.href = addressOf(id);
     link.textContent = it.title || "Conversation";
     link.title = link.textContent;
     link.dir = "auto";

@@ -2,22 +2,14 @@
 /** The reading of one stream: each of its events, told to the turn and to the figures below it. */
 import { announcer } from "./announcer.js";
 import { LLMStream } from "./client.js";
+import { Connection } from "./connection.js";
 import { api, ui } from "./elements.js";
 import { slice } from "./frames.js";
 import { Journal } from "./journal.js";
 import { Meter } from "./meter.js";
 import { StateLine } from "./state.js";
 import { Strip } from "./strip.js";
-import {
-  ENDINGS,
-  FAILURES,
-  HINTS,
-  inFull,
-  inWords,
-  seconds,
-  startedOver,
-  STATES,
-} from "./texts.js";
+import { ENDINGS, FAILURES, inFull, inWords, seconds, startedOver, STATES } from "./texts.js";
 
 /** @typedef {import("./client.js").Part} Part */
 /** @typedef {import("./client.js").State} State */
@@ -44,19 +36,20 @@ export class Reading {
   /** @type {LLMStream | undefined} */
   stream;
   running = true;
+  /** True once the reader has stopped it. */
+  stopping = false;
   turn;
   #page;
   #seq = -1;
   #replayUntil = -1;
   #attempt = 1;
-  #apart = false; // from the server, now
-  #inSteps = false;
   #saidAt = performance.now();
   #answerBegun = false;
   #state = new StateLine();
   #strip = new Strip();
   #meter;
   #journal;
+  #connection;
 
   /** @param {Page} page @param {import("./turn.js").TurnView} turn @param {boolean} fromSend */
   constructor(page, turn, fromSend) {
@@ -67,6 +60,12 @@ export class Reading {
     this.#journal = new Journal(() =>
       this.#replaying ? "earlier" : seconds(this.#meter.elapsedMs),
     );
+    this.#connection = new Connection(this.#state, this.#journal, {
+      seq: () => this.#seq,
+      isOld: () => this.#replaying,
+      say: (text, about) => this.#say(text, about),
+      interrupted: () => this.#interrupted(),
+    });
     ui.events.textContent = "0";
     ui.connection.hidden = false;
     turn.element.append(ui.connection);
@@ -200,59 +199,12 @@ export class Reading {
 
   /** @param {State} state @param {Failure} [failure] */
   #enter(state, failure) {
-    if (state === "live" || state === "in-steps") this.#live(state);
-    else if (state === "connecting" || state === "crowded" || state === "paused") this.#wait(state);
-    else if (state === "taken-over") this.#takenOver();
-    else if (state === "stalled" || state === "reconnecting") this.#interrupt(state);
-    else if (failure?.code === "unauthorized") this.#lock();
+    if (this.#connection.enter(state)) return;
+    if (failure?.code === "unauthorized") this.#lock();
     else this.#finish(state, failure);
   }
 
-  /** @param {"live" | "in-steps"} state */
-  #live(state) {
-    if (this.#apart) this.#journal.note(`Reading again, from event ${this.#seq}`);
-    if (this.#apart) this.#say("Connected again.", "connection");
-    this.#apart = false;
-    if (state === "in-steps") this.#tellOfSteps();
-    this.#state.showLive(state);
-  }
-
-  #tellOfSteps() {
-    if (this.#inSteps) return;
-    this.#inSteps = true;
-    this.#journal.note("A proxy holds the answer back, so the page reads it in steps");
-    this.#say("Reading in steps.", "connection");
-  }
-
-  #takenOver() {
-    this.#apart = false;
-    if (this.#replaying) return;
-    this.#state.show("taken-over");
-    this.#say("The answer continues.", "connection");
-  }
-
-  /** @param {"connecting" | "crowded" | "paused"} state */
-  #wait(state) {
-    this.#state.show(state);
-    if (state === "connecting") return;
-    this.#apart = true;
-    this.#journal.note(
-      state === "paused"
-        ? "This tab is hidden and releases its connection"
-        : "Other tabs use all connections to the server",
-    );
-    if (state === "crowded") this.#say(`${STATES.crowded}: ${HINTS.crowded}.`, "connection");
-  }
-
-  /** @param {"stalled" | "reconnecting"} state */
-  #interrupt(state) {
-    this.#apart = true;
-    this.#state.show(state);
-    this.#journal.interrupted(
-      state === "stalled" ? "No word from the server" : "The connection ended",
-      this.#seq,
-    );
-    this.#say(state === "stalled" ? "Answer interrupted." : "Reconnecting.", "connection");
+  #interrupted() {
     this.#strip.add("gap");
     this.#page.frames.request();
   }
@@ -274,6 +226,7 @@ export class Reading {
       this.#journal.note(`The server says: ${failure.message}`);
     }
     if (state === "cancelled") this.turn.showSummary(STATES.cancelled);
+    this.turn.hideError(); // Of a stop that failed.
     if (failure) this.turn.showError(words ?? inFull(failure), this.#page.again(failure));
     else this.#say(`${STATES[state]}. The answer has ${inWords(this.turn.parts.words("answer"))}.`);
   }

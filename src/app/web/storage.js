@@ -72,6 +72,7 @@ export class Conversations extends EventTarget {
   save(it) {
     const name = PREFIX + it.id;
     const other = read(recall(name));
+    it.isForgotten = false;
     for (const turn of other?.turns ?? []) it.add(turn);
     this.#kept.set(it.id, it);
     keep(name, JSON.stringify({ shown: it.shown, gone: it.gone, turns: it.turns }));
@@ -80,6 +81,7 @@ export class Conversations extends EventTarget {
   /** @param {Conversation} it */
   forget(it) {
     this.#kept.delete(it.id);
+    it.isForgotten = true;
     keep(PREFIX + it.id, null);
   }
 
@@ -90,7 +92,10 @@ export class Conversations extends EventTarget {
     const known = this.#kept.get(id);
     if (!told) this.#kept.delete(id);
     else if (!known) this.#kept.set(id, told);
-    else for (const turn of told.turns) known.add(turn); // This tab may show it.
+    else {
+      for (const turn of told.turns) known.add(turn); // This tab may show it.
+      known.shown = told.shown;
+    }
   }
 }
 

@@ -8,9 +8,9 @@ import { inWords } from "./texts.js";
 /** @typedef {import("./client.js").Part} Part */
 
 /**
- * What a reader can do with a turn.
+ * What a reader can do with a turn. `send` returns false if the prompt has to wait.
  * @typedef {{
- *   send: (turn: TurnView, prompt: string) => void,
+ *   send: (turn: TurnView, prompt: string) => boolean,
  *   switchTo: (turn: TurnView, step: number) => void,
  *   sendLabel: () => string,
  * }} Commands
@@ -159,9 +159,9 @@ export class TurnView {
 
   /** @param {string} prompt */
   #send(prompt) {
+    if (!this.#commands.send(this, prompt)) return;
     this.#at("asked").hidden = false;
     this.#at("editor").hidden = true;
-    this.#commands.send(this, prompt);
   }
 
   async #copy() {

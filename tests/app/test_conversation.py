@@ -143,3 +143,10 @@ async def test_messages_sent_along_are_turns_without_a_stream(js: Evaluate) -> N
 
 async def test_streams_whose_messages_are_not_told_are_turns_all_the_same(js: Evaluate) -> None:
     assert await told(js, follows=("a",)) == [["a", "", ""], ["z", "", ""]]
+
+
+async def test_two_answers_in_a_row_are_paragraphs_of_one(js: Evaluate) -> None:
+    """The API takes such messages."""
+    assert await told(js, "one?", "one", "uno", "two?", follows=("a",)) == [
+        *(["a", "one?", "one\n\nuno"], ["z", "two?", ""]),
+    ]

@@ -159,13 +159,15 @@ async def test_a_turn_that_comes_too_early_can_be_sent_again(page: Chat) -> None
     keys = {each.headers["idempotency-key"] for each in page.server.asked("/streams")[1:]}
     assert len(keys) == 1, "it is the same request"
     assert sent[1:] == [{"prompt": "and?", "previous": "s"}] * 2
+    assert await page.part("prompt").input_value() == "", "it would be sent a second time"
 
 
 @pytest.mark.parametrize(
     ("status", "code", "words"),
     [
         (413, "conversation_too_long", "has become too long"),
-        (404, "stream_not_found", "it has expired, or it belongs to somebody else"),
+        (404, "stream_not_found", "The turn before has expired"),
+        (422, "no_conversation", "its agent takes no conversation"),
     ],
 )
 async def test_a_conversation_that_cannot_go_on_can_begin_anew(

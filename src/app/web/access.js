@@ -1,5 +1,5 @@
 // @ts-check
-/** The form for the access token, and what this browser remembers of it. */
+/** The form for the access token, and the token that this browser keeps. */
 import { announcer } from "./announcer.js";
 import { ui } from "./elements.js";
 import { keep, recall, watch } from "./storage.js";

@@ -1,9 +1,9 @@
 // @ts-check
 /**
- * The conversation on the page: which one it is, and what a reader does with it.
+ * The conversation that the page shows, and the actions of its reader.
  *
- * The address names its last stream. The tree of turns is this browser's; what a turn says is the
- * server's.
+ * The address names its last stream. The tree of turns comes from this browser, and the texts of
+ * the turns from the server.
  */
 import { addressed, addressOf, secretOf } from "./address.js";
 import { Opening } from "./opening.js";
@@ -15,7 +15,7 @@ import { focusVersions, versionBeside } from "./versions.js";
 /** @typedef {import("./turn.js").TurnView} TurnView */
 
 /** Refusals that do not depend on the prompt: it can be sent as a new conversation. */
-const BEGIN_ANEW = new Set(["stream_not_found", "conversation_too_long"]);
+const BEGIN_ANEW = new Set(["stream_not_found", "conversation_too_long", "no_conversation"]);
 
 export class Chat {
   #page;
@@ -109,7 +109,7 @@ export class Chat {
   }
 
   /**
-   * What a reader can do about a failure.
+   * The actions that a failure leaves to the reader.
    * @param {import("./client.js").Failure} failure @returns {import("./turn.js").Action[]}
    */
   #waysOut(failure) {

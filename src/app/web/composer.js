@@ -24,6 +24,11 @@ export class Composer {
     ui.prompt.value ||= prompt;
   }
 
+  /** Clears a prompt that was given back, because it is sent again. @param {string} prompt */
+  takeBack(prompt) {
+    if (ui.prompt.value === prompt) this.clear();
+  }
+
   clear() {
     ui.prompt.value = "";
     this.#recalled = 0;

@@ -137,7 +137,10 @@ export function turnsOf({ id, follows = [], messages = [] }) {
   const turns = [];
   for (const { role, content } of messages) {
     if (role === "user") turns.push({ id: "", prompt: content, answer: "" });
-    else turns.push({ ...(turns.pop() ?? { id: "", prompt: "" }), answer: content });
+    else {
+      const turn = turns.pop() ?? { id: "", prompt: "", answer: "" };
+      turns.push({ ...turn, answer: [turn.answer, content].filter(Boolean).join("\n\n") });
+    }
   }
   const ids = [...follows, id];
   while (turns.length < ids.length) turns.unshift({ id: "", prompt: "", answer: "" });

@@ -24,10 +24,10 @@ export class Journal {
     if (!ui.journal.hidden) ui.journal.scrollTop = ui.journal.scrollHeight;
   }
 
-  /** @param {string} what has happened @param {number} seq of the last event before it */
-  interrupted(what, seq) {
+  /** @param {string} event in words @param {number} seq of the last event before it */
+  interrupted(event, seq) {
     this.#interrupted = true;
-    this.note(`${what} ${seq < 0 ? "before the first event" : `after event ${seq}`}`);
+    this.note(`${event} ${seq < 0 ? "before the first event" : `after event ${seq}`}`);
   }
 
   handedOver() {
@@ -38,18 +38,18 @@ export class Journal {
   /**
    * A writer begins.
    * @param {{attempt: number, continued: string}} claim
-   * @returns {string} what has happened, if it is not the first writer
+   * @returns {string} the event in words; "" for the first writer
    */
   claimed({ attempt, continued }) {
     const how = [`attempt ${attempt}`, CONTINUED[continued]].filter(Boolean).join(", ");
-    const what = this.#handedOver
+    const event = this.#handedOver
       ? "The next sandbox continues"
       : this.#interrupted
         ? "Another sandbox took over"
         : "A new attempt continues the answer";
     this.#handedOver = this.#interrupted = false;
-    this.note(attempt === 1 ? "A sandbox begins to write" : `${what} (${how})`);
-    return attempt === 1 ? "" : what;
+    this.note(attempt === 1 ? "A sandbox begins to write" : `${event} (${how})`);
+    return attempt === 1 ? "" : event;
   }
 
   /** @param {{step: string, name: string}} step */
@@ -57,9 +57,9 @@ export class Journal {
     this.#steps.set(step, name);
   }
 
-  /** @param {string} key @param {string} what */
-  ofStep(key, what) {
+  /** @param {string} key @param {string} event in words */
+  ofStep(key, event) {
     const name = this.#steps.get(key);
-    this.note(`${name ? `The step “${name}”` : "A step"} ${what}`);
+    this.note(`${name ? `The step “${name}”` : "A step"} ${event}`);
   }
 }

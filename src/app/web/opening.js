@@ -1,5 +1,5 @@
 // @ts-check
-/** The way from an address to its conversation: what this browser knows, and then the server. */
+/** The way from an address to its conversation: this browser's turns first, then the server's. */
 import { credentialsOf } from "./address.js";
 import { readStream, StreamError } from "./client.js";
 import { Conversation, turnsOf } from "./conversation.js";
@@ -58,7 +58,7 @@ export class Opening {
     this.#shown.turns.fill(turn);
   }
 
-  /** Shows what this browser knows of a stream, until the server tells more. @param {string} id */
+  /** Shows the turns that this browser knows, until the server answers. @param {string} id */
   #show(id) {
     const { turns, conversation } = this.#shown;
     const known = this.#page.conversations.find(id);

@@ -84,7 +84,11 @@ export class Outbox {
    */
   repeater(reading) {
     const sending = this.#sending;
-    if (sending && reading === this.#reading) return () => void this.#ask(sending);
+    if (!sending || reading !== this.#reading) return;
+    return () => {
+      this.#page.composer().takeBack(sending.body.prompt);
+      void this.#ask(sending);
+    };
   }
 
   /**

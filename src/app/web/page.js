@@ -1,6 +1,6 @@
 // @ts-check
 /**
- * The chat page: it brings its parts together, and hears what a reader does.
+ * The chat page: it makes its parts, connects them, and listens to the keyboard and the buttons.
  *
  * Where the server requires an access token, the page asks for it, and all tabs of this browser
  * share it. The page never stores the token of a stream, because the access token yields it again.
@@ -69,7 +69,7 @@ function visit(id) {
 }
 
 /**
- * Asks what the server offers, unless that is known, and for an access token before a prompt is
+ * Asks for the server's models and agents, unless they are known, and for a token before a prompt is
  * typed, if the server requires one.
  */
 async function learnServed() {
@@ -98,7 +98,7 @@ function pressed(event) {
   }
 }
 
-/** Leaves a person who opens something where they are. @param {Event} event */
+/** Stops following the end of the page when a reader opens a details element. @param {Event} event */
 function opened({ target }) {
   if (target instanceof HTMLDetailsElement && target.open) follower.follow(false);
 }

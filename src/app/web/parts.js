@@ -89,7 +89,7 @@ export class Parts {
   }
 
   /**
-   * Shows what has been added.
+   * Shows the text and the parts that have been added.
    * @param {() => boolean} [isOver] true if the rest has to wait @returns {boolean} true if all is shown
    */
   flush(isOver = () => false) {

@@ -22,7 +22,7 @@ const SILENT_MS = 5_000;
 export const seqOf = (eventId) => Number(eventId.split(":").at(-1));
 
 /**
- * What a reading asks of the page.
+ * The parts of the page that a reading uses, and its callbacks.
  * @typedef {{
  *   frames: import("./frames.js").Frames,
  *   follower: import("./follower.js").Follower,
@@ -104,7 +104,7 @@ export class Reading {
   /**
    * Ends without a stream, or because the server refuses it.
    * @param {Failure} failure @param {State} [state]
-   * @param {string} [words] what the reader is told instead of the server's message
+   * @param {string} [words] for the reader, instead of the server's message
    */
   fail(failure, state = "failed", words) {
     if (failure.code === "unauthorized") this.#lock();

@@ -1,5 +1,5 @@
 // @ts-check
-/** What the server offers: its models and agents, and if it requires an access token. */
+/** The models and agents of the server, and if it requires an access token. */
 import { api } from "./elements.js";
 import { keep, recallJson } from "./storage.js";
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** The choices for the answers to come: agent, model, and what is behind *Options*. */
+/** The choices for the answers to come: agent, model, and those in the dialog *Options*. */
 import { ui } from "./elements.js";
 import { keep, recallJson } from "./storage.js";
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** The line that tells the state of the connection, and a hint what that means. */
+/** The line that tells the state of the connection, with a hint. */
 import { announcer } from "./announcer.js";
 import { ui } from "./elements.js";
 import { HINTS, STATES } from "./texts.js";

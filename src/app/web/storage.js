@@ -1,7 +1,7 @@
 // @ts-check
 /**
- * What this browser keeps, for this origin and path: it stays on this machine. Where storage is off
- * or full, the page knows it until it is closed.
+ * The storage of this browser, for this origin and path. Where it is off or full, the page remembers
+ * its conversations until it is closed.
  */
 import { Conversation } from "./conversation.js";
 import { api } from "./elements.js";

@@ -24,7 +24,6 @@ export class TextBlock {
   /** @param {HTMLElement} place */
   constructor(place) {
     this.element = made("div", "text");
-    this.element.dir = "auto";
     this.#markdown = new Markdown(this.element);
     place.append(this.element);
   }
@@ -49,7 +48,7 @@ export class TextBlock {
   }
 
   /**
-   * Shows what has been added, in pieces.
+   * Shows the text that has been added, in pieces.
    * @param {() => boolean} isOver true if the rest has to wait @returns {boolean} true if all is shown
    */
   show(isOver) {

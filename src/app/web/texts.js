@@ -61,7 +61,8 @@ export const NOT_SENT = {
   conversation_too_long:
     "This conversation has become too long. Begin a new one, or edit an earlier prompt.",
   stream_not_found:
-    "This conversation cannot be continued: it has expired, or it belongs to somebody else.",
+    "The turn before has expired, or it belongs to somebody else. Go on at the end, or begin anew.",
+  no_conversation: "This conversation cannot be continued: its agent takes no conversation.",
 };
 
 export const LOST = "There is no such conversation: it has expired, or the address is wrong.";

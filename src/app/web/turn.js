@@ -1,5 +1,5 @@
 // @ts-check
-/** One turn on the page: a prompt, its answer, and what a reader can do with them. */
+/** One turn on the page: a prompt, its answer, and the actions of its reader. */
 import { announcer } from "./announcer.js";
 import { button, growing, ui } from "./elements.js";
 import { Parts } from "./parts.js";
@@ -8,7 +8,7 @@ import { inWords } from "./texts.js";
 /** @typedef {import("./client.js").Part} Part */
 
 /**
- * What a reader can do with a turn. `send` returns false if the prompt has to wait.
+ * The actions of a turn. `send` returns false if the prompt has to wait.
  * @typedef {{
  *   send: (turn: TurnView, prompt: string) => boolean,
  *   switchTo: (turn: TurnView, step: number) => void,
@@ -86,7 +86,7 @@ export class TurnView {
 
   // Its answer
 
-  /** Shows what has been added. @param {() => boolean} [isOver] @returns {boolean} */
+  /** Shows the parts that have been added. @param {() => boolean} [isOver] @returns {boolean} */
   flush(isOver) {
     const words = this.parts.words("thinking");
     if (words !== this.#thought) {
@@ -120,7 +120,7 @@ export class TurnView {
   }
 
   /**
-   * Says why there is no answer, and what the reader can do.
+   * Tells why there is no answer, and offers actions.
    * @param {string} message @param {Action[]} actions
    */
   showError(message, actions) {

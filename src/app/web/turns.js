@@ -68,7 +68,7 @@ export class Turns {
     this.#place();
   }
 
-  /** Shows what has been added to a turn that is complete. @param {TurnView} turn */
+  /** Shows the parts that have been added to a turn that is complete. @param {TurnView} turn */
   fill(turn) {
     this.#unfilled.push(turn);
     if (this.#unfilled.length === 1) this.#fill();

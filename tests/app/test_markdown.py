@@ -405,10 +405,16 @@ BLOCK = [
 BY_DESIGN = re.compile(
     r"\]\(<?>?\s*(?:\)|\"|'|$)"  # an empty destination, which is a link there
     r"|\\ +\n"  # it passes a backslash and a space, and misses the hard break behind them
-    r"|\\\["  # the trees of the test take an escaped bracket for a task
-    r"|>[\s\S]*\n[ >]*(?: {4}|[ >]*\t)"  # what is indented, and lazy
+    r"|>[\s\S]*\n[ >]*(?: {4}|[ >]*\t)|>.*\t"  # deep indents and tabs in quotes
+    r"|\n {2,}(?:-+|=+)[ \t]*(?:\n|$)|\n {2,}\|"  # an underline, or a row, behind a lazy line
+    r"|`[^`]*\n[ \t]"  # it leaves white space at the beginning of lines in code spans
+    r"|\n[ >]*(?: {4}|\t).*\S"  # a lazy line with the indent of code, behind a list item
+    r"|!\[[*_~]|!\[.*[&\\]|\[[\s\S]*!\[[\s\S]*\["  # the text of an image is a document of its own
+    r"|[^\w\s*_~][*_~]+\]"  # the end of a link's text counts as white space
     r"|(?:[-+*]|\d[.)])[ \t]*\n[ \t>]*\n"  # an empty item, and a blank line
-    r"|(?:2\)|10\.)[^\n]*\|"  # the trees of the test take such an item for a table's header
+    r"|\\\[|\[[ x]\]\s*\n"  # the trees of the test take these brackets for a task
+    r"|\[[ x]\] [\s\S]*\n[ \t]*(?:-+|=+)[ \t]*(?:\n|$)"  # they do not find tasks in headings
+    r"|(?:2\)|10\.)[^\n]*\|"  # they take such an item for a table's header
 )
 HOSTILE = [
     *(

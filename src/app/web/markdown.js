@@ -1381,6 +1381,7 @@ class Inlines {
     previous.height = Math.max(previous.height, delimiter.height);
     if (next) next.previous = previous;
     else this.#newest = previous;
+    delimiter.previous = null; // A bracket may be forgotten before its end comes.
     if (!delimiter.elements.length) return;
     this.#shown.splice(this.#shown.indexOf(delimiter), 1);
     this.#text.into(this.#place);

@@ -47,12 +47,14 @@ class Feed:
     server: Server
     stream: str = "s"
     most: int = 0
+    status: str = "streaming"
     _frames: list[bytes] = field(default_factory=list)
     _open: list[asyncio.Event] = field(default_factory=list)
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.server.script(self.path, *[self._serve] * MANY)
+        self.server.usual[f"/streams/{self.stream}"] = self._show
 
     @property
     def path(self) -> str:
@@ -64,6 +66,8 @@ class Feed:
 
     def send(self, kind: str, **data: Any) -> None:
         self._frames.append(frame(len(self._frames), kind, data, self.stream))
+        if kind in ("done", "error", "cancelled"):
+            self.status = kind
         for news in self._open:
             news.set()
 
@@ -82,6 +86,9 @@ class Feed:
             request.headers.get("last-event-id") or request.query.get("last_event_id", "")
             for request in self.server.asked(self.path)
         ]
+
+    async def _show(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await snapshot(len(self._frames) - 1, self.status)(reader, writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         cursor = self.cursors[-1]
@@ -558,13 +565,34 @@ async def test_a_page_without_the_means_to_share_reads_by_itself(
     assert bench.feed.cursors == ["", ""]
 
 
-async def test_a_tab_whose_credentials_the_server_refuses_hears_nothing(bench: Bench) -> None:
-    bench.server.script(SNAPSHOT, refusal(401, "unauthorized"))
-    await bench.leader("{token: 'good'}")
+@pytest.mark.parametrize("shown", ["{token: 'bad'}", "{bearer: 'bad'}", "{}"])
+async def test_a_tab_that_the_server_refuses_hears_nothing(bench: Bench, shown: str) -> None:
+    """A tab without credentials too: the server may be closed to it."""
+    leader = await bench.leader("{token: 'good'}")
     bench.feed.say("one ")
-    stranger = await bench.tab("{token: 'bad'}")
+    await leader.shows("one ")
+    bench.server.script(SNAPSHOT, refusal(401, "unauthorized"))
+    stranger = await bench.tab(shown)
     await stranger.enters("lost")
     assert await stranger.run("[events, heard]") == [[], []]
+
+
+async def test_a_tab_that_the_server_accepts_asks_it_once(bench: Bench) -> None:
+    leader = await bench.leader()
+    bench.feed.say("one ")
+    await leader.shows("one ")
+    followers = [await bench.tab(), await bench.tab()]
+    for tab in followers:
+        await tab.shows("one ")
+    assert len(bench.server.asked(SNAPSHOT)) == 2
+    await followers[0].run("stream.close()")
+    await leader.run("stream.close()")
+    bench.feed.say("two ")
+    await followers[1].shows("one two ")
+    await leader.read("{lastEventId: 's:0'}")
+    await leader.shows("one two ")
+    assert len(bench.server.asked(SNAPSHOT)) == 3
+    assert bench.feed.cursors == ["", "s:0"]
 
 
 async def test_a_tab_hears_the_others_once_the_server_has_accepted_its_own_credentials(

@@ -353,7 +353,8 @@ export class LLMStream extends EventTarget {
   #restarts = 0;
   #cancelling = 0;
   #probing = false;
-  #mayListen;
+  /** True once the server has shown the stream to this reader, by the credentials of its own. */
+  #mayListen = false;
   #closed = new AbortController();
   #options;
   #ownKinds;
@@ -380,7 +381,6 @@ export class LLMStream extends EventTarget {
     this.#ownKinds = new Map(Object.entries(this.#options.kinds));
     if (lastEventId) this.#moveTo(lastEventId);
     const { bearer, token } = this.#options;
-    this.#mayListen = !bearer && !token;
     const reader = this.#reader();
     this.#presence = new Presence(this.#options.hiddenMs, reader);
     this.#connection = new Connection(id, this.#options, reader);
@@ -597,6 +597,7 @@ export class LLMStream extends EventTarget {
       this.#hasUnlistedKinds = !told.has(this.#options.baseUrl);
     }
     const data = JSON.parse(message.data);
+    this.#mayListen = true;
     this.#connection.accepted();
     this.#accept(message, data, seq);
     if (this.#closed.signal.aborted) return;
@@ -1009,10 +1010,10 @@ class Seat {
  * so that repeated, missing and late ones, or two leaders for a moment, do no harm.
  *
  * Who may hear the others? Only pages of this origin can, and they share their storage, which makes
- * them one person to the server. But a page may hold an API token or a stream's token that is wrong
- * or has expired, and must not be shown what the server would refuse to it. Such a page first asks
- * the server for the stream by its own credentials, and joins the others only if it gets an answer.
- * No token is ever part of a message or a name.
+ * them one person to the server. But a page may have no token, or one that is wrong or has expired,
+ * and must not be shown a stream that the server would refuse to it. Each page therefore first asks
+ * the server for the stream by its own credentials, also with none. It hears the others only after
+ * the server has shown it the stream. No token is ever part of a message or a name.
  */
 class Tabs {
   #name;
@@ -1180,6 +1181,7 @@ class Tabs {
     this.#channel.addEventListener("message", ({ data }) => {
       if ("ask" in data) this.#answer(data);
       else if ("ended" in data) this.leads && this.#reader.ended();
+      else if (!this.#reader.mayListen()) return;
       else if (!data.to || data.to === this.#me) this.#hear(data);
     });
     this.#heardAt = Date.now();

@@ -565,6 +565,42 @@ async def test_a_page_without_the_means_to_share_reads_by_itself(
     assert bench.feed.cursors == ["", ""]
 
 
+async def test_a_page_that_may_not_use_locks_reads_by_itself(bench: Bench) -> None:
+    """As in some frames. The fixture fails on a rejection that nothing handles."""
+    tabs = [await bench.tab(None) for _ in range(2)]
+    for tab in tabs:
+        await tab.run(
+            "navigator.locks.request = navigator.locks.query = () =>"
+            " Promise.reject(new DOMException('No.', 'SecurityError')), null"
+        )
+        await tab.read()
+    bench.feed.say("one ")
+    for tab in tabs:
+        await tab.shows("one ")
+        await tab.show(shown=False)
+        await tab.show(shown=True)
+    bench.feed.say("two ")
+    for tab in tabs:
+        await tab.shows("one two ")
+    assert bench.feed.cursors == ["", ""]
+
+
+async def test_a_page_that_may_not_list_locks_waits_for_a_connection(bench: Bench) -> None:
+    others = await crowd(bench)
+    tab = await bench.tab(None)
+    for each in (others, tab):
+        await each.run(
+            "navigator.locks.query = () =>"
+            " Promise.reject(new DOMException('No.', 'SecurityError')), null"
+        )
+    await tab.read()
+    await tab.enters("crowded")
+    await others.show(shown=False)
+    await others.run("others[0].close()")
+    bench.feed.say("one ")
+    await tab.shows("one ")
+
+
 @pytest.mark.parametrize("shown", ["{token: 'bad'}", "{bearer: 'bad'}", "{}"])
 async def test_a_tab_that_the_server_refuses_hears_nothing(bench: Bench, shown: str) -> None:
     """A tab without credentials too: the server may be closed to it."""

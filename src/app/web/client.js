@@ -946,16 +946,19 @@ class Seat {
   }
 
   get isAwaited() {
-    return this.#taken !== undefined && !this.#name;
+    return this.#taken !== undefined && !this.isHeld;
   }
 
   async take() {
     const taken = new AbortController();
     this.#taken = taken;
     const full = () => this.#reader.crowded();
-    const name = await takeSeat(this.#names, taken.signal, full, () => this.#lost());
+    const seat = takeSeat(this.#names, taken.signal, full, () => this.#lost());
+    const name = await seat.catch(() => null);
     if (taken.signal.aborted) return;
-    this.#name = name;
+    if (name === null)
+      this.#names = []; // This page may not use locks, as some frames may not.
+    else this.#name = name;
     if (isHidden()) void this.offer();
     this.#reader.seated();
   }
@@ -1266,15 +1269,21 @@ function seatsOf({ baseUrl, readersAtOnce }) {
 /** The lock with which a hidden page offers its seat to others. @param {string} seat */
 const offerOf = (seat) => `${seat}, offered`;
 
+/**
+ * The locks of all pages of the origin: none if this page may not list them.
+ * @returns {Promise<LockManagerSnapshot>}
+ */
+const listLocks = () => navigator.locks.query().catch(() => ({}));
+
 /** @param {string[]} seats */
 async function isWaitedFor(seats) {
-  const { pending = [] } = await navigator.locks.query();
+  const { pending = [] } = await listLocks();
   return pending.some(({ name = "" }) => seats.includes(name));
 }
 
 /** @param {string[]} seats @returns {Promise<string | undefined>} */
 async function findOffer(seats) {
-  const { held = [] } = await navigator.locks.query();
+  const { held = [] } = await listLocks();
   return seats.find((seat) => held.some(({ name }) => name === offerOf(seat)));
 }
 
@@ -1283,7 +1292,8 @@ async function findOffer(seats) {
  * @param {string[]} seats @param {AbortSignal} until
  * @param {() => void} full called when all locks are held by others
  * @param {() => void} lost called when another page has taken the lock
- * @returns {Promise<string>} the name of the lock; "" if `until` aborts first
+ * @returns {Promise<string>} the name of the lock; "" if `until` aborts first; rejects if this page
+ *   may not use locks
  */
 async function takeSeat(seats, until, full, lost) {
   for (const seat of seats) {

@@ -495,6 +495,50 @@ async def test_tabs_say_together_that_their_stream_waits_for_a_connection(bench:
     assert bench.feed.cursors == [""]
 
 
+SLOW_LIST = """{
+  const query = navigator.locks.query.bind(navigator.locks);
+  window.mayList = new Promise((resolve) => { window.list = resolve; });
+  window.asked = 0;
+  navigator.locks.query = () => ((asked += 1), mayList.then(query));
+  null;
+}"""
+
+
+async def list_locks(tab: Tab) -> None:
+    """Let the page list the locks, and return when it has acted on the list."""
+    await tab.run("list(), navigator.locks.query().then(() => new Promise(setTimeout))")
+
+
+async def test_a_reader_that_is_closed_while_it_looks_for_a_connection_does_not_wait_for_one(
+    bench: Bench,
+) -> None:
+    await crowd(bench)
+    tab = await bench.tab(None)
+    await tab.run(SLOW_LIST)
+    await tab.read()
+    await tab.until("asked > 0")
+    await tab.run("stream.close()")
+    await list_locks(tab)
+    assert await tab.run("[stream.state, states]") == ["connecting", []]
+    assert bench.server.asked(SNAPSHOT) == []
+
+
+async def test_a_reader_that_has_ended_while_it_looks_for_a_connection_stays_so(
+    bench: Bench,
+) -> None:
+    others = await crowd(bench)
+    tab = await bench.tab(None)
+    await tab.run(SLOW_LIST)
+    await tab.read()
+    await tab.until("asked > 0")
+    await others.run("others[0].close()")
+    bench.feed.say("one ")
+    bench.feed.end()
+    await tab.enters("finished")
+    await list_locks(tab)
+    assert await tab.run("states") == ["live", "finished"]
+
+
 async def test_stop_in_one_tab_ends_a_stream_that_waits_for_a_connection(bench: Bench) -> None:
     bench.server.script(SNAPSHOT, snapshot(0))
     await crowd(bench)

@@ -194,6 +194,9 @@ const MIN_CHECK_MS = 100;
 /** @type {Set<State>} */
 const READING = new Set(["live", "in-steps", "taken-over"]);
 
+/** @type {Set<State>} */
+const FINAL = new Set(["finished", "cancelled", "failed", "lost"]);
+
 /**
  * The kinds of one server, and those of them that are text.
  * @typedef {{header: string, kinds: Map<string, State | null>, texts: Set<string>}} Vocabulary
@@ -507,7 +510,7 @@ export class LLMStream extends EventTarget {
       deposed: () => this.#deposed(),
       hear: (event) => this.#hear(event),
       asked: () => this.#connection.check(),
-      ended: () => this.#seat.isAwaited && this.#openIfEnded(),
+      ended: () => void this.#openIfEnded(),
     };
   }
 
@@ -557,6 +560,7 @@ export class LLMStream extends EventTarget {
 
   /** Reads a stream that has ended without a seat, because it holds no connection for long. */
   async #openIfEnded() {
+    if (this.#rests || !this.#seat.isAwaited) return;
     this.#enter("crowded");
     try {
       const options = { ...this.#options, signal: this.#closed.signal };
@@ -670,7 +674,7 @@ export class LLMStream extends EventTarget {
 
   /** @param {State} state @param {Failure} [failure] */
   #enter(state, failure) {
-    if (state === this.#state) return;
+    if (state === this.#state || FINAL.has(this.#state)) return;
     this.#state = state;
     this.#tabs.announce();
     this.dispatchEvent(new CustomEvent("state", { detail: { state, failure } }));
@@ -1309,8 +1313,9 @@ async function takeSeat(seats, until, full, lost) {
     if (each.seat) await hold(each.seat, signal, { signal }, lost);
     else {
       const offer = isHidden() ? undefined : await findOffer(seats);
+      signal.throwIfAborted();
       if (!offer) full();
-      if (!offer || signal.aborted) throw new Error("no page offers its seat");
+      if (!offer) throw new Error("no page offers its seat");
       each.seat = offer;
       await hold(offer, signal, { steal: true }, lost);
     }

@@ -443,6 +443,26 @@ async def test_stop_in_the_leading_tab_stops_all(bench: Bench) -> None:
         assert await tab.run("states") == ["live", "cancelled"]
 
 
+async def test_a_leading_tab_whose_stop_hangs_loses_the_lead_and_follows_later(
+    bench: Bench,
+) -> None:
+    bench.server.script("/streams/s/cancel", silence)
+    leader = await bench.leader("{timeoutMs: 3_000, attempts: 1}")
+    follower = await bench.tab("{stalledMs: 200, leaderMs: 300}")
+    bench.feed.say("one ")
+    await follower.shows("one ")
+    await leader.run("void stream.cancel().catch(({ code }) => { window.code = code; })")
+    await follower.until("sources[0]?.readyState === 1", AT_ONCE)
+    bench.feed.say("two ")
+    await follower.shows("one two ")
+    assert await leader.run("window.code") is None
+    await leader.until("window.code === 'no_answer'")
+    bench.feed.say("three ")
+    for tab in (leader, follower):
+        await tab.shows("one two three ")
+    assert bench.feed.cursors == ["", "s:0"]
+
+
 async def test_different_streams_have_a_connection_each(bench: Bench) -> None:
     other = Feed(bench.server, "s1")
     tabs = [await bench.tab(), await bench.tab()]

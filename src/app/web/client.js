@@ -494,6 +494,7 @@ export class LLMStream extends EventTarget {
       cursor: () => ({ seq: this.#seq, lastEventId: this.#lastEventId }),
       kinds: () => [...toldBy(this.#options.baseUrl).kinds.keys(), ...this.#ownKinds.keys()],
       mayListen: () => this.#mayListen,
+      isCancelling: () => this.#cancelling > 0,
       leave: () => this.#release(),
       resume: () => this.#rests || this.#reconnect(),
       check: () => this.#check(),
@@ -696,6 +697,7 @@ export class LLMStream extends EventTarget {
  *   cursor: () => {seq: number, lastEventId: string},
  *   kinds: () => string[],
  *   mayListen: () => boolean,
+ *   isCancelling: () => boolean,
  *   leave: () => void,
  *   resume: () => void,
  *   check: () => void,
@@ -1206,9 +1208,13 @@ class Tabs {
     return { state: this.#reader.state(), hidden: isHidden(), seq, kinds: header };
   }
 
-  /** @param {Asked} question */
+  /**
+   * Answers another tab. A tab that cancels has no connection meanwhile: it does not answer, so that
+   * another takes the lead if the request takes long.
+   * @param {Asked} question
+   */
   #answer({ from, ask }) {
-    if (!this.#leads) return;
+    if (!this.#leads || this.#reader.isCancelling()) return;
     this.#reader.asked();
     const events = this.#events.slice(this.#events.findLastIndex(({ after }) => after <= ask));
     this.#post({ to: from, events, since: this.#since, now: this.#announcement() });

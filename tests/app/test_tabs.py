@@ -229,6 +229,20 @@ async def test_a_tab_that_comes_later_gets_all_that_was_said_before(bench: Bench
     assert bench.feed.cursors == [""]
 
 
+async def test_a_tab_that_comes_late_gets_a_long_answer_in_slices(bench: Bench) -> None:
+    """The last slice tells how the leading tab reads."""
+    leader = await bench.leader()
+    words = [f"{number} " for number in range(1_200)]
+    bench.feed.say(*words)
+    await leader.shows("".join(words))
+    later = await bench.tab()
+    await later.shows("".join(words))
+    await later.enters("live")
+    slices = "heard.filter(({ to }) => to).map(({ events, now }) => [events.length, now?.state])"
+    assert await later.run(slices) == [[500, None], [500, None], [200, "live"]]
+    assert bench.feed.cursors == [""]
+
+
 async def closed(leader: Tab) -> None:
     await leader.page.close()
 

@@ -187,6 +187,8 @@ const DROPS_BEFORE_BACKOFF = 3;
 const PIECES_BEFORE_STEPS = 2;
 /** Time for the last messages of a tab that gives up the lead: its lock is faster than they are. */
 const SETTLE_MS = 50;
+/** The most events in one message among tabs: each message is a task of the tab that receives it. */
+const SLICE = 500;
 /** Tabs of another version of this module share only if they send the same messages. */
 const TABS_PROTOCOL = 1;
 const MIN_CHECK_MS = 100;
@@ -1005,7 +1007,7 @@ class Seat {
 /**
  * The messages among tabs. `from` and `to` name tabs; without `to`, a message is for all. An answer
  * to `ask` has all events after a position that the leading tab has, and `since`: it has none up to
- * that position.
+ * that position. A long answer comes as several messages, and the last one has `now`.
  * @typedef {{from: string, ask: number}} Asked
  * @typedef {{state: State, hidden: boolean, seq: number, kinds: string}} Announcement
  * @typedef {{from: string, to?: string, events?: Relayed[], since?: number, now?: Announcement
@@ -1217,7 +1219,12 @@ class Tabs {
     if (!this.#leads || this.#reader.isCancelling()) return;
     this.#reader.asked();
     const events = this.#events.slice(this.#events.findLastIndex(({ after }) => after <= ask));
-    this.#post({ to: from, events, since: this.#since, now: this.#announcement() });
+    const answer = { to: from, since: this.#since };
+    let at = 0;
+    for (; at + SLICE < events.length; at += SLICE) {
+      this.#post({ ...answer, events: events.slice(at, at + SLICE) });
+    }
+    this.#post({ ...answer, events: events.slice(at), now: this.#announcement() });
   }
 
   /** @param {Told} message */

@@ -615,6 +615,33 @@ async def test_a_tab_that_comes_later_says_that_a_proxy_holds_responses_back(
     assert await later.run("states") == ["in-steps"]
 
 
+async def test_a_reader_keeps_events_for_other_tabs_until_it_has_ended(bench: Bench) -> None:
+    tab = await bench.tab(None)
+    await tab.run("""{
+      const { postMessage } = BroadcastChannel.prototype;
+      BroadcastChannel.prototype.postMessage = function (message) {
+        if (message.events) window.kept ??= new WeakRef(message.events[0]);
+        postMessage.call(this, message);
+      };
+      null;
+    }""")
+    await tab.read("{hiddenMs: 100}")
+    bench.feed.say("one ")
+    await tab.shows("one ")
+    await paused(tab)
+    assert await _is_kept(tab)
+    await tab.show(shown=True)
+    bench.feed.end()
+    await tab.enters("finished")
+    assert not await _is_kept(tab)
+
+
+async def _is_kept(tab: Tab) -> Any:
+    session = await tab.page.context.new_cdp_session(tab.page)
+    await session.send("HeapProfiler.collectGarbage")
+    return await tab.run("kept.deref() !== undefined")
+
+
 # Who shares
 
 

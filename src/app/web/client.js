@@ -1055,6 +1055,7 @@ class Tabs {
     this.#options = options;
     this.#reader = reader;
     this.#since = reader.cursor().seq;
+    reader.closed.addEventListener("abort", () => (this.#events = []), { once: true });
   }
 
   get leads() {

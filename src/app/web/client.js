@@ -11,9 +11,8 @@
  *     stream.addEventListener("state", () => (label.textContent = stream.state));
  *     await stream.cancel(); // stops the generation, for every reader; close() only stops reading
  *
- * `stream.parts` is what the events so far add up to: texts, tool calls with their results, the
- * newest progress and data. A page that shows it needs no rules of its own for answers that start
- * over.
+ * `stream.parts` is the sum of the events so far: texts, tool calls with their results, the newest
+ * progress and data. A page that shows it needs no rules of its own for answers that start over.
  *
  * The server numbers events 0, 1, 2 and so on, without holes. EventSource reconnects after most
  * failures. This module also reconnects after responses that EventSource treats as fatal, detects
@@ -130,7 +129,7 @@ const KINDS = {
 /** The kinds of text that this version knows. The server tells of others as of its kinds. */
 const TEXTS = new Set(["thinking", "answer"]);
 
-/** The kinds of which there are no parts: they tell about the work, and not what it says. */
+/** The kinds of which there are no parts: they tell about the work, and are no part of its answer. */
 const WITHOUT_PARTS = new Set([
   ...["start", "claim", "step", "step_end", "heartbeat", "handoff"],
   ...["done", "error", "cancelled"],
@@ -377,7 +376,7 @@ export class LLMStream extends EventTarget {
     super();
     this.id = id;
     /**
-     * What the events so far add up to, as `fold` says. It is always the same array; where a
+     * The sum of the events so far, by the rules of `fold`. It is always the same array; where a
      * framework compares, give it a copy.
      * @type {Part[]}
      */
@@ -462,7 +461,7 @@ export class LLMStream extends EventTarget {
 
   // Connecting
 
-  /** Reads by a connection of this page if this tab leads, and else what the leading tab reads. */
+  /** Opens a connection of this page if this tab leads, and else follows the leading tab. */
   #connect() {
     this.#connection.close();
     if (this.#rests) return;
@@ -1017,14 +1016,15 @@ class Seat {
 /**
  * The tabs of this origin that show one stream. One of them leads, which is to hold a lock: it
  * reads the stream and relays the events. The others wait for the lock, and the next one reads on
- * from its own last event. Nothing depends on the messages: each reader counts the events itself,
- * so that repeated, missing and late ones, or two leaders for a moment, do no harm.
+ * from its own last event. No event depends on the messages: each reader counts the events itself,
+ * so that repeated, missing and late messages, or two leaders for a moment, do no harm. Only the
+ * state of a tab that follows comes from the messages.
  *
- * Who may hear the others? Only pages of this origin can, and they share their storage, which makes
- * them one person to the server. But a page may have no token, or one that is wrong or has expired,
- * and must not be shown a stream that the server would refuse to it. Each page therefore first asks
- * the server for the stream by its own credentials, also with none. It hears the others only after
- * the server has shown it the stream. No token is ever part of a message or a name.
+ * Only pages of this origin receive the messages. One of them may have no token, or a token that is
+ * wrong or has expired, and the server would refuse the stream to it. Each tab therefore first asks
+ * the server for the stream by its own credentials, also with none. It accepts events and states
+ * from other tabs only after the server has shown it the stream. No token is ever part of a message
+ * or a name.
  */
 class Tabs {
   #name;
@@ -1062,7 +1062,7 @@ class Tabs {
     return this.#leads || !this.#name;
   }
 
-  /** Waits for the lead, and hears the leading tab meanwhile. */
+  /** Waits for the lead, and receives the messages of the leading tab meanwhile. */
   join() {
     if (!this.#joined) void this.#join();
     else this.#listen();

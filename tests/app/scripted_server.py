@@ -36,10 +36,11 @@ Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 class Server:
     """Answers each path with the answers scripted for it, in order, and records the requests.
 
-    The files of the page are always there.
+    The files of the page are always there. A path without further scripts has its usual answer.
     """
 
     page: dict[str, Answer]
+    usual: dict[str, Answer] = field(default_factory=dict)
     scripts: defaultdict[str, deque[Answer]] = field(default_factory=lambda: defaultdict(deque))
     requests: list[Request] = field(default_factory=list)
     unexpected: list[Request] = field(default_factory=list)
@@ -67,6 +68,8 @@ class Server:
         self.requests.append(request)
         if self.scripts[path]:
             return self.scripts[path].popleft()
+        if path in self.usual:
+            return self.usual[path]
         self.unexpected.append(request)
         return answer(404)
 

@@ -370,9 +370,11 @@ async def test_a_kind_that_comes_with_a_deployment_is_asked_for_once_and_then_pa
     bench.server.script(SNAPSHOT, snapshot(4, kinds=f"{KINDS}, tool"))
     await bench.run("read()")
     await bench.until("every.length === 5")
+    assert len(bench.server.asked(SNAPSHOT)) == 1
     assert await kinds_of(bench) == ["answer", "tool", "tool", "answer", "tool"]
     assert bench.cursors() == ["", "s:0"]
     bench.server.script(EVENTS, sse(words(0, 0), *rest, done(5)))
+    bench.server.script(SNAPSHOT, snapshot(5, "done"))  # for the new reader, until the old one left
     await bench.run("stream.close(), (every.length = 0), read()")
     await bench.until("stream.state === 'finished'")
     assert await kinds_of(bench) == ["answer", "tool", "tool", "answer", "tool", "done"]

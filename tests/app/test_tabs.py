@@ -47,12 +47,14 @@ class Feed:
     server: Server
     stream: str = "s"
     most: int = 0
+    status: str = "streaming"
     _frames: list[bytes] = field(default_factory=list)
     _open: list[asyncio.Event] = field(default_factory=list)
     _writers: list[asyncio.StreamWriter] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.server.script(self.path, *[self._serve] * MANY)
+        self.server.usual[f"/streams/{self.stream}"] = self._show
 
     @property
     def path(self) -> str:
@@ -64,6 +66,8 @@ class Feed:
 
     def send(self, kind: str, **data: Any) -> None:
         self._frames.append(frame(len(self._frames), kind, data, self.stream))
+        if kind in ("done", "error", "cancelled"):
+            self.status = kind
         for news in self._open:
             news.set()
 
@@ -82,6 +86,9 @@ class Feed:
             request.headers.get("last-event-id") or request.query.get("last_event_id", "")
             for request in self.server.asked(self.path)
         ]
+
+    async def _show(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await snapshot(len(self._frames) - 1, self.status)(reader, writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         cursor = self.cursors[-1]
@@ -219,6 +226,20 @@ async def test_a_tab_that_comes_later_gets_all_that_was_said_before(bench: Bench
     await later.shows("one two ")
     await later.enters("live")
     assert await later.run("stream.parts") == [{"kind": "answer", "text": "one two "}]
+    assert bench.feed.cursors == [""]
+
+
+async def test_a_tab_that_comes_late_gets_a_long_answer_in_slices(bench: Bench) -> None:
+    """The last slice tells how the leading tab reads."""
+    leader = await bench.leader()
+    words = [f"{number} " for number in range(1_200)]
+    bench.feed.say(*words)
+    await leader.shows("".join(words))
+    later = await bench.tab()
+    await later.shows("".join(words))
+    await later.enters("live")
+    slices = "heard.filter(({ to }) => to).map(({ events, now }) => [events.length, now?.state])"
+    assert await later.run(slices) == [[500, None], [500, None], [200, "live"]]
     assert bench.feed.cursors == [""]
 
 
@@ -436,6 +457,26 @@ async def test_stop_in_the_leading_tab_stops_all(bench: Bench) -> None:
         assert await tab.run("states") == ["live", "cancelled"]
 
 
+async def test_a_leading_tab_whose_stop_hangs_loses_the_lead_and_follows_later(
+    bench: Bench,
+) -> None:
+    bench.server.script("/streams/s/cancel", silence)
+    leader = await bench.leader("{timeoutMs: 3_000, attempts: 1}")
+    follower = await bench.tab("{stalledMs: 200, leaderMs: 300}")
+    bench.feed.say("one ")
+    await follower.shows("one ")
+    await leader.run("void stream.cancel().catch(({ code }) => { window.code = code; })")
+    await follower.until("sources[0]?.readyState === 1", AT_ONCE)
+    bench.feed.say("two ")
+    await follower.shows("one two ")
+    assert await leader.run("window.code") is None
+    await leader.until("window.code === 'no_answer'")
+    bench.feed.say("three ")
+    for tab in (leader, follower):
+        await tab.shows("one two three ")
+    assert bench.feed.cursors == ["", "s:0"]
+
+
 async def test_different_streams_have_a_connection_each(bench: Bench) -> None:
     other = Feed(bench.server, "s1")
     tabs = [await bench.tab(), await bench.tab()]
@@ -488,6 +529,50 @@ async def test_tabs_say_together_that_their_stream_waits_for_a_connection(bench:
     assert bench.feed.cursors == [""]
 
 
+SLOW_LIST = """{
+  const query = navigator.locks.query.bind(navigator.locks);
+  window.mayList = new Promise((resolve) => { window.list = resolve; });
+  window.asked = 0;
+  navigator.locks.query = () => ((asked += 1), mayList.then(query));
+  null;
+}"""
+
+
+async def list_locks(tab: Tab) -> None:
+    """Let the page list the locks, and return when it has acted on the list."""
+    await tab.run("list(), navigator.locks.query().then(() => new Promise(setTimeout))")
+
+
+async def test_a_reader_that_is_closed_while_it_looks_for_a_connection_does_not_wait_for_one(
+    bench: Bench,
+) -> None:
+    await crowd(bench)
+    tab = await bench.tab(None)
+    await tab.run(SLOW_LIST)
+    await tab.read()
+    await tab.until("asked > 0")
+    await tab.run("stream.close()")
+    await list_locks(tab)
+    assert await tab.run("[stream.state, states]") == ["connecting", []]
+    assert bench.server.asked(SNAPSHOT) == []
+
+
+async def test_a_reader_that_has_ended_while_it_looks_for_a_connection_stays_so(
+    bench: Bench,
+) -> None:
+    others = await crowd(bench)
+    tab = await bench.tab(None)
+    await tab.run(SLOW_LIST)
+    await tab.read()
+    await tab.until("asked > 0")
+    await others.run("others[0].close()")
+    bench.feed.say("one ")
+    bench.feed.end()
+    await tab.enters("finished")
+    await list_locks(tab)
+    assert await tab.run("states") == ["live", "finished"]
+
+
 async def test_stop_in_one_tab_ends_a_stream_that_waits_for_a_connection(bench: Bench) -> None:
     bench.server.script(SNAPSHOT, snapshot(0))
     await crowd(bench)
@@ -530,6 +615,33 @@ async def test_a_tab_that_comes_later_says_that_a_proxy_holds_responses_back(
     assert await later.run("states") == ["in-steps"]
 
 
+async def test_a_reader_keeps_events_for_other_tabs_until_it_has_ended(bench: Bench) -> None:
+    tab = await bench.tab(None)
+    await tab.run("""{
+      const { postMessage } = BroadcastChannel.prototype;
+      BroadcastChannel.prototype.postMessage = function (message) {
+        if (message.events) window.kept ??= new WeakRef(message.events[0]);
+        postMessage.call(this, message);
+      };
+      null;
+    }""")
+    await tab.read("{hiddenMs: 100}")
+    bench.feed.say("one ")
+    await tab.shows("one ")
+    await paused(tab)
+    assert await _is_kept(tab)
+    await tab.show(shown=True)
+    bench.feed.end()
+    await tab.enters("finished")
+    assert not await _is_kept(tab)
+
+
+async def _is_kept(tab: Tab) -> Any:
+    session = await tab.page.context.new_cdp_session(tab.page)
+    await session.send("HeapProfiler.collectGarbage")
+    return await tab.run("kept.deref() !== undefined")
+
+
 # Who shares
 
 
@@ -558,13 +670,70 @@ async def test_a_page_without_the_means_to_share_reads_by_itself(
     assert bench.feed.cursors == ["", ""]
 
 
-async def test_a_tab_whose_credentials_the_server_refuses_hears_nothing(bench: Bench) -> None:
-    bench.server.script(SNAPSHOT, refusal(401, "unauthorized"))
-    await bench.leader("{token: 'good'}")
+async def test_a_page_that_may_not_use_locks_reads_by_itself(bench: Bench) -> None:
+    """As in some frames. The fixture fails on a rejection that nothing handles."""
+    tabs = [await bench.tab(None) for _ in range(2)]
+    for tab in tabs:
+        await tab.run(
+            "navigator.locks.request = navigator.locks.query = () =>"
+            " Promise.reject(new DOMException('No.', 'SecurityError')), null"
+        )
+        await tab.read()
     bench.feed.say("one ")
-    stranger = await bench.tab("{token: 'bad'}")
+    for tab in tabs:
+        await tab.shows("one ")
+        await tab.show(shown=False)
+        await tab.show(shown=True)
+    bench.feed.say("two ")
+    for tab in tabs:
+        await tab.shows("one two ")
+    assert bench.feed.cursors == ["", ""]
+
+
+async def test_a_page_that_may_not_list_locks_waits_for_a_connection(bench: Bench) -> None:
+    others = await crowd(bench)
+    tab = await bench.tab(None)
+    for each in (others, tab):
+        await each.run(
+            "navigator.locks.query = () =>"
+            " Promise.reject(new DOMException('No.', 'SecurityError')), null"
+        )
+    await tab.read()
+    await tab.enters("crowded")
+    await others.show(shown=False)
+    await others.run("others[0].close()")
+    bench.feed.say("one ")
+    await tab.shows("one ")
+
+
+@pytest.mark.parametrize("shown", ["{token: 'bad'}", "{bearer: 'bad'}", "{}"])
+async def test_a_tab_that_the_server_refuses_hears_nothing(bench: Bench, shown: str) -> None:
+    """A tab without credentials too: the server may be closed to it."""
+    leader = await bench.leader("{token: 'good'}")
+    bench.feed.say("one ")
+    await leader.shows("one ")
+    bench.server.script(SNAPSHOT, refusal(401, "unauthorized"))
+    stranger = await bench.tab(shown)
     await stranger.enters("lost")
     assert await stranger.run("[events, heard]") == [[], []]
+
+
+async def test_a_tab_that_the_server_accepts_asks_it_once(bench: Bench) -> None:
+    leader = await bench.leader()
+    bench.feed.say("one ")
+    await leader.shows("one ")
+    followers = [await bench.tab(), await bench.tab()]
+    for tab in followers:
+        await tab.shows("one ")
+    assert len(bench.server.asked(SNAPSHOT)) == 2
+    await followers[0].run("stream.close()")
+    await leader.run("stream.close()")
+    bench.feed.say("two ")
+    await followers[1].shows("one two ")
+    await leader.read("{lastEventId: 's:0'}")
+    await leader.shows("one two ")
+    assert len(bench.server.asked(SNAPSHOT)) == 3
+    assert bench.feed.cursors == ["", "s:0"]
 
 
 async def test_a_tab_hears_the_others_once_the_server_has_accepted_its_own_credentials(

@@ -11,9 +11,8 @@
  *     stream.addEventListener("state", () => (label.textContent = stream.state));
  *     await stream.cancel(); // stops the generation, for every reader; close() only stops reading
  *
- * `stream.parts` is what the events so far add up to: texts, tool calls with their results, the
- * newest progress and data. A page that shows it needs no rules of its own for answers that start
- * over.
+ * `stream.parts` is the sum of the events so far: texts, tool calls with their results, the newest
+ * progress and data. A page that shows it needs no rules of its own for answers that start over.
  *
  * The server numbers events 0, 1, 2 and so on, without holes. EventSource reconnects after most
  * failures. This module also reconnects after responses that EventSource treats as fatal, detects
@@ -130,7 +129,7 @@ const KINDS = {
 /** The kinds of text that this version knows. The server tells of others as of its kinds. */
 const TEXTS = new Set(["thinking", "answer"]);
 
-/** The kinds of which there are no parts: they tell about the work, and not what it says. */
+/** The kinds of which there are no parts: they tell about the work, and are no part of its answer. */
 const WITHOUT_PARTS = new Set([
   ...["start", "claim", "step", "step_end", "heartbeat", "handoff"],
   ...["done", "error", "cancelled"],
@@ -187,12 +186,17 @@ const DROPS_BEFORE_BACKOFF = 3;
 const PIECES_BEFORE_STEPS = 2;
 /** Time for the last messages of a tab that gives up the lead: its lock is faster than they are. */
 const SETTLE_MS = 50;
+/** The most events in one message among tabs: each message is a task of the tab that receives it. */
+const SLICE = 500;
 /** Tabs of another version of this module share only if they send the same messages. */
 const TABS_PROTOCOL = 1;
 const MIN_CHECK_MS = 100;
 
 /** @type {Set<State>} */
 const READING = new Set(["live", "in-steps", "taken-over"]);
+
+/** @type {Set<State>} */
+const FINAL = new Set(["finished", "cancelled", "failed", "lost"]);
 
 /**
  * The kinds of one server, and those of them that are text.
@@ -353,7 +357,8 @@ export class LLMStream extends EventTarget {
   #restarts = 0;
   #cancelling = 0;
   #probing = false;
-  #mayListen;
+  /** True once the server has shown the stream to this reader, by the credentials of its own. */
+  #mayListen = false;
   #closed = new AbortController();
   #options;
   #ownKinds;
@@ -371,7 +376,7 @@ export class LLMStream extends EventTarget {
     super();
     this.id = id;
     /**
-     * What the events so far add up to, as `fold` says. It is always the same array; where a
+     * The sum of the events so far, by the rules of `fold`. It is always the same array; where a
      * framework compares, give it a copy.
      * @type {Part[]}
      */
@@ -380,7 +385,6 @@ export class LLMStream extends EventTarget {
     this.#ownKinds = new Map(Object.entries(this.#options.kinds));
     if (lastEventId) this.#moveTo(lastEventId);
     const { bearer, token } = this.#options;
-    this.#mayListen = !bearer && !token;
     const reader = this.#reader();
     this.#presence = new Presence(this.#options.hiddenMs, reader);
     this.#connection = new Connection(id, this.#options, reader);
@@ -457,7 +461,7 @@ export class LLMStream extends EventTarget {
 
   // Connecting
 
-  /** Reads by a connection of this page if this tab leads, and else what the leading tab reads. */
+  /** Opens a connection of this page if this tab leads, and else follows the leading tab. */
   #connect() {
     this.#connection.close();
     if (this.#rests) return;
@@ -491,6 +495,7 @@ export class LLMStream extends EventTarget {
       cursor: () => ({ seq: this.#seq, lastEventId: this.#lastEventId }),
       kinds: () => [...toldBy(this.#options.baseUrl).kinds.keys(), ...this.#ownKinds.keys()],
       mayListen: () => this.#mayListen,
+      isCancelling: () => this.#cancelling > 0,
       leave: () => this.#release(),
       resume: () => this.#rests || this.#reconnect(),
       check: () => this.#check(),
@@ -507,7 +512,7 @@ export class LLMStream extends EventTarget {
       deposed: () => this.#deposed(),
       hear: (event) => this.#hear(event),
       asked: () => this.#connection.check(),
-      ended: () => this.#seat.isAwaited && this.#openIfEnded(),
+      ended: () => void this.#openIfEnded(),
     };
   }
 
@@ -557,6 +562,7 @@ export class LLMStream extends EventTarget {
 
   /** Reads a stream that has ended without a seat, because it holds no connection for long. */
   async #openIfEnded() {
+    if (this.#rests || !this.#seat.isAwaited) return;
     this.#enter("crowded");
     try {
       const options = { ...this.#options, signal: this.#closed.signal };
@@ -597,6 +603,7 @@ export class LLMStream extends EventTarget {
       this.#hasUnlistedKinds = !told.has(this.#options.baseUrl);
     }
     const data = JSON.parse(message.data);
+    this.#mayListen = true;
     this.#connection.accepted();
     this.#accept(message, data, seq);
     if (this.#closed.signal.aborted) return;
@@ -669,7 +676,7 @@ export class LLMStream extends EventTarget {
 
   /** @param {State} state @param {Failure} [failure] */
   #enter(state, failure) {
-    if (state === this.#state) return;
+    if (state === this.#state || FINAL.has(this.#state)) return;
     this.#state = state;
     this.#tabs.announce();
     this.dispatchEvent(new CustomEvent("state", { detail: { state, failure } }));
@@ -691,6 +698,7 @@ export class LLMStream extends EventTarget {
  *   cursor: () => {seq: number, lastEventId: string},
  *   kinds: () => string[],
  *   mayListen: () => boolean,
+ *   isCancelling: () => boolean,
  *   leave: () => void,
  *   resume: () => void,
  *   check: () => void,
@@ -945,16 +953,19 @@ class Seat {
   }
 
   get isAwaited() {
-    return this.#taken !== undefined && !this.#name;
+    return this.#taken !== undefined && !this.isHeld;
   }
 
   async take() {
     const taken = new AbortController();
     this.#taken = taken;
     const full = () => this.#reader.crowded();
-    const name = await takeSeat(this.#names, taken.signal, full, () => this.#lost());
+    const seat = takeSeat(this.#names, taken.signal, full, () => this.#lost());
+    const name = await seat.catch(() => null);
     if (taken.signal.aborted) return;
-    this.#name = name;
+    if (name === null)
+      this.#names = []; // This page may not use locks, as some frames may not.
+    else this.#name = name;
     if (isHidden()) void this.offer();
     this.#reader.seated();
   }
@@ -995,7 +1006,7 @@ class Seat {
 /**
  * The messages among tabs. `from` and `to` name tabs; without `to`, a message is for all. An answer
  * to `ask` has all events after a position that the leading tab has, and `since`: it has none up to
- * that position.
+ * that position. A long answer comes as several messages, and the last one has `now`.
  * @typedef {{from: string, ask: number}} Asked
  * @typedef {{state: State, hidden: boolean, seq: number, kinds: string}} Announcement
  * @typedef {{from: string, to?: string, events?: Relayed[], since?: number, now?: Announcement
@@ -1005,14 +1016,15 @@ class Seat {
 /**
  * The tabs of this origin that show one stream. One of them leads, which is to hold a lock: it
  * reads the stream and relays the events. The others wait for the lock, and the next one reads on
- * from its own last event. Nothing depends on the messages: each reader counts the events itself,
- * so that repeated, missing and late ones, or two leaders for a moment, do no harm.
+ * from its own last event. No event depends on the messages: each reader counts the events itself,
+ * so that repeated, missing and late messages, or two leaders for a moment, do no harm. Only the
+ * state of a tab that follows comes from the messages.
  *
- * Who may hear the others? Only pages of this origin can, and they share their storage, which makes
- * them one person to the server. But a page may hold an API token or a stream's token that is wrong
- * or has expired, and must not be shown what the server would refuse to it. Such a page first asks
- * the server for the stream by its own credentials, and joins the others only if it gets an answer.
- * No token is ever part of a message or a name.
+ * Only pages of this origin receive the messages. One of them may have no token, or a token that is
+ * wrong or has expired, and the server would refuse the stream to it. Each tab therefore first asks
+ * the server for the stream by its own credentials, also with none. It accepts events and states
+ * from other tabs only after the server has shown it the stream. No token is ever part of a message
+ * or a name.
  */
 class Tabs {
   #name;
@@ -1043,13 +1055,14 @@ class Tabs {
     this.#options = options;
     this.#reader = reader;
     this.#since = reader.cursor().seq;
+    reader.closed.addEventListener("abort", () => (this.#events = []), { once: true });
   }
 
   get leads() {
     return this.#leads || !this.#name;
   }
 
-  /** Waits for the lead, and hears the leading tab meanwhile. */
+  /** Waits for the lead, and receives the messages of the leading tab meanwhile. */
   join() {
     if (!this.#joined) void this.#join();
     else this.#listen();
@@ -1180,6 +1193,7 @@ class Tabs {
     this.#channel.addEventListener("message", ({ data }) => {
       if ("ask" in data) this.#answer(data);
       else if ("ended" in data) this.leads && this.#reader.ended();
+      else if (!this.#reader.mayListen()) return;
       else if (!data.to || data.to === this.#me) this.#hear(data);
     });
     this.#heardAt = Date.now();
@@ -1197,12 +1211,21 @@ class Tabs {
     return { state: this.#reader.state(), hidden: isHidden(), seq, kinds: header };
   }
 
-  /** @param {Asked} question */
+  /**
+   * Answers another tab. A tab that cancels has no connection meanwhile: it does not answer, so that
+   * another takes the lead if the request takes long.
+   * @param {Asked} question
+   */
   #answer({ from, ask }) {
-    if (!this.#leads) return;
+    if (!this.#leads || this.#reader.isCancelling()) return;
     this.#reader.asked();
     const events = this.#events.slice(this.#events.findLastIndex(({ after }) => after <= ask));
-    this.#post({ to: from, events, since: this.#since, now: this.#announcement() });
+    const answer = { to: from, since: this.#since };
+    let at = 0;
+    for (; at + SLICE < events.length; at += SLICE) {
+      this.#post({ ...answer, events: events.slice(at, at + SLICE) });
+    }
+    this.#post({ ...answer, events: events.slice(at), now: this.#announcement() });
   }
 
   /** @param {Told} message */
@@ -1264,15 +1287,21 @@ function seatsOf({ baseUrl, readersAtOnce }) {
 /** The lock with which a hidden page offers its seat to others. @param {string} seat */
 const offerOf = (seat) => `${seat}, offered`;
 
+/**
+ * The locks of all pages of the origin: none if this page may not list them.
+ * @returns {Promise<LockManagerSnapshot>}
+ */
+const listLocks = () => navigator.locks.query().catch(() => ({}));
+
 /** @param {string[]} seats */
 async function isWaitedFor(seats) {
-  const { pending = [] } = await navigator.locks.query();
+  const { pending = [] } = await listLocks();
   return pending.some(({ name = "" }) => seats.includes(name));
 }
 
 /** @param {string[]} seats @returns {Promise<string | undefined>} */
 async function findOffer(seats) {
-  const { held = [] } = await navigator.locks.query();
+  const { held = [] } = await listLocks();
   return seats.find((seat) => held.some(({ name }) => name === offerOf(seat)));
 }
 
@@ -1281,7 +1310,8 @@ async function findOffer(seats) {
  * @param {string[]} seats @param {AbortSignal} until
  * @param {() => void} full called when all locks are held by others
  * @param {() => void} lost called when another page has taken the lock
- * @returns {Promise<string>} the name of the lock; "" if `until` aborts first
+ * @returns {Promise<string>} the name of the lock; "" if `until` aborts first; rejects if this page
+ *   may not use locks
  */
 async function takeSeat(seats, until, full, lost) {
   for (const seat of seats) {
@@ -1297,8 +1327,9 @@ async function takeSeat(seats, until, full, lost) {
     if (each.seat) await hold(each.seat, signal, { signal }, lost);
     else {
       const offer = isHidden() ? undefined : await findOffer(seats);
+      signal.throwIfAborted();
       if (!offer) full();
-      if (!offer || signal.aborted) throw new Error("no page offers its seat");
+      if (!offer) throw new Error("no page offers its seat");
       each.seat = offer;
       await hold(offer, signal, { steal: true }, lost);
     }

@@ -18,6 +18,8 @@ export class TextBlock {
   #markdown;
   /** @type {Element | null} the last block that does not change any more */
   #closed = null;
+  /** @type {Element | null} the one behind whose text the cursor stands, while the answer grows */
+  #cursor = null;
   /** @type {number[]} the levels of the last heading and of those above it */
   #headings = [];
 
@@ -56,6 +58,7 @@ export class TextBlock {
       this.#markdown.add(this.#pending.slice(0, PIECE));
       this.#pending = this.#pending.slice(PIECE);
       this.#rankHeadings();
+      this.#moveCursor();
       if (this.#pending && isOver()) return false;
     }
     if (!this.#ending || this.#ended) return true;
@@ -79,9 +82,25 @@ export class TextBlock {
     this.#closed = lastElementChild?.previousElementSibling ?? null;
   }
 
+  /** The class names the one element, so that the browser need not look at the others. */
+  #moveCursor() {
+    const place = lastLine(this.element) ?? this.element;
+    if (place === this.#cursor) return;
+    this.#cursor?.classList.remove("cursor");
+    place.classList.add("cursor");
+    this.#cursor = place;
+  }
+
   /** @param {number} level in the answer @returns {number} its level on the page */
   #rank(level) {
     this.#headings = [...this.#headings.filter((above) => above < level), level];
     return TURN_LEVEL + this.#headings.length;
   }
+}
+
+/** The last line of text in an element, if it ends with one. @param {Element} element */
+function lastLine(element) {
+  let last = element.lastElementChild;
+  while (last?.matches("ul, ol, li, blockquote")) last = last.lastElementChild;
+  return last?.matches("p, h1, h2, h3, h4, h5, h6") ? last : null;
 }

@@ -213,7 +213,9 @@ async def faulty(upstream: str) -> AsyncIterator[FaultyStore]:
         task = asyncio.current_task()
         assert task is not None
         clients.add(task)
-        with contextlib.closing(writer), contextlib.suppress(ConnectionError, EOFError):
+        # Before Python 3.12, a connection that ends cancelled is reported as a broken callback.
+        ended = (ConnectionError, EOFError, asyncio.CancelledError)
+        with contextlib.closing(writer), contextlib.suppress(*ended):
             while await _serve_one(store, (host, int(port)), reader, writer):
                 pass
 

@@ -25,8 +25,8 @@ async def listening(converse: Converse) -> AsyncIterator[str]:
         conversations.add(task)
         try:
             await converse(reader, writer)
-        except (ConnectionError, EOFError):
-            pass
+        except (ConnectionError, EOFError, asyncio.CancelledError):
+            pass  # Before Python 3.12, one that ends cancelled is reported as a broken callback.
         except Exception as error:  # noqa: BLE001 - all errors are raised after the block
             broken.append(error)
         finally:

@@ -282,7 +282,7 @@ async def test_the_cursor_is_behind_the_text_or_below_the_last_part(page: Chat) 
     cursor = """() => [...document.querySelectorAll(".answer, .answer *")]
       .filter((each) => each.closest(".tool, .progress, .data, .source") === null)
       .filter((each) => getComputedStyle(each, "::after").content !== "none")
-      .map((each) => each.className || each.localName)"""
+      .map((each) => each.className.replace("cursor", "").trim() || each.localName)"""
     assert await page.page.evaluate(cursor) == ["answer"]
     for text, place in (("One.", "p"), ("\n\n1. Two", "p"), ("\n\n```js\n3", "text")):
         page.say("answer", text=text)

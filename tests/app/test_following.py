@@ -60,7 +60,7 @@ async def http(log: DynamoDBStore) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def created(http: httpx.AsyncClient, prompt: str, previous: str | None = None) -> str:
-    """A stream that nobody has read yet; its id."""
+    """The id of a new stream without a reader."""
     body = {"prompt": prompt} | ({"previous": previous} if previous else {})
     answered = await http.post("/streams", json=body)
     assert answered.status_code == 201, answered.text
@@ -69,7 +69,7 @@ async def created(http: httpx.AsyncClient, prompt: str, previous: str | None = N
 
 
 async def ended(http: httpx.AsyncClient, prompt: str, previous: str | None = None) -> str:
-    """A stream that has been read to its end; its id."""
+    """The id of a stream that was read to its end."""
     stream_id = await created(http, prompt, previous)
     await http.get(f"/streams/{stream_id}/events")
     return stream_id

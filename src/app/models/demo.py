@@ -56,7 +56,7 @@ So the log has everything that your browser shows, and any sandbox can continue 
 
 While this text grows:
 
-1. *Reload the page.* The text comes back and goes on.
+1. *Reload the page.* The text comes back and continues.
 2. *Open this address in a second tab.* Both show one answer, which is generated once.
 3. *Kill the sandbox that writes.* Under `make run`, its name is above the prompt. Four seconds \
 after its last sign of life, another sandbox takes over, and the text continues at the exact \

@@ -1,5 +1,5 @@
 // @ts-check
-/** What the state of the connection means to a reader: a line, a note, and an announcement. */
+/** Tells the state of the connection: by a line, a note in the journal, and an announcement. */
 import { HINTS, STATES } from "./texts.js";
 
 /** @typedef {import("./client.js").State} State */

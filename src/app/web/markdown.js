@@ -286,7 +286,7 @@ class Blocks {
     return true;
   }
 
-  /** Decides if the next container goes on in this line. @param {boolean} complete */
+  /** Decides if the next container continues in this line. @param {boolean} complete */
   #match(complete) {
     const container = this.#containers[this.#matched];
     const isQuote = container instanceof Quote;
@@ -331,7 +331,7 @@ class Blocks {
     return this.#began || this.#mismatched ? null : this.#leaf;
   }
 
-  /** Code goes on. @param {boolean} complete */
+  /** A code block continues. @param {boolean} complete */
   #readCode(complete) {
     const code = this.#tip;
     if (!(code instanceof Code)) return false;
@@ -920,7 +920,7 @@ function columnsOf(header) {
  * @property {Delimiter | null} next
  */
 
-/** The inline parser (phase 2 of CommonMark's appendix), which goes on where its text ended. */
+/** The inline parser (phase 2 of CommonMark's appendix), which continues where its text ended. */
 class Inlines {
   #root;
   #isEmpty = true;

@@ -61,7 +61,7 @@ export const NOT_SENT = {
   conversation_too_long:
     "This conversation has become too long. Begin a new one, or edit an earlier prompt.",
   stream_not_found:
-    "The turn before has expired, or it belongs to somebody else. Go on at the end, or begin anew.",
+    "The turn before has expired, or it belongs to somebody else. Continue at the end.",
   no_conversation: "This conversation cannot be continued: its agent takes no conversation.",
 };
 

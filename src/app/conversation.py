@@ -13,6 +13,7 @@ from app.events import Answer, Start, Thinking
 from app.folding import Part, fold
 from app.models.base import Message, Request
 from durable_stream import History
+from durable_stream.text import mended
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,4 +59,4 @@ def answer(parts: Sequence[Part]) -> str:
             apart = False
         elif part["kind"] != Thinking.kind:
             apart = True
-    return "".join(pieces).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return mended("".join(pieces))

@@ -12,3 +12,11 @@ def joined(events: Iterable[Event], kind: type[Text]) -> str:
     """
     text = "".join(event.text for event in events if isinstance(event, kind))
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def mended(text: str) -> str:
+    """The text in a form that UTF-8 can encode.
+
+    Two halves of a surrogate pair become one character, and a single half becomes U+FFFD.
+    """
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -12,6 +12,7 @@ from app.conversation import Conversation
 from app.events import Done, Start
 from app.folding import fold
 from durable_stream import Failed, History, status
+from durable_stream.text import mended
 
 
 async def snapshot(history: History, context: Context) -> BaseModel:
@@ -45,11 +46,8 @@ async def snapshot(history: History, context: Context) -> BaseModel:
 
 def _with_utf8_form(members: dict[str, Any]) -> dict[str, Any]:
     """The members with text that has a UTF-8 form: a model may leave half a surrogate pair."""
-    text = json.dumps(members, ensure_ascii=False)
-    mended: dict[str, Any] = json.loads(
-        text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    )
-    return mended
+    with_form: dict[str, Any] = json.loads(mended(json.dumps(members, ensure_ascii=False)))
+    return with_form
 
 
 def url(context: Context, stream_id: str, path: str = "", token: str | None = None) -> str:

@@ -217,7 +217,7 @@ class Cluster:
 
     def forget(self) -> None:
         """Begin another example."""
-        self.mistakes.found.clear()
+        self.mistakes.forget()
         self.puts.clear()
         self.reservations.clear()
         self.begun.clear()

@@ -345,6 +345,7 @@ class Example:
             zip(self.cluster.ways, self.sandboxes, strict=True)
         ):
             yield f"way {number}, now {sandbox.name}'s: {way}"
+        yield f"mistakes: {self.cluster.mistakes.found}"
         yield f"{self._speaking()} speak; going on:"
         for task in self.cluster.run(_going_on()):
             yield f"  {task.get_coro()}"

@@ -15,12 +15,24 @@ from durable_stream import StoreUnavailable
 class Mistakes(logging.Handler):
     """Collects logged errors, except those of a log that does not answer.
 
-    It also collects the errors of tasks that no caller awaits, as the event loop reports them.
+    It also collects the errors of tasks that no caller awaits, as the event loop reports them:
+    `broken` has the rules that such a task has found broken, `found` all else.
     """
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
+        self.broken: list[AssertionError] = []
         self.found: list[str] = []
+
+    def forget(self) -> None:
+        self.broken.clear()
+        self.found.clear()
+
+    def check(self) -> None:
+        """Raise AssertionError if there was a mistake."""
+        for error in self.broken:
+            raise error
+        assert self.found == [], "nothing breaks unheard"
 
     def emit(self, record: logging.LogRecord) -> None:
         error = record.exc_info[1] if record.exc_info else None
@@ -31,7 +43,11 @@ class Mistakes(logging.Handler):
     def report(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """As an event loop's exception handler."""
         del loop
-        self.found.append(f"{context['message']}: {context.get('exception')!r}")
+        error = context.get("exception")
+        if isinstance(error, AssertionError):
+            self.broken.append(error)
+        else:
+            self.found.append(f"{context['message']}: {error!r}")
 
 
 @contextmanager

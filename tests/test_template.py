@@ -235,15 +235,24 @@ def test_no_secret_is_shown_or_asked_for(stack: Stack) -> None:
 # Permissions of the function
 
 
-def test_it_may_append_to_and_read_its_table(stack: Stack) -> None:
-    log = stack.statements["AppendAndReadStreams"]
+def test_it_may_append_to_read_and_delete_from_its_table(stack: Stack) -> None:
+    log = stack.statements["AppendReadAndRemoveStreams"]
 
     assert log["Resource"] == TABLE
-    assert set(log["Action"]) == {"dynamodb:GetItem", "dynamodb:PutItem", "dynamodb:Query"}
+    assert set(log["Action"]) == {
+        "dynamodb:DeleteItem",
+        "dynamodb:GetItem",
+        "dynamodb:PutItem",
+        "dynamodb:Query",
+    }
 
 
 def test_it_may_do_nothing_else_but_log_and_trace(stack: Stack) -> None:
-    assert stack.statements.keys() - STATEMENTS_OF_PARTS == {"AppendAndReadStreams", "Log", "Trace"}
+    assert stack.statements.keys() - STATEMENTS_OF_PARTS == {
+        "AppendReadAndRemoveStreams",
+        "Log",
+        "Trace",
+    }
     assert stack.statements["Log"]["Resource"] == {"Fn::GetAtt": ["StreamLogs", "Arn"]}
     assert {each["Effect"] for each in stack.statements.values()} == {"Allow"}
 

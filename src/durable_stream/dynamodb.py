@@ -64,6 +64,10 @@ class DynamoDBStore:
         """The record at a position, read consistently; None if there is none."""
         return await self._table.call(lambda client: self._at(client, stream_id, seq))
 
+    async def remove(self, first: Record, last: Record) -> None:
+        """Put these in place of the first and last records of a stream, and delete the others."""
+        await self._table.call(lambda client: self._remove(client, first, last))
+
     # In a thread
 
     def _append(self, client: "DynamoDBClient", record: Record) -> Record | None:
@@ -126,6 +130,13 @@ class DynamoDBStore:
             TableName=self._table.name, Key=key(stream_id, seq), ConsistentRead=True
         )
         return self._decode(answer["Item"]) if "Item" in answer else None
+
+    def _remove(self, client: "DynamoDBClient", first: Record, last: Record) -> None:
+        # Before the others: a reader that finds a stream without some of them would take it over.
+        for record in (first, last):
+            client.put_item(TableName=self._table.name, Item=_encode(record))
+        for seq in range(first.seq + 1, last.seq):
+            client.delete_item(TableName=self._table.name, Key=key(first.stream_id, seq))
 
     def _decode(self, item: "Item") -> Record:
         return Record(

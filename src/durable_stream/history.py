@@ -1,7 +1,7 @@
 """History: the sum of a stream's records."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 from durable_stream.events import (
@@ -50,6 +50,15 @@ class History:
             attempts=sum(isinstance(event, Claim) for event in events) + bool(records[0].writer),
             idle_attempts=_idle(events),
         )
+
+    def tombstones(self, now: float) -> tuple[Record, Record]:
+        """The first and the last record of a stream that has ended, as they are when it is removed.
+
+        They have expired, and the input is gone. The last one stays, since its position must not be
+        free for a writer that has not learned of the end. `now` is in Unix seconds.
+        """
+        last = replace(self.newest, expires_at=int(now))
+        return replace(last, seq=0, event=Start("", self.start.owner)), last
 
 
 def _idle(events: Sequence[Event]) -> int:

@@ -36,3 +36,7 @@ class Store(Protocol):
     async def at(self, stream_id: str, seq: int) -> Record | None:
         """The record at a position, read consistently; None if there is none."""
         ...
+
+    async def remove(self, first: Record, last: Record) -> None:
+        """Put these in place of the first and last records of a stream, and delete the others."""
+        ...

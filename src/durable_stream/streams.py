@@ -112,6 +112,14 @@ class Streams:
             await self._engine.hooks.ended(history, Cancelled(), None)
         return history
 
+    async def remove(self, stream_id: str) -> None:
+        """End a stream, and delete its records; raises StreamNotFound.
+
+        It is gone at once. Records that a failure of the store leaves behind expire in their time.
+        """
+        history = await self.cancel(stream_id)
+        await self._engine.store.remove(*history.tombstones(self._engine.clock.now()))
+
     async def close(self) -> None:
         """Hand over the streams that are written here, so that others take them over at once."""
         self._closed = True

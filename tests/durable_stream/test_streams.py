@@ -637,6 +637,50 @@ async def test_cancelling_what_nobody_has_started_needs_no_provider(sandbox: San
 
 
 @pytest.mark.both_stores
+async def test_a_stream_that_is_removed_ends_for_its_readers_and_is_there_for_no_other(
+    sandbox: Sandbox, log: DynamoDBStore
+) -> None:
+    provider = ScriptedProvider([[Answer("secret"), asyncio.Event()]])
+    streams, elsewhere = sandbox(provider), sandbox(ScriptedProvider([]))
+    reading = await streams.create_and_read(START, KEY, NOW)
+    own = asyncio.create_task(read(reading))
+    await read_until(await _read_once_there(elsewhere, reading.stream_id), Answer)
+
+    await elsewhere.remove(reading.stream_id)
+
+    async with asyncio.timeout(5):
+        assert isinstance((await own)[-1].event, Cancelled)
+    assert provider.running == 0
+    for process in (streams, elsewhere):
+        for operation in (
+            process.read(reading.stream_id, None, NOW),
+            process.read(reading.stream_id, 1, NOW),
+            process.history(reading.stream_id),
+            process.start(reading.stream_id),
+            process.cancel(reading.stream_id),
+            process.remove(reading.stream_id),
+        ):
+            with pytest.raises(StreamNotFound):
+                await operation
+    first, last = await log.at(reading.stream_id, 0), await log.newest(reading.stream_id)
+    assert first is not None
+    assert last is not None
+    assert (first.event, last.event) == (Start("", START.owner), Cancelled())
+    assert not [seq for seq in range(1, last.seq) if await log.at(reading.stream_id, seq)]
+
+
+async def test_the_key_of_a_stream_that_is_removed_makes_no_other_for_now(sandbox: Sandbox) -> None:
+    streams = sandbox(ScriptedProvider([answer("a")]))
+    reading = await streams.create_and_read(START, KEY, NOW)
+    await read(reading)
+
+    await streams.remove(reading.stream_id)
+
+    with pytest.raises(KeyReused):
+        await streams.create(START, KEY)
+
+
+@pytest.mark.both_stores
 @pytest.mark.parametrize("delay", [0.0, 0.04, 0.1])
 async def test_cancelling_overtakes_a_writer_that_never_pauses(
     sandbox: Sandbox, store: FaultyStore, delay: float

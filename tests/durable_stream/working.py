@@ -107,6 +107,9 @@ class MortalStore:
     async def at(self, stream_id: str, seq: int) -> Record | None:
         return await self.store.at(stream_id, seq)
 
+    async def remove(self, first: Record, last: Record) -> None:
+        await self.store.remove(first, last)
+
     async def _die(self) -> None:
         self.dead.set()
         await asyncio.Event().wait()

@@ -47,10 +47,13 @@ class AppError(Exception):
 
 
 class RequestRefused(AppError):
-    """Raised by a route to refuse a request."""
+    """Raised by a route to refuse a request.
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        self.status, self.code, self.message = status, code, message
+    `param` names the member of the body that is at fault, where one is.
+    """
+
+    def __init__(self, status: int, code: str, message: str, param: str | None = None) -> None:
+        self.status, self.code, self.message, self.param = status, code, message, param
         super().__init__()
 
 

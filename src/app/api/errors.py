@@ -3,7 +3,8 @@
 The values that a client sent are never repeated, neither in an answer nor in the log.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, TypeVar
 
@@ -27,6 +28,14 @@ from durable_stream import (
 )
 
 T = TypeVar("T")
+
+# The errors that a caller is told.
+TELLABLE: tuple[type[Exception], ...] = (
+    AppError,
+    StreamError,
+    RequestValidationError,
+    HTTPException,
+)
 
 # FastAPI's answer to a body that json.loads refuses for another reason than its syntax: not UTF-8,
 # nested too deep, an endless number.
@@ -63,43 +72,67 @@ _TOO_LARGE = RequestRefused(
 )
 
 
-def answer(
-    status: int, code: str, message: str, headers: Mapping[str, str] | None = None
-) -> JSONResponse:
-    """The JSON answer for an error."""
-    body = {"error": {"code": code, "message": message}}
-    return JSONResponse(body, status, headers)
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An error as a caller is told it. `param` names the member of the body that is at fault."""
+
+    status: int
+    code: str
+    message: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    param: str | None = None
+
+    def answer(self) -> JSONResponse:
+        """The JSON answer of this application's own wire."""
+        body = {"error": {"code": self.code, "message": self.message}}
+        return JSONResponse(body, self.status, self.headers)
 
 
 def install(app: FastAPI) -> None:
     """Turn every error that a route may raise into an answer."""
-    app.add_exception_handler(AppError, _app_error)
-    app.add_exception_handler(StreamError, _stream_error)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    app.add_exception_handler(HTTPException, _http)
+    for error in TELLABLE:
+        app.add_exception_handler(error, _answer)
 
 
-async def _app_error(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, AppError)
+async def _answer(_: Request, error: Exception) -> JSONResponse:
+    return told(error).answer()
+
+
+def told(error: Exception) -> Told:
+    """What to tell the caller about an error; the operator finds the rest in log and metrics."""
+    match error:
+        case AppError():
+            return _app_error(error)
+        case StreamError():
+            return _stream_error(error)
+        case RequestValidationError():
+            return _invalid(error.errors())
+        case HTTPException():
+            return _http(error)
+        case _:
+            raise TypeError(f"{type(error).__name__} is no error to tell")
+
+
+def _app_error(error: AppError) -> Told:
     if isinstance(error, RetryLater):
         metrics.refused(error.code)
         retry_after = {"Retry-After": str(error.retry_after)}
-        return answer(error.status, error.code, error.message, retry_after)
+        return Told(error.status, error.code, error.message, retry_after)
     if error.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         metrics.failed(error.code)
-    return answer(error.status, error.code, error.message, error.headers)
+    param = error.param if isinstance(error, RequestRefused) else None
+    return Told(error.status, error.code, error.message, error.headers, param)
 
 
-async def _stream_error(request: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, StreamError)
+def _stream_error(error: StreamError) -> Told:
     if isinstance(error, InputTooLarge):
-        return await _app_error(request, _TOO_LARGE)
+        return _app_error(_TOO_LARGE)
     if isinstance(error, StoreError):
         logger.error("the store failed", exc_info=error)
         metrics.failed(error.code)
     status = _first(_STATUSES, error, HTTPStatus.INTERNAL_SERVER_ERROR)
-    again = _RETRY_AFTER if status == HTTPStatus.SERVICE_UNAVAILABLE else None
-    return answer(status, error.code, _first(_MESSAGES, error, error.message), again)
+    again = _RETRY_AFTER if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return Told(status, error.code, _first(_MESSAGES, error, error.message), again)
 
 
 def _first(table: Mapping[type[StreamError], T], error: StreamError, default: T) -> T:
@@ -107,17 +140,20 @@ def _first(table: Mapping[type[StreamError], T], error: StreamError, default: T)
     return next((entry for each, entry in table.items() if isinstance(error, each)), default)
 
 
-async def _invalid(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, RequestValidationError)
-    if any(_is_of_the_body_as_a_whole(problem) for problem in error.errors()):
+def _invalid(problems: Sequence[Any]) -> Told:
+    if any(_is_of_the_body_as_a_whole(problem) for problem in problems):
         return _not_json()
-    problems = error.errors()
     if problems[0]["type"] == "unknown_agent":
-        return answer(422, "unknown_agent", f"This agent is not served: {problems[0]['msg']}.")
-    told = [_problem(problem) for problem in problems[:_PROBLEMS_TOLD]]
-    if len(problems) > len(told):
-        told.append(f"and {len(problems) - len(told)} more")
-    return answer(422, "invalid_request", f"The request is invalid. {'; '.join(told)}.")
+        return Told(422, "unknown_agent", f"This agent is not served: {problems[0]['msg']}.")
+    return Told(422, "invalid_request", f"The request is invalid. {problems_told(problems)}.")
+
+
+def problems_told(problems: Sequence[Any]) -> str:
+    """The first of pydantic's problems in one line, each with the place of its member."""
+    listed = [_problem(problem) for problem in problems[:_PROBLEMS_TOLD]]
+    if len(problems) > len(listed):
+        listed.append(f"and {len(problems) - len(listed)} more")
+    return "; ".join(listed)
 
 
 def _problem(problem: Mapping[str, Any]) -> str:
@@ -133,19 +169,18 @@ def _is_of_the_body_as_a_whole(problem: Mapping[str, Any]) -> bool:
     return problem["type"] == "json_invalid" or (problem["loc"] == ("body",) and not is_object)
 
 
-def _not_json() -> JSONResponse:
+def _not_json() -> Told:
     message = "The body is not a JSON object: send one such as"
     example = '{"prompt": "…"} with Content-Type: application/json.'
-    return answer(422, "invalid_json", f"{message} {example}")
+    return Told(422, "invalid_json", f"{message} {example}")
 
 
-async def _http(_: Request, error: Exception) -> JSONResponse:
-    assert isinstance(error, HTTPException)
+def _http(error: HTTPException) -> Told:
     if error.status_code == _UNPARSABLE:
         return _not_json()
     code = _CODES.get(error.status_code, "http_error")
     message = f"{error.detail}. GET /openapi.json lists what there is."
-    return answer(error.status_code, code, message, error.headers)
+    return Told(error.status_code, code, message, error.headers or {})
 
 
 class UnexpectedErrors:
@@ -175,5 +210,5 @@ class UnexpectedErrors:
                 code = "internal_error"
                 metrics.failed(code)
                 message = "Something broke: the operator finds the reason in the function's log."
-                await answer(500, code, message)(scope, receive, send)
+                await Told(500, code, message).answer()(scope, receive, send)
             raise

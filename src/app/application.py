@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypedDict
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from app import metrics
@@ -18,6 +18,7 @@ from app.events import REGISTRY
 from app.gate import Gate, OpenGate
 from app.log import RequestIdInLog, StreamInLog
 from app.models.base import Provider
+from app.pointers import Pointers
 from app.producer import AgentProducer
 from app.settings import APP_NAME, Settings
 from durable_stream import AllHooks, Clock, Engine, Hooks, Registry, Store, Streams, Timing
@@ -36,6 +37,7 @@ class State(TypedDict):
     inputs: Inputs
     gate: Gate
     clock: Clock
+    pointers: Pointers
 
 
 def watching(_table: Table, _timing: Timing, _clock: Clock) -> Hooks:
@@ -50,6 +52,7 @@ def create_app(
     gate: Gate | None = None,
     agents: Iterable[AnyAgent] = AGENTS,
     hooks: Sequence[MakeHooks] = (watching,),
+    wires: Iterable[APIRouter] = (),
     events: Registry = REGISTRY,
     store: Callable[[Table], Store] | None = None,
     clock: Clock | None = None,
@@ -57,7 +60,8 @@ def create_app(
     """The application that runs agents, with a model at hand. The first agent is the default.
 
     Without a gate all callers are let in. `hooks` are made with the table when the process starts.
-    `events` are those that the log can hold; without a `store` the log is in DynamoDB.
+    `wires` are the routes for other clients. `events` are those that the log can hold; without a
+    `store` the log is in DynamoDB.
     """
     gate, clock = gate or OpenGate(), clock or Clock()
     known = Agents(agents)
@@ -78,7 +82,13 @@ def create_app(
         await gate.preload()
         metrics.started()
         yield State(
-            settings=settings, model=model, streams=streams, inputs=inputs, gate=gate, clock=clock
+            settings=settings,
+            model=model,
+            streams=streams,
+            inputs=inputs,
+            gate=gate,
+            clock=clock,
+            pointers=Pointers(table, clock, settings.timing.stream_ttl),
         )
         await streams.close()
         await model.close()
@@ -106,5 +116,7 @@ def create_app(
     told = [Depends(kinds.told(events))]
     app.include_router(routes.creating(inputs), dependencies=told)
     app.include_router(routes.router, dependencies=told)
+    for wire in wires:
+        app.include_router(wire)
     app.include_router(assets.router)
     return app

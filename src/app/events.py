@@ -10,13 +10,18 @@ from typing import Any, Self
 import durable_stream
 from durable_stream import Event, Registry, Text
 
+# The version by which wires render a new stream. Raise it with a change of a rendering, and keep
+# the rendering before it as long as streams last.
+RENDERING = 1
+
 
 class Start(durable_stream.Start):
     """A stream was created to be answered by an agent, with `model` at hand.
 
     `agent` is its name, "" for the default one, and `version` its version at that time.
     `most_tokens` is the most that an attempt may cost; None is one request to the model. `follows`
-    names the earlier streams of the conversation, oldest first.
+    names the earlier streams of the conversation, oldest first. `rendering` is the version by which
+    wires render the stream.
     """
 
     model: str = ""
@@ -24,6 +29,7 @@ class Start(durable_stream.Start):
     version: str = ""
     most_tokens: int | None = None
     follows: Sequence[str] = ()
+    rendering: int = 1
 
     def __post_init__(self) -> None:
         """Make it equal to the start that comes back from the log, where JSON has lists."""

@@ -22,5 +22,6 @@ app = create_app(
     agents=pkgutil.resolve_name(f"{os.environ.get('AGENTS') or 'app.agent'}:AGENTS"),
     gate=parts.gate(os.environ),
     hooks=parts.hooks(os.environ),
+    wires=parts.WIRES,
 )
 handler = Adapter(app)

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from fastapi import APIRouter
+
 from app.access import from_environ as access  # access
 from app.application import MakeHooks, watching
 from app.gate import Gate, OpenGate
@@ -22,6 +24,8 @@ _GATES: Sequence[Callable[[Environ], Gate]] = [
 _HOOKS: Sequence[Callable[[Environ], MakeHooks]] = [
     limits,  # limits
 ]
+
+WIRES: Sequence[APIRouter] = []
 
 
 def gate(environ: Environ) -> Gate:

@@ -14,6 +14,7 @@ from app.api.responses import window
 from app.exceptions import RequestRefused
 from app.gate import Credentials, Gate
 from app.models.base import Provider
+from app.pointers import Pointers
 from app.settings import Settings
 from durable_stream import Clock, StreamNotFound, Streams, Window
 
@@ -33,6 +34,7 @@ class Context:
     settings: Settings
     gate: Gate
     clock: Clock
+    pointers: Pointers
     window: Window
     root: str
 
@@ -68,6 +70,7 @@ async def context(request: Request) -> Context:
         settings=state.settings,
         gate=state.gate,
         clock=state.clock,
+        pointers=state.pointers,
         window=window(request.scope),
         root=request.scope.get("root_path", ""),
     )

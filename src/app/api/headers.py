@@ -65,13 +65,16 @@ def cross_origin(origins: Sequence[str]) -> CrossOrigin:
     """
     return CrossOrigin(
         allow_origins=origins,
-        allow_methods=["GET", "POST"],
-        allow_headers=[
-            "Authorization",
-            "Cache-Control",
-            "Content-Type",
-            "Idempotency-Key",
-            "Last-Event-ID",
+        allow_methods=["GET", "POST", "DELETE"],
+        # SDKs send headers of their own, a dozen some of them.
+        allow_headers=["*"],
+        expose_headers=[
+            kinds.HEADER,
+            "Location",
+            "Retry-After",
+            "X-Request-Id",
+            "X-Should-Retry",
+            "X-Workflow-Run-Id",
+            "X-Workflow-Stream-Tail-Index",
         ],
-        expose_headers=[kinds.HEADER, "Location", "Retry-After"],
     )

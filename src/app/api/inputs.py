@@ -17,7 +17,7 @@ from app.agents import Agent, Agents
 from app.api.requests import model_request
 from app.api.schemas import CreateStream
 from app.conversation import Conversation
-from app.events import Start
+from app.events import RENDERING, Start
 from app.exceptions import RequestRefused
 from app.settings import PromptLimits
 from durable_stream.events import MAX_EVENT, encode
@@ -90,7 +90,9 @@ class Inputs:
     def _start(
         self, agent: Agent[Any], text: str, owner: str, model: str, most_tokens: int | None
     ) -> Start:
-        return Start(text, owner, model, agent.name, agent.version, most_tokens)
+        return Start(
+            text, owner, model, agent.name, agent.version, most_tokens, rendering=RENDERING
+        )
 
     def _body(self) -> Any:
         agents, default = self.agents.by_name.values(), self.agents.default

@@ -1,9 +1,11 @@
-"""The SSE response: a reading, frame by frame."""
+"""The event-stream response: a reading, in the bytes of a wire."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
-from typing import Any
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from contextlib import aclosing, suppress
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from fastapi.sse import EventSourceResponse
 from starlette.requests import ClientDisconnect
@@ -11,11 +13,11 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from app import metrics
-from app.api.sse import KEEP_ALIVE, frame, padded, refusal, retry
-from app.exceptions import RetryLater, SecretUnavailable
+from app.api.sse import KEEP_ALIVE, padded, refusal, retry
+from app.exceptions import AppError, RetryLater, SecretUnavailable
 from app.log import logger
 from app.settings import EventSourceSettings
-from durable_stream import Reading, Record, StoreError, StoreUnavailable, Window
+from durable_stream import Reading, Record, StoreError, StoreUnavailable, StreamError, Window
 from durable_stream.exceptions import shortened
 
 # `no-transform` keeps proxies from compressing, and so from holding back; the last is nginx's.
@@ -24,9 +26,21 @@ HEADERS = {
     "X-Accel-Buffering": "no",
 }
 
+_NO_MORE: Mapping[str, str] = MappingProxyType({})
+
 _LAST_WORDS_SECONDS = 0.1
 # For the end of a response that is late, until the platform has acknowledged it.
 _END_SECONDS = 0.5
+
+# How long a reading may take to be opened, how long before the deadline it must be, and how often
+# the client is sent a sign of life meanwhile.
+_OPENING_SECONDS = 15.0
+_OPENING_MARGIN = 1.0
+_KEEP_ALIVE_SECONDS = 2.0
+
+_BROKEN = 500
+
+Opening = Callable[[], Awaitable[Reading | None]]
 
 
 def window(scope: Scope) -> Window:
@@ -35,25 +49,63 @@ def window(scope: Scope) -> Window:
     return Window(deadline=served.get("deadline"), buffered=served.get("buffered", False))
 
 
-class ReadingResponse(EventSourceResponse):
-    """Streams a reading, and holds the invocation until the work that it started is over."""
+class Wire(Protocol):
+    """The bytes of one response. It is handed the records of a reading in order, each once."""
 
-    def __init__(self, reading: Reading, window: Window, settings: EventSourceSettings) -> None:
-        self._body = _frames(reading, window, settings)
-        super().__init__(self._body, headers=HEADERS)
-        self._reading = reading
+    def opening(self) -> bytes:
+        """The first bytes, sent before a reading that is yet to be opened."""
+        ...
+
+    def records(self, records: Sequence[Record]) -> bytes:
+        """The bytes for these records; a comment is sent where there are none."""
+        ...
+
+    def unfinished(self) -> bytes:
+        """The last bytes of a response without a terminal record.
+
+        The stream continues, or the reading that was opened is None.
+        """
+        ...
+
+    def failed(self, error: AppError | StreamError) -> bytes:
+        """The last bytes of a response that an error ends after its head was sent."""
+        ...
+
+
+class ReadingResponse(EventSourceResponse):
+    """Streams a reading, and holds the invocation until the work that it started is over.
+
+    `reading` may be a function that opens it: then the head and the wire's opening are sent first.
+    It returns None if nothing is left. Chunks smaller than `padding` bytes are filled up.
+    """
+
+    def __init__(
+        self,
+        reading: Reading | Opening,
+        window: Window,
+        wire: Wire,
+        *,
+        padding: int = 0,
+        headers: Mapping[str, str] = _NO_MORE,
+    ) -> None:
+        self._source = _Source(reading, window)
+        self._wire = wire
+        self._padding = padding
         self._holds = window.deadline is not None and not window.buffered
+        self._body = self._chunks()
+        super().__init__(self._body, headers={**HEADERS, **headers})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the frames; a client that leaves ends the sending, not the generating."""
+        """Send the chunks; a client that leaves ends the sending, not the generating."""
         try:
             await self._send_in_time(scope, receive, send)
         except (ClientDisconnect, OSError):
-            logger.info("the reader left", extra={"stream": shortened(self._reading.stream_id)})
+            logger.info("the reader left", extra=self._source.names)
         finally:
             await self._body.aclose()
-            if self._holds or self._reading.complete:
-                await self._reading.settled()
+            reading = await self._source.settled()
+            if reading is not None and (self._holds or reading.complete):
+                await reading.settled()
 
     async def _send_in_time(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send until the reading's time is over; then end, once, a response that has not ended.
@@ -62,7 +114,7 @@ class ReadingResponse(EventSourceResponse):
         """
         clock = asyncio.get_running_loop().time
         # A reader that stops reading blocks the sending, and nothing else would end it.
-        limit = asyncio.timeout_at(self._reading.cut_at + _LAST_WORDS_SECONDS)
+        limit = self._source.limit = asyncio.timeout_at(self._source.cut_at)
         ended = False
 
         async def tell(message: Message) -> None:
@@ -72,7 +124,7 @@ class ReadingResponse(EventSourceResponse):
                 limit.reschedule(max(limit.when() or 0.0, clock() + _END_SECONDS))
             elif not ended:
                 # A reader that has become the writer has longer.
-                limit.reschedule(self._reading.cut_at + _LAST_WORDS_SECONDS)
+                limit.reschedule(self._source.cut_at)
             await send(message)
 
         try:
@@ -84,25 +136,107 @@ class ReadingResponse(EventSourceResponse):
             async with asyncio.timeout(_END_SECONDS):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    async def _chunks(self) -> AsyncGenerator[bytes]:
+        async with aclosing(self._unpadded()) as chunks:
+            async for chunk in chunks:
+                yield padded(chunk, self._padding)
 
-async def _frames(
-    reading: Reading, window: Window, settings: EventSourceSettings
-) -> AsyncGenerator[bytes]:
-    size = settings.padding_bytes
-    opening = retry(settings.buffered_retry_ms if window.buffered else settings.retry_ms)
-    yield padded(opening, size)
-    try:
-        async with aclosing(reading.batches()) as batches:
-            async for records in batches:
-                yield padded(_chunk(records), size)
-    except StoreError as error:
-        logger.exception("reading failed", extra={"stream": shortened(reading.stream_id)})
+    async def _unpadded(self) -> AsyncGenerator[bytes]:
+        yield self._wire.opening()
+        try:
+            async with aclosing(self._source.waiting()) as waiting:
+                async for _ in waiting:
+                    yield KEEP_ALIVE
+            reading = self._source.reading
+            if reading is not None:
+                async with aclosing(reading.batches()) as batches:
+                    async for records in batches:
+                        yield self._wire.records(records) or KEEP_ALIVE
+        except (AppError, StreamError) as error:
+            _report(error, self._source.names)
+            yield self._wire.failed(error)
+            return
+        if (reading is None or not reading.complete) and (last := self._wire.unfinished()):
+            yield last
+
+
+class _Source:
+    """A response's reading: at hand, or opened by a task of its own.
+
+    The task goes on when the client leaves, since it may have created the stream that it opens.
+    `limit` is the time limit of the response, which changes with the reading.
+    """
+
+    def __init__(self, reading: Reading | Opening, window: Window) -> None:
+        self.reading: Reading | None = None
+        self.limit: asyncio.Timeout | None = None
+        self._open: Opening | None = None
+        self._task: asyncio.Future[Reading | None] | None = None
+        self._until = asyncio.get_running_loop().time() + _opening_seconds(window)
+        if isinstance(reading, Reading):
+            self.reading = reading
+        else:
+            self._open = reading
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The stream, as the function's log names it, where it is known."""
+        return {} if self.reading is None else {"stream": shortened(self.reading.stream_id)}
+
+    @property
+    def cut_at(self) -> float:
+        """When the sending may be cut, by the event loop's clock."""
+        until = self._until if self.reading is None else self.reading.cut_at
+        return until + _LAST_WORDS_SECONDS
+
+    async def waiting(self) -> AsyncGenerator[None]:
+        """Yield now and then until the reading is there, or known to be None.
+
+        Raises StoreUnavailable if that takes too long, and the errors of opening.
+        """
+        if self._open is None:
+            return
+        clock = asyncio.get_running_loop().time
+        task = self._task = asyncio.ensure_future(self._open())
+        while not task.done():
+            left = self._until - clock()
+            if left <= 0:
+                raise StoreUnavailable("the reading was not opened in time")
+            await asyncio.wait({task}, timeout=min(left, _KEEP_ALIVE_SECONDS))
+            if not task.done() and clock() < self._until:
+                yield
+        self.reading = task.result()
+        if self.limit is not None:
+            self.limit.reschedule(self.cut_at)
+
+    async def settled(self) -> Reading | None:
+        """The reading, when it will not be opened any more if it is not by then."""
+        if self._task is None or self._task.done():
+            return self.reading
+        left = self._until - asyncio.get_running_loop().time()
+        try:
+            await asyncio.wait({self._task}, timeout=max(0.0, left))
+        finally:
+            self._task.cancel()
+        with suppress(AppError, StreamError, asyncio.CancelledError):
+            self.reading = await self._task
+        return self.reading
+
+
+def _opening_seconds(window: Window) -> float:
+    if window.deadline is None:
+        return _OPENING_SECONDS
+    return min(_OPENING_SECONDS, window.deadline - time.time() - _OPENING_MARGIN)
+
+
+def _report(error: AppError | StreamError, names: Mapping[str, str]) -> None:
+    if isinstance(error, RetryLater):
+        metrics.refused(error.code)
+    elif isinstance(error, StoreError):
+        logger.exception("reading failed", extra=names)
         metrics.failed(error.code)
-        yield padded(retry(settings.retry_trouble_ms), size)
-
-
-def _chunk(records: Sequence[Record]) -> bytes:
-    return b"".join(map(frame, records)) or KEEP_ALIVE
+    elif isinstance(error, AppError) and error.status >= _BROKEN:
+        metrics.failed(error.code)
 
 
 def retry_response(
@@ -117,7 +251,7 @@ def retry_refused(error: RetryLater) -> Response:
     """The answer to an EventSource that is over a limit: why, and when to come back."""
     metrics.refused(error.code)
     again = retry(error.retry_after * 1000)
-    return _event_stream(again + refusal(error.code, error.message))
+    return _event_stream(again + refusal(error.code, error.message, retryable=True))
 
 
 def retry_reading(error: RetryLater) -> Response:

@@ -21,6 +21,7 @@ from app.api.deps import (
     public,
 )
 from app.api.following import followed
+from app.api.frames import Frames
 from app.api.inputs import Inputs
 from app.api.openapi import EVENTS, NOTHING_LEFT, refusals
 from app.api.responses import ReadingResponse, retry_reading, retry_refused, retry_response
@@ -243,4 +244,6 @@ async def _resume(
 
 
 def _read(reading: Reading, context: Context) -> Response:
-    return ReadingResponse(reading, context.window, context.settings.event_source)
+    settings, window = context.settings.event_source, context.window
+    wire = Frames(settings, buffered=window.buffered)
+    return ReadingResponse(reading, window, wire, padding=settings.padding_bytes)

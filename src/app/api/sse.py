@@ -41,9 +41,9 @@ def retry(milliseconds: int) -> bytes:
     return b"retry: %d\n" % milliseconds
 
 
-def refusal(code: str, message: str) -> bytes:
+def refusal(code: str, message: str, *, retryable: bool) -> bytes:
     """The event that tells why there is no stream. It has no id: nothing can be resumed."""
-    data = {"code": code, "message": message, "retryable": True}
+    data = {"code": code, "message": message, "retryable": retryable}
     return format_sse_event(event="error", data_str=json.dumps(data, separators=(",", ":")))
 
 

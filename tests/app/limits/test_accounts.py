@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 
+from app.api.frames import Frames
 from app.api.responses import ReadingResponse
 from app.events import Answer, Done
 from app.exceptions import RetryLater
@@ -186,7 +187,9 @@ async def test_a_response_in_one_piece_ends_when_the_stream_is_settled(bench: Be
         pass
 
     async with asyncio.timeout(10):
-        await ReadingResponse(reading, window, EventSourceSettings())(dict(SCOPE), never, send)
+        await ReadingResponse(reading, window, Frames(EventSourceSettings(), buffered=True))(
+            dict(SCOPE), never, send
+        )
 
     assert reading.complete
     assert bench.tokens == 7

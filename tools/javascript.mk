@@ -1,7 +1,8 @@
 # JavaScript, CSS and HTML: tsc checks types, prettier checks format. Both come from npm.
 
 PRETTIER := node .javascript/prettier/bin/prettier.cjs --log-level warn --config tools/prettier.json
-WEB := '{src/app/web,tools/local}/*.{css,html,js}'
+WEB := --no-error-on-unmatched-pattern '{src/app/web,tools/local}/*.{css,html,js}' \
+	'{examples,tests}/**/*.{css,html,js,jsx,mjs}'
 
 .PHONY: check-web format-web
 

@@ -12,7 +12,15 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from proof.bench import cold_start, durability, observability, providers, replay, streaming
+from proof.bench import (
+    cold_start,
+    durability,
+    observability,
+    providers,
+    rendering,
+    replay,
+    streaming,
+)
 from proof.bench.table import render
 
 _SECTIONS = {
@@ -22,6 +30,7 @@ _SECTIONS = {
     "replay": replay,
     "providers": providers,
     "observability": observability,
+    "rendering": rendering,
 }
 _PACKAGES = ("fastapi", "starlette", "pydantic", "mangum", "boto3", "awslambdaric", "uvicorn")
 

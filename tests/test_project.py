@@ -58,6 +58,11 @@ ONLY_IMPORTED_BY = {
     "app.main": "",
     "lambda_stream": "app.main",
 }
+# A wire knows no other, and nothing knows a wire.
+ONLY_IMPORTED_BY |= {
+    f"app.wires.{folder.parent.name}": "app.parts"
+    for folder in (ROOT / "src/app/wires").glob("*/__init__.py")
+}
 # The engine can be lifted out: these and the standard library are all that it imports.
 THE_ENGINE_IMPORTS = {"boto3", "botocore", "durable_stream", "types_boto3_dynamodb"}
 

@@ -104,6 +104,9 @@ async def test_the_event_loop_goes_on_while_a_key_is_read() -> None:
 @pytest.mark.usefixtures("aws")
 @pytest.mark.parametrize("place", ["secretsmanager:nowhere", "ssm:/nowhere"])
 async def test_a_key_that_is_not_there_is_for_the_operator(place: str) -> None:
+    # moto imports a service when it is first asked, which may take longer than a key may.
+    boto3.client("ssm").describe_parameters()
+
     with pytest.raises(ProviderError) as failed:
         await stored(place).value()
 

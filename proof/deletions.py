@@ -36,7 +36,7 @@ OF_THE_MODELS = (
     f"{OF_THE_PROJECT} tests/test_template.py tests/app/models tests/local/test_providers.py"
 )
 OF_THE_APPLICATION = (
-    f"{QUICK} tests/app --ignore tests/app/models tests/flows tests/cost "
+    f"{QUICK} tests/app --ignore tests/app/models tests/flows tests/wires tests/cost "
     "tests/local/test_command_line.py tests/test_*.py"
 )
 PROVIDERS = "src/app/providers.py"
@@ -63,6 +63,17 @@ PARTS = (
     Part(
         "anthropic", ("src/app/models/anthropic.py", "tests/**/anthropic"), OF_THE_MODELS, PROVIDERS
     ),
+    Part(
+        "ai_sdk",
+        ("src/app/wires/ai_sdk", "tests/**/ai_sdk", "examples/ai-sdk"),
+        OF_THE_APPLICATION,
+    ),
+    Part(
+        "openai_wire",
+        ("src/app/wires/openai", "tests/**/openai_api", "examples/openai_client.py"),
+        OF_THE_APPLICATION,
+    ),
+    Part("ag_ui", ("src/app/wires/ag_ui", "tests/**/ag_ui"), OF_THE_APPLICATION),
     Part("examples", ("examples", "tests/examples"), OF_THE_PROJECT),
     Part("proof", ("proof",), OF_THE_PROJECT),
 )

@@ -7,6 +7,7 @@ one request.
 import asyncio
 import re
 import socket
+import ssl
 import struct
 import threading
 from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
@@ -82,7 +83,10 @@ async def _serve(
 ) -> None:
     # A connection that is used again could be one to a process that was killed meanwhile.
     limits = httpx.Limits(max_keepalive_connections=0)
-    async with httpx.AsyncHTTPTransport(limits=limits) as upstream, asyncio.TaskGroup() as group:
+    # Reading certificates is slow, and nothing here needs them.
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    transport = httpx.AsyncHTTPTransport(verify=tls, limits=limits)
+    async with transport as upstream, asyncio.TaskGroup() as group:
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             passage = _Passage(proxy, upstream, origin, places, how, reader, writer)
@@ -177,6 +181,8 @@ class _Passage:
             await self._send(h11.EndOfMessage())
 
     def _reset(self) -> None:
+        if self.writer.is_closing():
+            return  # the client was faster
         connection: socket.socket = self.writer.get_extra_info("socket")
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESETTING)
 

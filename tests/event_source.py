@@ -33,7 +33,7 @@ class Event:
 
     @property
     def seq(self) -> int:
-        return int(self.id.rpartition(":")[2])
+        return int(self.id.split(":")[1])
 
 
 class PermanentFailure(Exception):

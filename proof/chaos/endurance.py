@@ -107,7 +107,7 @@ async def _lag(http: httpx.AsyncClient, function: Running, readers: int) -> Samp
     )
     following = asyncio.create_task(first.follow())
     await known.wait()
-    stream_id = first.events[0].id.rpartition(":")[0]
+    stream_id = first.events[0].id.partition(":")[0]
     url = f"{function.url}/streams/{stream_id}/events"
     others = await asyncio.gather(*(EventSource(http, url).follow() for _ in range(readers - 1)))
     return Sample(list(_behind([await following, *others])))

@@ -36,13 +36,14 @@ async def be_hostile(client: Client, stream_id: str, seed: int) -> list[str]:
 
 async def be_late(client: Client, last_event_id: str) -> list[str]:
     """Ask for events after a stream's end, and return the wrong answers."""
-    stream_id, _, seq = last_event_id.rpartition(":")
+    stream_id, seq, _ = last_event_id.split(":")
     beyond = f"{stream_id}:{int(seq) + 1}"
     attempts = [
         way(stream_id, cursor, answer)
         for way in (_resuming, _by_query)
         for cursor, answer in (
             (last_event_id, HTTPStatus.NO_CONTENT),
+            (f"{stream_id}:{seq}", HTTPStatus.NO_CONTENT),
             (beyond, HTTPStatus.BAD_REQUEST),
         )
     ]
@@ -74,6 +75,6 @@ def _sse(cursor: str) -> Attempt:
 
 def _cursors(own: str, chance: random.Random) -> Iterator[str]:
     yield from ("garbage", "-1")
-    for position in ("-1", "01", "1e3", str(10**17), str(10**40), "2:3", " 2"):
+    for position in ("-1", "01", "1e3", str(10**17), str(10**40), "2:3", " 2", "2:END"):
         yield f"{own}:{position}"
     yield f"{own}:{chance.randrange(10**6, 10**9)}"

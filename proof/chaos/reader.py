@@ -37,7 +37,7 @@ class Told:
 
     @property
     def stream_id(self) -> str:
-        return self.events[0].id.rpartition(":")[0] if self.events else ""
+        return self.events[0].id.partition(":")[0] if self.events else ""
 
     @property
     def ended(self) -> bool:

@@ -163,7 +163,7 @@ def _judge_ids(named: str, events: Sequence[Event], verdict: Verdict) -> None:
     if [event.seq for event in events] != list(range(len(events))):
         gaps = [(a.seq, b.seq) for a, b in pairwise(events) if b.seq != a.seq + 1]
         verdict.wrong.append(f"{named}: ids are not each once, in order: {gaps or 'no 0'}")
-    if len({event.id.rpartition(":")[0] for event in events}) != 1:
+    if len({event.id.partition(":")[0] for event in events}) != 1:
         verdict.wrong.append(f"{named}: events of several streams")
 
 

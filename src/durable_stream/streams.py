@@ -38,6 +38,16 @@ class Streams:
             return present
         return await self._creation.put(record) or record
 
+    async def repeated(self, start: Start, key: str) -> Record:
+        """The start of the stream that this key has made before.
+
+        Raises StreamNotFound, KeyReused, InputTooLarge, and the errors of hooks.
+        """
+        present = await self._creation.repeated(self._creation.start(start, key, writer=""))
+        if present is None:
+            raise StreamNotFound
+        return present
+
     async def create_and_read(self, start: Start, key: str | None, window: Window) -> Reading:
         """As `create`, and a reader at the beginning, whose process is the writer.
 

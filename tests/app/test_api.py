@@ -394,7 +394,7 @@ def test_an_expired_stream_is_not_found_though_dynamodb_still_has_it(served: Ser
             ExpressionAttributeValues={":past": {"N": "1"}},
         )
 
-    for headers in ({}, {"Last-Event-ID": ids[0]}, {"Last-Event-ID": ids[-1]}):
+    for headers in ({}, {"Last-Event-ID": ids[0]}):
         answer = served.http.get(created["events_url"], headers=headers)
         assert_refused(answer, 404, "stream_not_found", "expired")
     assert_refused(served.http.get(created["url"]), 404, "stream_not_found")
@@ -484,7 +484,18 @@ def test_openapi_tells_the_truth(served: Served) -> None:
         for method, operation in operations.items()
     }
     assert told == {
-        ("post", "/streams"): {"200", "201", "404", "409", "413", "422", "429", "500", "503"},
+        ("post", "/streams"): {
+            "200",
+            "201",
+            "400",
+            "404",
+            "409",
+            "413",
+            "422",
+            "429",
+            "500",
+            "503",
+        },
         ("get", "/streams/{stream_id}/events"): {"200", "204", "400", "404", "422", "500"},
         ("get", "/streams/{stream_id}"): {"200", "404", "422", "500", "503"},
         ("post", "/streams/{stream_id}/cancel"): {"200", "404", "422", "500", "503"},
@@ -522,7 +533,34 @@ def test_openapi_describes_each_event_of_a_stream(served: Served) -> None:
         assert list(content) == ["text/event-stream"]
         event = content["text/event-stream"]["itemSchema"]
         assert set(event["properties"]["event"]["enum"]) >= {"start", "answer", "done", "error"}
-        assert re.fullmatch(event["properties"]["id"]["pattern"], f"{UNKNOWN}:17")
+        pattern = event["properties"]["id"]["pattern"]
+        assert re.fullmatch(pattern, f"{UNKNOWN}:17")
+        assert re.fullmatch(pattern, f"{UNKNOWN}:17:end")
+
+
+def test_openapi_tells_a_generator_of_clients_what_ends_a_stream_and_that_it_resumes(
+    served: Served,
+) -> None:
+    paths = served.http.get("/openapi.json").json()["paths"]
+    with connect_sse(served.http, "GET", "/sse?prompt=hello") as source:
+        kinds = [event.event for event in source.iter_sse()]
+
+    for operation in (
+        read := paths["/streams/{stream_id}/events"]["get"],
+        both := paths["/sse"]["get"],
+        paths["/streams"]["post"],
+    ):
+        told = operation["responses"]["200"]["content"]["text/event-stream"]["x-sse"]
+        assert told == {
+            "terminal": ["error", "cancelled", "done"],
+            "cursor": "Last-Event-ID",
+            "resumes": True,
+        }
+        assert [kind in told["terminal"] for kind in kinds] == [False] * (len(kinds) - 1) + [True]
+        assert "last-event-id" in {each["name"] for each in operation["parameters"]}
+    for operation in (read, both):
+        assert operation["x-fern-streaming"] == {"format": "sse", "resumable": True}
+    assert "x-fern-streaming" not in paths["/streams"]["post"], "its answer may be JSON"
 
 
 def test_openapi_tells_the_form_of_a_cursor_and_that_a_prompt_is_not_empty(
@@ -541,6 +579,7 @@ def test_openapi_tells_the_form_of_a_cursor_and_that_a_prompt_is_not_empty(
         ("/streams/{stream_id}/events", "last_event_id"),
         ("/sse", "last-event-id"),
     ):
+        assert re.search(schema(path, name)["pattern"], f"{UNKNOWN}:17:end")
         assert schema(path, name)["type"] == "string"
         pattern = schema(path, name)["pattern"]
         assert re.search(pattern, f"{UNKNOWN}:17")

@@ -1,12 +1,13 @@
 """The form of a record on the wire."""
 
 import json
+import re
 
 import httpx
 import pytest
 from httpx_sse import EventSource
 
-from app.api.sse import KEEP_ALIVE, event_id, frame, position, retry, split_event_id
+from app.api.sse import EVENT_ID, KEEP_ALIVE, Cursor, frame, retry
 from app.events import Answer, Done, Start, Thinking
 from durable_stream import BadCursor, Cancelled, Claim, Event, Failed, Handoff, Heartbeat, Record
 
@@ -51,7 +52,8 @@ def parse(raw: bytes) -> list[tuple[str, object, str]]:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_every_record_is_exactly_one_event(payload: Event, name: str, data: object) -> None:
-    assert parse(frame(record(payload))) == [(name, data, f"{STREAM}:7")]
+    end = ":end" if payload.terminal else ""
+    assert parse(frame(record(payload))) == [(name, data, f"{STREAM}:7{end}")]
 
 
 def test_a_start_does_not_show_the_request() -> None:
@@ -87,14 +89,17 @@ def test_a_retry_hint_makes_no_event_of_its_own() -> None:
 
 def test_ids_stay_within_what_needs_no_preflight() -> None:
     """128 bytes of CORS-safe characters (WPT eventsource-cross-origin-preflight)."""
-    longest = event_id(STREAM, 10**17)
+    longest = str(Cursor(STREAM, 10**18 - 1, at_end=True))
+    assert Cursor.parse(longest) == Cursor(STREAM, 10**18 - 1, at_end=True)
     assert len(longest) < 128
     assert set(longest) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-")
 
 
 def test_a_cursor_names_a_position() -> None:
-    assert position(f"{STREAM}:12", STREAM) == 12
-    assert split_event_id(f"{STREAM}:0") == (STREAM, 0)
+    for cursor in (Cursor(STREAM, 12), Cursor(STREAM, 0), Cursor(STREAM, 7, at_end=True)):
+        assert Cursor.parse(str(cursor), STREAM) == Cursor.parse(str(cursor)) == cursor
+        assert re.search(EVENT_ID, str(cursor))
+    assert str(Cursor(STREAM, 7, at_end=True)) == f"{STREAM}:7:end"
 
 
 @pytest.mark.parametrize(
@@ -109,6 +114,10 @@ def test_a_cursor_names_a_position() -> None:
         f"{STREAM}:01",
         f"{STREAM}:1.5",
         f"{STREAM}:1\n",
+        f"{STREAM}:1:",
+        f"{STREAM}:1:END",
+        f"{STREAM}:1:end:end",
+        f"{STREAM}:end",
         f"{STREAM}:¹",
         f"{STREAM}:{10**30}",
         f" {STREAM}:1",
@@ -117,9 +126,9 @@ def test_a_cursor_names_a_position() -> None:
 )
 def test_a_malformed_cursor_is_refused(cursor: str) -> None:
     with pytest.raises(BadCursor):
-        position(cursor, STREAM)
+        Cursor.parse(cursor, STREAM)
 
 
 def test_a_cursor_of_another_stream_is_refused() -> None:
     with pytest.raises(BadCursor, match="another stream"):
-        position(f"{STREAM}:1", "x" * 32)
+        Cursor.parse(f"{STREAM}:1", "x" * 32)

@@ -32,7 +32,7 @@ def assert_steps_once(run: Run) -> None:
 
     The attempts that a dead process had begun are those before; the world has seen them as well.
     """
-    stream_id = run.events[0].id.rpartition(":")[0]
+    stream_id = run.events[0].id.partition(":")[0]
     attempt = 1
     ended: dict[str, int] = {}
     for event in run.events:

@@ -13,5 +13,5 @@ def text(events: Sequence[Event], name: str = "answer") -> str:
 def assert_each_once(events: Sequence[Event]) -> None:
     """Ids are 0, 1, 2 … each exactly once, of one stream, and end with a terminal event."""
     assert [event.seq for event in events] == list(range(len(events)))
-    assert len({event.id.rpartition(":")[0] for event in events}) == 1
+    assert len({event.id.partition(":")[0] for event in events}) == 1
     assert events[-1].name in TERMINAL

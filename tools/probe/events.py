@@ -12,7 +12,7 @@ _BLANK_LINE = b"\n\n"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An event of the application; its id is `<stream>:<position>`."""
+    """An event of the application; its id is `<stream>:<position>`, and `:end` in the last."""
 
     id: str
     name: str
@@ -53,4 +53,4 @@ class Decoder:
 
 def position(event_id: str) -> int:
     """Return the position in its stream of an event with this id."""
-    return int(event_id.rpartition(":")[2])
+    return int(event_id.split(":")[1])

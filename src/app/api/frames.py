@@ -1,8 +1,9 @@
 """The own wire: each record is one Server-Sent Event."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from app.api.sse import frame, refusal, retry
+from app.api.sse import Cursor, frame, moved, refusal, retry
 from app.exceptions import AppError, RetryLater, SecretError
 from app.settings import EventSourceSettings
 from durable_stream import Record, StoreError, StreamError
@@ -12,11 +13,20 @@ class Frames:
     """The bytes of one response on the own wire; an `app.api.responses.Wire`.
 
     `buffered` is the window's: such a response is one of many, so its client is to be back soon.
+    `cursor` is the place that a reading is opened behind, if that is done after the head was sent.
     """
 
-    def __init__(self, settings: EventSourceSettings, *, buffered: bool) -> None:
+    def __init__(
+        self, settings: EventSourceSettings, *, buffered: bool, cursor: Cursor | None = None
+    ) -> None:
         self._settings = settings
         self._buffered = buffered
+        self._end = b"" if cursor is None else moved(replace(cursor, at_end=True))
+        self._nothing_is_left = False
+
+    def nothing_is_left(self) -> None:
+        """Note that the client has all, which only the next answer can tell it, by 204."""
+        self._nothing_is_left = True
 
     def opening(self) -> bytes:
         """The time until an EventSource should come back after any end."""
@@ -28,8 +38,8 @@ class Frames:
         return b"".join(map(frame, records))
 
     def unfinished(self) -> bytes:
-        """Nothing: an EventSource comes back after any end."""
-        return b""
+        """Nothing, as an EventSource comes back after any end, unless it has all."""
+        return self._end if self._nothing_is_left else b""
 
     def failed(self, error: AppError | StreamError) -> bytes:
         """When to come back from trouble that will pass; else an event that tells why not."""
@@ -38,4 +48,5 @@ class Frames:
             return retry(error.retry_after * 1000)
         if isinstance(error, StoreError | SecretError):
             return retry(self._settings.retry_trouble_ms)
-        return refusal(error.code, error.message, retryable=False)
+        # Behind it the end as the cursor, or an EventSource would come back for it for ever.
+        return refusal(error.code, error.message, retryable=False) + self._end

@@ -17,7 +17,8 @@ Answers = dict[int | str, dict[str, Any]]
 _RETRY_AFTER = {"Retry-After": {"description": "In seconds.", "schema": {"type": "integer"}}}
 _PASSING = {429, 503}
 _REFUSALS = {
-    400: "The cursor is malformed, of another stream, or beyond the end.",
+    400: "The cursor is malformed, of another stream, beyond the end, or, with a new stream's "
+    "request, without the stream's Idempotency-Key.",
     401: "There is no API token, or none that is known, nor this stream's token.",
     403: "A page of another site asks, which ALLOWED_ORIGINS does not name.",
     404: "There is no such stream, or it has expired, or it has another owner.",
@@ -42,6 +43,11 @@ _EVENT: dict[str, Any] = {
         "retry": {"type": "integer", "minimum": 0},
     },
 }
+# For generators of clients, by this project's own name: no common one tells the kinds of event
+# that end a stream.
+_EVENT_STREAM = {
+    "x-sse": {"terminal": _TERMINAL, "cursor": "Last-Event-ID", "resumes": True},
+}
 EVENTS: dict[str, Any] = {
     "description": (
         "Server-Sent Events, with one of "
@@ -49,8 +55,12 @@ EVENTS: dict[str, Any] = {
         + " at the end. A response that ends without one of those is to be continued: connect "
         "again with the last id."
     ),
-    "content": {"text/event-stream": {"itemSchema": _EVENT}},
+    "content": {"text/event-stream": {"itemSchema": _EVENT, **_EVENT_STREAM}},
 }
+# Fern's extension for operations that always answer with events
+# (buildwithfern.com/learn/api-definitions/openapi/endpoints/sse). It can name a terminator only by
+# its data, as Speakeasy's x-speakeasy-sse-sentinel does, and the data of our last events differ.
+STREAMING: dict[str, Any] = {"x-fern-streaming": {"format": "sse", "resumable": True}}
 NOTHING_LEFT = {"description": "Everything has been delivered; an EventSource stops here."}
 
 

@@ -263,5 +263,13 @@ def retry_reading(error: RetryLater) -> Response:
     return _event_stream(retry(error.retry_after * 1000))
 
 
+def nothing_left(settings: EventSourceSettings) -> Response:
+    """An event stream without events, to a client that has all and does not know 204.
+
+    One that comes back after any end is not to do so soon.
+    """
+    return _event_stream(retry(settings.retry_trouble_ms))
+
+
 def _event_stream(content: bytes) -> Response:
     return Response(content, media_type=EventSourceResponse.media_type, headers=HEADERS)

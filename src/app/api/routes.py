@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from app.api import bodies, sse
+from app.api import bodies
 from app.api.deps import (
     CURSOR,
     Bearer,
@@ -23,8 +23,15 @@ from app.api.deps import (
 from app.api.following import followed
 from app.api.frames import Frames
 from app.api.inputs import Inputs
-from app.api.openapi import EVENTS, NOTHING_LEFT, refusals
-from app.api.responses import ReadingResponse, retry_reading, retry_refused, retry_response
+from app.api.openapi import EVENTS, NOTHING_LEFT, STREAMING, refusals
+from app.api.responses import (
+    Opening,
+    ReadingResponse,
+    nothing_left,
+    retry_reading,
+    retry_refused,
+    retry_response,
+)
 from app.api.schemas import (
     AgentInfo,
     CreatedStream,
@@ -36,10 +43,12 @@ from app.api.schemas import (
     Temperature,
 )
 from app.api.snapshots import snapshot, url
+from app.api.sse import Cursor
 from app.events import Start
 from app.exceptions import RequestRefused, RetryLater, SecretError, SecretUnavailable, Unauthorized
 from app.gate import Credentials
 from durable_stream import Reading, Record, StoreUnavailable
+from durable_stream.creation import derived_id
 
 router = APIRouter(responses=refusals(500))
 
@@ -52,7 +61,7 @@ def creating(inputs: Inputs) -> APIRouter:
         "/streams",
         status_code=201,
         response_model=CreatedStream,
-        responses={200: EVENTS, **refusals(401, 404, 409, 413, 422, 429, 503)},
+        responses={200: EVENTS, **refusals(400, 401, 404, 409, 413, 422, 429, 503)},
         summary="Create a stream",
     )
     async def create_stream(
@@ -62,10 +71,18 @@ def creating(inputs: Inputs) -> APIRouter:
         creator: CreatorDep,
         idempotency_key: IdempotencyKey = None,
         *,
+        last_event_id: LastEventId = None,
         stream: Annotated[bool, Query(description="Answer with the events themselves.")] = False,
     ) -> Any:
-        """Create a stream that its first reader starts, or, with `?stream=true`, read it."""
+        """Create a stream that its first reader starts, or, with `?stream=true`, read it.
+
+        A client that comes back with the same body, the same Idempotency-Key and its Last-Event-ID
+        is sent the events behind that one.
+        """
+        cursor = _cursor_of_key(last_event_id, idempotency_key, creator) if stream else None
         start = inputs.start(body, creator, await followed(body, creator, context))
+        if cursor is not None and idempotency_key is not None:
+            return await _resume_creation(start, idempotency_key, cursor, context)
         if stream:
             reading = await context.streams.create_and_read(start, idempotency_key, context.window)
             return _read(reading, context)
@@ -73,6 +90,36 @@ def creating(inputs: Inputs) -> APIRouter:
         return await _created(record, start, response, context)
 
     return router
+
+
+def _cursor_of_key(text: str | None, key: str | None, owner: str) -> Cursor | None:
+    """The cursor of a client that sends the request of its stream again."""
+    if not text:
+        return None
+    if key is None:
+        raise RequestRefused(
+            400,
+            "no_idempotency_key",
+            "A Last-Event-ID names a stream that exists, and without an Idempotency-Key this "
+            "request would create another: send the Idempotency-Key that the stream was created "
+            "with, or leave the Last-Event-ID out.",
+        )
+    return Cursor.parse(text, derived_id(owner, key))
+
+
+async def _resume_creation(start: Start, key: str, cursor: Cursor, context: Context) -> Response:
+    """The answer to a client that has sent the request of its stream again, after a cut.
+
+    If it has all, a clean end without events, not 204: @microsoft/fetch-event-source takes a 204
+    for a failure, since it has no content type, and comes back without end.
+    """
+    present = await context.streams.repeated(start, key)
+    reading = None
+    if not cursor.at_end:
+        reading = await _behind(present.stream_id, cursor, start.owner, context)
+    if reading is None:
+        return nothing_left(context.settings.event_source)
+    return _read(reading, context)
 
 
 async def _created(
@@ -95,6 +142,7 @@ async def _created(
     "/streams/{stream_id}/events",
     response_class=Response,
     responses={200: EVENTS, 204: NOTHING_LEFT, **refusals(400, 401, 404, 422)},
+    openapi_extra=STREAMING,
     summary="Read a stream",
 )
 @public
@@ -113,7 +161,8 @@ async def read_events(
     ] = None,
 ) -> Response:
     """Send the events behind the last one received, then those to come, up to the end."""
-    cursor = last_event_id or last_event_id_query
+    text = last_event_id or last_event_id_query
+    cursor = Cursor.parse(text, stream_id) if text else None
     return await _resume(stream_id, cursor, context, credentials)
 
 
@@ -149,6 +198,7 @@ async def cancel_stream(
     "/sse",
     response_class=Response,
     responses={200: EVENTS, 204: NOTHING_LEFT, **refusals(400, 401, 403, 404, 409, 413, 422)},
+    openapi_extra=STREAMING,
     summary="Create and read in one",
     dependencies=[Depends(from_no_other_site)],
 )
@@ -175,8 +225,8 @@ async def create_and_read(
     limit, the answer is one `error` event without an id, and when to come back.
     """
     if last_event_id:
-        stream_id, _ = sse.split_event_id(last_event_id)
-        return await _resume(stream_id, last_event_id, context, credentials)
+        cursor = Cursor.parse(last_event_id)
+        return await _resume(cursor.stream_id, cursor, context, credentials)
     try:
         creator = await context.gate.creator(credentials)
     except SecretUnavailable as error:
@@ -230,20 +280,44 @@ async def healthz(context: ContextDep, bearer: Bearer) -> Health:
 
 
 async def _resume(
-    stream_id: str, cursor: str | None, context: Context, credentials: Credentials
+    stream_id: str, cursor: Cursor | None, context: Context, credentials: Credentials
 ) -> Response:
-    after = sse.position(cursor, stream_id) if cursor else None
+    wire = _frames(context, cursor or Cursor(stream_id, 0))
+
+    async def opening() -> Reading | None:
+        reading = await _behind(stream_id, cursor, owner, context)
+        if reading is None:
+            wire.nothing_is_left()
+        return reading
+
     try:
         owner = await context.admit(credentials, stream_id)
-        reading = await context.streams.read(stream_id, after, context.window, owner=owner)
+        if cursor is not None and cursor.at_end:
+            return Response(status_code=204)
+        if context.gate.mode == "tokens" and credentials.token:
+            # The token proves that the stream exists. So the answer begins before the log is read:
+            # a sandbox that dies before its first byte is a 502, which is final for an EventSource.
+            return _read(opening, context, wire)
+        reading = await _behind(stream_id, cursor, owner, context)
     except RetryLater as error:
         return retry_reading(error)
     except (StoreUnavailable, SecretUnavailable) as error:
         return retry_response(error, context.settings.event_source)
-    return _read(reading, context) if reading is not None else Response(status_code=204)
+    return _read(reading, context, wire) if reading is not None else Response(status_code=204)
 
 
-def _read(reading: Reading, context: Context) -> Response:
+async def _behind(
+    stream_id: str, cursor: Cursor | None, owner: str, context: Context
+) -> Reading | None:
+    after = None if cursor is None else cursor.seq
+    return await context.streams.read(stream_id, after, context.window, owner=owner)
+
+
+def _frames(context: Context, cursor: Cursor | None = None) -> Frames:
     settings, window = context.settings.event_source, context.window
-    wire = Frames(settings, buffered=window.buffered)
-    return ReadingResponse(reading, window, wire, padding=settings.padding_bytes)
+    return Frames(settings, buffered=window.buffered, cursor=cursor)
+
+
+def _read(reading: Reading | Opening, context: Context, wire: Frames | None = None) -> Response:
+    padding = context.settings.event_source.padding_bytes
+    return ReadingResponse(reading, context.window, wire or _frames(context), padding=padding)

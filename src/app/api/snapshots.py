@@ -34,7 +34,7 @@ async def snapshot(history: History, context: Context) -> BaseModel:
         finish_reason=end.finish_reason if isinstance(end, Done) else None,
         usage=Usage(**end.usage) if isinstance(end, Done) else None,
         error=Failure(**end.public()) if isinstance(end, Failed) else None,
-        last_event_id=sse.event_id(newest.stream_id, newest.seq),
+        last_event_id=str(sse.Cursor.of(newest)),
         token=token,
         events_url=url(context, newest.stream_id, "/events", token),
         expires_at=newest.expires_at,

@@ -547,7 +547,7 @@ export class LLMStream extends EventTarget {
     this.#mayListen = true;
     this.#tabs.announce();
     const finalState = KINDS[status];
-    const readAll = last_event_id === this.#lastEventId;
+    const readAll = this.#seqOf(last_event_id) === this.#seq;
     if (finalState && readAll) this.#end(finalState, error ?? undefined);
     else this.#connect();
   }
@@ -662,8 +662,8 @@ export class LLMStream extends EventTarget {
 
   /** @param {string} eventId @returns {number} NaN if it is not an id of this stream */
   #seqOf(eventId) {
-    const colon = eventId.lastIndexOf(":");
-    return eventId.slice(0, colon) === this.id ? Number(eventId.slice(colon + 1)) : NaN;
+    const [id, seq] = eventId.split(":"); // The last event's id ends with a third part.
+    return id === this.id ? Number(seq) : NaN;
   }
 
   /** @param {string} eventId */

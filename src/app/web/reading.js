@@ -19,7 +19,7 @@ import { ENDINGS, FAILURES, inFull, inWords, seconds, startedOver, STATES } from
 const SILENT_MS = 5_000;
 
 /** The position of an event in its stream, counted from 0. @param {string} eventId */
-export const seqOf = (eventId) => Number(eventId.split(":").at(-1));
+export const seqOf = (eventId) => Number(eventId.split(":")[1]);
 
 /**
  * The parts of the page that a reading uses, and its callbacks.

@@ -31,7 +31,7 @@ _PLACES = {
     Fault.CUT_IN_CHARACTER: re.compile(rb"\\ud8[0-9a-f]{2}|\\u[0-9a-f]{2}"),
     Fault.CUT_BEFORE_ID: re.compile(rb"\ndata: [^\n]*\n"),
     Fault.CUT_IN_ID: re.compile(rb"\nid: [\w-]+:\d"),
-    Fault.CUT_BEFORE_END: re.compile(rb"\nid: [\w-]+:\d+\n"),
+    Fault.CUT_BEFORE_END: re.compile(rb"\nid: [\w-]+:\d+(?::end)?\n"),
     Fault.HALF_OPEN: re.compile(rb"", re.DOTALL),
     Fault.SLOW_READER: re.compile(rb"", re.DOTALL),
 }

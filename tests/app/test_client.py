@@ -108,8 +108,11 @@ def snapshot(
     error: object = None,
     token: str | None = None,
     kinds: str | None = None,
+    *,
+    marked: bool = False,
 ) -> Answer:
-    body = {"id": "s", "status": status, "last_event_id": f"s:{last}"}
+    newest = f"s:{last}:end" if marked else f"s:{last}"
+    body = {"id": "s", "status": status, "last_event_id": newest}
     return answer(200, body | {"error": error, "token": token}, kinds=kinds)
 
 
@@ -425,6 +428,24 @@ async def test_a_stream_that_was_read_to_its_end_is_finished_without_reading(ben
     bench.server.script(SNAPSHOT, snapshot(7, "done"))
     await bench.read_to("finished", "{lastEventId: 's:7'}")
     assert bench.cursors() == ["s:7"]
+
+
+async def test_the_last_event_has_an_id_that_says_so(bench: Bench) -> None:
+    end = done(2).replace(b"id: s:2\n", b"id: s:2:end\n")
+    bench.server.script(EVENTS, sse(words(0, 0)), sse(words(1, 1), end))
+    await bench.read_to("finished")
+    assert await bench.run("stream.lastEventId") == "s:2:end"
+    assert bench.cursors() == ["", "s:0"]
+
+
+async def test_a_reader_that_has_all_without_knowing_that_it_is_the_end_is_finished(
+    bench: Bench,
+) -> None:
+    """Its cursor is of a version that did not mark the last one: the answer moves it, then 204."""
+    bench.server.script(EVENTS, sse(b"id: s:7:end\n\n"), answer(204))
+    bench.server.script(SNAPSHOT, snapshot(7, "done", marked=True))
+    await bench.read_to("finished", "{lastEventId: 's:7'}")
+    assert bench.cursors() == ["s:7", "s:7:end"]
 
 
 async def test_a_stream_that_had_failed_still_says_why(bench: Bench) -> None:

@@ -177,9 +177,7 @@ def _judge_end(named: str, last: Event, verdict: Verdict) -> None:
 def _judge_events(named: str, told: Told, records: Sequence[Record], verdict: Verdict) -> None:
     """Compare a reader's events with the log, position by position."""
     heard = [(event.id, event.name, event.data) for event in told.events]
-    logged = [
-        (f"{record.stream_id}:{record.seq}", record.event.kind, _data(record)) for record in records
-    ]
+    logged = [(_id(record), record.event.kind, _data(record)) for record in records]
     for event, record in zip_longest(heard, logged):
         if event is None:
             verdict.wrong.append(f"{named}: its events end before the log, which has {record}")
@@ -189,6 +187,12 @@ def _judge_events(named: str, told: Told, records: Sequence[Record], verdict: Ve
             )
         if event != record:
             return
+
+
+def _id(record: Record) -> str:
+    """An event's id for a record: the wire's own terms, stated here a second time."""
+    end = ":end" if record.event.kind in TERMINAL else ""
+    return f"{record.stream_id}:{record.seq}{end}"
 
 
 def _data(record: Record) -> dict[str, Any]:

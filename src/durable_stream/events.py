@@ -14,6 +14,7 @@ the class is one of its own.
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from itertools import groupby
 from typing import Any, ClassVar, Self, TypeVar, dataclass_transform
 
@@ -257,7 +258,13 @@ def is_lasting(event: Event, started_over: frozenset[str]) -> bool:
 
 def other_members(event: Text) -> tuple[Any, ...]:
     """The members of a text but for the text."""
-    return tuple(getattr(event, each.name) for each in fields(event) if each.name != "text")
+    names = _other_names(type(event))  # type: ignore[arg-type] # a class can be hashed
+    return tuple(getattr(event, name) for name in names)
+
+
+@cache
+def _other_names(kind: type[Text]) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind) if each.name != "text")
 
 
 def _pieces(events: Sequence[AnyText]) -> list[AnyText]:

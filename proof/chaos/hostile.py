@@ -27,7 +27,7 @@ async def be_hostile(client: Client, stream_id: str, seed: int) -> list[str]:
     created = await client.ask("POST", "/streams", body={"prompt": "another"}, seconds=_SECONDS)
     other = str(created.json()["id"])
     unknown = stream_id[::-1]
-    cursors = [*_cursors(stream_id, chance), f"{other}:0", f"{unknown}:2"]
+    cursors = [*_cursors(stream_id, chance), f"{other}:0", f"{other}:0:end", f"{unknown}:2"]
     attempts = [_resuming(stream_id, cursor, HTTPStatus.BAD_REQUEST) for cursor in cursors]
     attempts += [_by_query(stream_id, cursor, HTTPStatus.BAD_REQUEST) for cursor in cursors]
     attempts += [_resuming(unknown, f"{unknown}:0", HTTPStatus.NOT_FOUND), _sse("garbage")]

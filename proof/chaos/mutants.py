@@ -143,8 +143,8 @@ MUTANTS = (
     Mutant(
         rule="another stream's cursor is refused",
         file="app/api/sse.py",
-        passage="    if named != stream_id:\n",
-        instead="    if not stream_id:\n",
+        passage="        if stream_id is not None and match[1] != stream_id:\n",
+        instead='        if stream_id == "":\n',
         shown_by=frozenset({Fault.HOSTILE_CURSORS}),
         found_by=r"^cursor .*: 200 ",
     ),

@@ -1,0 +1,1 @@
+"""AG-UI: runs of agents, for `@ag-ui/client`, CopilotKit and others that speak its protocol."""

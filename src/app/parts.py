@@ -8,6 +8,7 @@ from app.access import from_environ as access  # access
 from app.application import MakeHooks, watching
 from app.gate import Gate, OpenGate
 from app.limits import from_environ as limits  # limits
+from app.wires import ag_ui  # ag_ui
 
 Environ = Mapping[str, str]
 
@@ -25,7 +26,9 @@ _HOOKS: Sequence[Callable[[Environ], MakeHooks]] = [
     limits,  # limits
 ]
 
-WIRES: Sequence[APIRouter] = []
+WIRES: Sequence[APIRouter] = [
+    ag_ui.router,  # ag_ui
+]
 
 
 def gate(environ: Environ) -> Gate:

@@ -1,0 +1,77 @@
+"""The routes of AG-UI: a run, and its cancelling, which the protocol has not."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import JSONResponse
+
+from app.api.deps import Context, ContextDep, CreatorDep, from_no_other_site
+from app.api.errors import Told
+from app.api.responses import ReadingResponse
+from app.wires import bodies, routes
+from app.wires.ag_ui import runs
+from app.wires.ag_ui.protocol import Json
+from app.wires.ag_ui.rendering import Run
+from app.wires.ag_ui.requests import RunInput, RunName
+from app.wires.ag_ui.response import Frames
+from durable_stream import StreamNotFound, status
+
+
+def _shaped(told: Told) -> Response:
+    """The answer for an error; a client shows the body."""
+    error = {"code": told.code, "message": told.message, "param": told.param}
+    return JSONResponse({"error": error}, told.status, told.headers)
+
+
+router = APIRouter(
+    prefix="/ag-ui",
+    route_class=routes.creating(_shaped),
+    dependencies=[Depends(from_no_other_site)],
+    include_in_schema=False,
+)
+
+
+@router.post("")
+async def run_default(request: Request, context: ContextDep, creator: CreatorDep) -> Response:
+    """Run the default agent, or continue a run."""
+    return await _run(None, request, context, creator)
+
+
+@router.post("/{agent}")
+async def run_agent(
+    agent: str, request: Request, context: ContextDep, creator: CreatorDep
+) -> Response:
+    """Run an agent, or continue a run."""
+    return await _run(agent, request, context, creator)
+
+
+@router.post("/runs/cancel")
+async def cancel_run(request: Request, context: ContextDep, creator: CreatorDep) -> Response:
+    """Cancel a run for all its readers; one that has ended stays as it is."""
+    name = await bodies.parsed(request, RunName)
+    found = await runs.find(name, creator, context)
+    if found is None:
+        raise StreamNotFound
+    newest = (await context.streams.cancel(found.stream_id)).newest
+    lease = context.settings.timing.lease
+    told = {"status": status(newest, now=context.clock.now(), lease=lease)}
+    return JSONResponse({"threadId": name.threadId, "runId": name.runId, **told})
+
+
+async def _run(agent: str | None, request: Request, context: Context, creator: str) -> Response:
+    body = await bodies.parsed(request, RunInput)
+    found = await runs.find(body, creator, context)
+    if found is not None:
+        frames = Frames(_named(body, runs.asked(found, body, context)), continued=found.stream_id)
+        return _response(runs.reader(found, creator, context), frames, context)
+    reading = await runs.begin(body, agent, creator, context)
+    return _response(reading, Frames(_named(body, body.others(reading.stream_id))), context)
+
+
+def _named(body: RunInput, messages: Sequence[Json]) -> Run:
+    return Run(body.threadId, body.runId, messages, body.protocolVersion)
+
+
+def _response(reading: runs.Source, frames: Frames, context: Context) -> Response:
+    padding = context.settings.event_source.padding_bytes
+    return ReadingResponse(reading, context.window, frames, padding=padding)

@@ -234,6 +234,25 @@ async def test_a_run_that_has_ended_is_not_cancelled(http: httpx.AsyncClient) ->
     assert answered.json() == {"threadId": "t1", "runId": "r1", "status": "done"}
 
 
+async def test_a_run_that_is_cancelled_ends_as_its_client_knows_it(http: httpx.AsyncClient) -> None:
+    created = (await http.post("/streams", json={"prompt": "Where?"})).json()
+    name = {"threadId": "t1", "runId": created["id"]}
+
+    answered = await http.post("/ag-ui/runs/cancel", json=name)
+
+    assert answered.json() == {**name, "status": "cancelled"}
+    sent = body(run=created["id"])
+    [*_, end] = events(await http.post("/ag-ui", json=sent))
+    assert end["outcome"] == {"type": "cancelled"}
+    del sent["protocolVersion"]
+    [*_, end] = events(await http.post("/ag-ui", json=sent))
+    assert (end["outcome"], end["result"]) == (
+        {"type": "success"},
+        {"finish_reason": "cancelled"},
+    )
+    assert not heard
+
+
 @pytest.mark.parametrize(
     ("path", "change", "told"),
     [

@@ -1,0 +1,1 @@
+"""The AI SDK: `useChat` and `Chat`, with a DefaultChatTransport or a WorkflowChatTransport."""

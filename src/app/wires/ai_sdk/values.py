@@ -1,0 +1,32 @@
+"""Values: JSON of tools and data, in a form that the AI SDK's parser takes.
+
+It takes a whole stream for broken that has a member `__proto__`, or a member `constructor` with a
+member `prototype`, or `NaN` (@ai-sdk/provider-utils, src/secure-json-parse.ts).
+"""
+
+import json
+import math
+from typing import Any
+
+
+def plain(value: Any) -> Any:
+    """The value; one that the parser refuses becomes a string of its JSON."""
+    if not isinstance(value, (dict, list, tuple, float)) or not _refused(value):
+        return value
+    return json.dumps(value, separators=(",", ":"))
+
+
+def _refused(value: Any) -> bool:
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, dict):
+            made_by = each.get("constructor")
+            if "__proto__" in each or (isinstance(made_by, dict) and "prototype" in made_by):
+                return True
+            waiting += each.values()
+        elif isinstance(each, (list, tuple)):
+            waiting += each
+        elif isinstance(each, float) and not math.isfinite(each):
+            return True
+    return False

@@ -64,6 +64,8 @@ class Message:
                 self.finished = True
                 self.finish_reason = chunk["finishReason"]
                 assert self.finish_reason in REASONS
+            case _:
+                pass
 
     def _read_text(self, kind: str, way: str, chunk: Chunk) -> None:
         key = kind, chunk["id"]

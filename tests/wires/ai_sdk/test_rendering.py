@@ -25,6 +25,7 @@ from durable_stream import (
     StepBegun,
     StepEnded,
 )
+from tests.app.test_folding import CASES, logged
 from tests.wires import logs
 from tests.wires.ai_sdk.message import Chunk, Message, as_json, expected
 from tests.wires.logs import STREAM_ID, Aside, Note
@@ -44,6 +45,14 @@ def test_a_message_ends_with_the_parts_of_the_log(records: Sequence[Record]) -> 
     message = Message(rendered(records))
     assert message.finished
     assert as_json(message.said) == as_json(expected(fold(logs.events(records))))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["rule"])
+def test_a_message_follows_the_rules_of_folding(case: dict[str, Any]) -> None:
+    events = [logged(*event) for event in case["events"]]
+    if not (events and events[-1].terminal):
+        events.append(Done("stop"))
+    assert Message(of(*events)).said == expected(case["parts"])
 
 
 @given(logs.logs(), st.data())

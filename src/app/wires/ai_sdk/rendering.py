@@ -123,6 +123,8 @@ class AiSdkRendering:
                 self._calls.setdefault(event.id, []).append(part)
             case Data() | Progress():
                 self._named[_name(event)] = part
+            case _:
+                pass
         self._parts.append(part)
         return part
 

@@ -9,6 +9,7 @@ from app.application import MakeHooks, watching
 from app.gate import Gate, OpenGate
 from app.limits import from_environ as limits  # limits
 from app.wires import ag_ui  # ag_ui
+from app.wires import ai_sdk  # ai_sdk
 
 Environ = Mapping[str, str]
 
@@ -28,6 +29,7 @@ _HOOKS: Sequence[Callable[[Environ], MakeHooks]] = [
 
 WIRES: Sequence[APIRouter] = [
     ag_ui.router,  # ag_ui
+    ai_sdk.router,  # ai_sdk
 ]
 
 

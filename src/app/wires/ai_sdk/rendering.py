@@ -20,6 +20,8 @@ from app.wires.rendering import Json, Rendering
 from durable_stream import Cancelled, Event, Failed, Record, Reset, Text
 from durable_stream.events import ENGINE, other_members
 
+STEP: Json = {"type": "start-step"}
+ANEW: Json = {"type": "reset-step"}
 FINISH: Json = {"type": "finish"}
 
 # The reasons of the AI SDK; any other is refused by its clients (ai, src/ui-message-stream).
@@ -100,7 +102,7 @@ class AiSdkRendering:
     def _again(self, parts: Sequence[Part]) -> Sequence[Json]:
         """Take all parts away, and send these from their beginning."""
         self._forget()
-        chunks: list[Json] = [{"type": "reset-step"}]
+        chunks: list[Json] = [ANEW]
         for part in parts:
             chunks += self._close()
             chunks += opening(self._put(part))
@@ -147,7 +149,7 @@ def _started(stream_id: str, start: Start) -> Sequence[Json]:
     about = {"streamId": stream_id, "agent": start.agent, "model": start.model}
     return (
         {"type": "start", "messageId": stream_id, "messageMetadata": about},
-        {"type": "start-step"},
+        STEP,
     )
 
 

@@ -1,0 +1,77 @@
+"""Chunks: the bytes of one response to a client of the AI SDK."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+
+from app.api.sse import KEEP_ALIVE
+from app.exceptions import AppError
+from app.wires.ai_sdk.rendering import ANEW, FINISH, STEP, VERSIONS
+from app.wires.rendering import Json, Rendering, of_start
+from durable_stream import History, Record, StoreError, StreamError
+
+
+class Chunks:
+    """The bytes of one response; an `app.api.responses.Wire`.
+
+    The client is sent the chunks from number `skip` on. One that `asks_again` by itself, for the
+    chunks behind those that it has, is a WorkflowChatTransport. When it asks for all, its page may
+    show parts of the message already, and `start` alone takes none away: `reset-step` does. It
+    takes the place of `start-step`, so that the numbers stay.
+    """
+
+    def __init__(self, skip: int = 0, *, asks_again: bool = False) -> None:
+        self._skip = skip
+        self._asks_again = asks_again
+        self._rendering: Rendering | None = None
+        self._count = 0
+        self._is_nothing = False
+
+    def nothing(self) -> None:
+        """Tell that there is no stream: the response is `finish` alone."""
+        self._is_nothing = True
+
+    def opening(self) -> bytes:
+        """A comment."""
+        return KEEP_ALIVE
+
+    def records(self, records: Sequence[Record]) -> bytes:
+        """The chunks for these records; `finish` alone where the client has all of them."""
+        sent = [frame(chunk) for record in records for chunk in self._new(record)]
+        if not sent and records and records[-1].terminal:
+            sent = [frame(FINISH)]
+        return b"".join(sent)
+
+    def unfinished(self) -> bytes:
+        """Nothing: the client counts chunks, and asks for the next ones."""
+        return frame(FINISH) if self._is_nothing else b""
+
+    def failed(self, error: AppError | StreamError) -> bytes:
+        """The error; nothing where the client does better to ask again, since reading took long."""
+        if self._asks_again and isinstance(error, StoreError) and self._rendering is not None:
+            return b""
+        return frame({"type": "error", "errorText": error.message})
+
+    def _new(self, record: Record) -> Sequence[Json]:
+        if self._rendering is None:
+            self._rendering = of_start(VERSIONS, record)
+        chunks = self._rendering.render(record)
+        old = max(0, self._skip - self._count)
+        self._count += len(chunks)
+        if self._asks_again and not self._skip:
+            chunks = [ANEW if chunk == STEP else chunk for chunk in chunks]
+        return chunks[old:]
+
+
+def count_of(history: History) -> int:
+    """The number of chunks that a stream has so far."""
+    newest = history.newest
+    events = [history.start, *history.log, *([newest.event] if newest.terminal else [])]
+    records = [replace(newest, seq=seq, event=event) for seq, event in enumerate(events)]
+    rendering = of_start(VERSIONS, records[0])
+    return sum(len(rendering.render(record)) for record in records)
+
+
+def frame(chunk: Json) -> bytes:
+    """One Server-Sent Event. Half a surrogate pair has an escape, and no UTF-8 form."""
+    return b"data: %s\n\n" % json.dumps(chunk, separators=(",", ":")).encode()

@@ -18,6 +18,8 @@ from app.wires.ai_sdk.chunks import Chunks, count_of
 from app.wires.bodies import parsed
 from durable_stream import Reading, StreamNotFound
 
+_CHAT = "/ai-sdk/chat"
+
 _NO_MORE: Mapping[str, str] = MappingProxyType({})
 _HEADERS: Mapping[str, str] = {"X-Vercel-AI-UI-Message-Stream": "v1"}
 
@@ -27,8 +29,8 @@ def _told(told: Told) -> Response:
     return PlainTextResponse(told.message, told.status, told.headers)
 
 
-_creating = APIRouter(route_class=routes.creating(_told))
-_plain = APIRouter(route_class=routes.plain(_told))
+_creating = APIRouter(prefix=_CHAT, route_class=routes.creating(_told))
+_plain = APIRouter(prefix=_CHAT, route_class=routes.plain(_told))
 
 
 @_creating.post("", dependencies=[Depends(from_no_other_site)])
@@ -125,6 +127,6 @@ def _response(
     )
 
 
-router = APIRouter(prefix="/ai-sdk/chat", include_in_schema=False)
+router = APIRouter(include_in_schema=False)
 router.include_router(_creating)
 router.include_router(_plain)

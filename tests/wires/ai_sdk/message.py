@@ -14,7 +14,10 @@ from app.folding import Part
 Chunk = dict[str, Any]
 
 REASONS = {"stop", "length", "content-filter", "tool-calls", "error", "interrupted", "other"}
-PLAIN = {"start", "start-step", "finish-step", "reset-step", "error", "abort", "finish"}
+PLAIN = {
+    *("start", "start-step", "finish-step", "reset-step"),
+    *("message-metadata", "error", "abort", "finish"),
+}
 
 
 class Message:

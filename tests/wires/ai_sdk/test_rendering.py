@@ -112,7 +112,10 @@ def test_text_and_reasoning_are_begun_and_ended() -> None:
         {
             "type": "finish",
             "finishReason": "stop",
-            "messageMetadata": {"usage": {"inputTokens": 1, "outputTokens": None}},
+            "messageMetadata": {
+                "status": "done",
+                "usage": {"inputTokens": 1, "outputTokens": None},
+            },
         },
     ]
 
@@ -120,10 +123,21 @@ def test_text_and_reasoning_are_begun_and_ended() -> None:
 @pytest.mark.parametrize(
     ("end", "last"),
     [
-        (Cancelled(), [{"type": "abort"}, {"type": "finish", "finishReason": "other"}]),
+        (
+            Cancelled(),
+            [
+                {"type": "abort"},
+                {
+                    "type": "finish",
+                    "finishReason": "other",
+                    "messageMetadata": {"status": "cancelled"},
+                },
+            ],
+        ),
         (
             Failed("code", "Try again.", retryable=True),
             [
+                {"type": "message-metadata", "messageMetadata": {"status": "error"}},
                 {"type": "error", "errorText": "Try again."},
                 {"type": "finish", "finishReason": "error"},
             ],
@@ -131,7 +145,7 @@ def test_text_and_reasoning_are_begun_and_ended() -> None:
     ],
 )
 def test_every_end_is_a_finish(end: Event, last: list[Chunk]) -> None:
-    assert of(Answer("a"), end)[-2:] == last
+    assert of(Answer("a"), end)[-len(last) :] == last
 
 
 @pytest.mark.parametrize(

@@ -154,20 +154,26 @@ def _started(stream_id: str, start: Start) -> Sequence[Json]:
 
 
 def _ended(event: Event) -> Sequence[Json]:
+    """The end of a message. Its `status` in the metadata tells the page that it is whole."""
     over: Json = {"type": "finish-step"}
     match event:
         case Failed():
+            # The client reads nothing behind an error.
+            told = {"type": "message-metadata", "messageMetadata": {"status": "error"}}
             error = {"type": "error", "errorText": event.message}
-            return (over, error, {**FINISH, "finishReason": "error"})
+            return (over, told, error, {**FINISH, "finishReason": "error"})
         case Cancelled():
-            return (over, {"type": "abort"}, {**FINISH, "finishReason": "other"})
+            return (over, {"type": "abort"}, _finish("other", {"status": "cancelled"}))
         case Done():
-            reason = event.finish_reason if event.finish_reason in _REASONS else "other"
             usage = {"inputTokens": event.input_tokens, "outputTokens": event.output_tokens}
-            finish = {**FINISH, "finishReason": reason, "messageMetadata": {"usage": usage}}
-            return (over, finish)
+            return (over, _finish(event.finish_reason, {"status": "done", "usage": usage}))
         case _:
-            return (over, {**FINISH, "finishReason": "other"})
+            return (over, _finish("other", {"status": "done"}))
+
+
+def _finish(reason: str, about: Json) -> Json:
+    known = reason if reason in _REASONS else "other"
+    return {**FINISH, "finishReason": known, "messageMetadata": about}
 
 
 def _continues(last: Event, text: Text) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from app.folding import Part
+from app.wires.ai_sdk.values import plain
 
 Chunk = dict[str, Any]
 
@@ -146,7 +147,7 @@ def _expected(part: Part, index: str, free: Any) -> Chunk:
         case "data":
             type_ = f"data-{part['name']}"
             id_ = free(type_, part["id"] or part["name"])
-            return {"type": type_, "id": id_, "data": part["value"]}
+            return {"type": type_, "id": id_, "data": plain(part["value"])}
         case "progress":
             told = {name: part[name] for name in ("label", "done", "total")}
             id_ = free("data-progress", part["label"])
@@ -156,7 +157,7 @@ def _expected(part: Part, index: str, free: Any) -> Chunk:
             return {"type": "source-url", **source}
         case _:
             members = {name: value for name, value in part.items() if name != "kind"}
-            data = {"type": f"data-{kind}", "data": members}
+            data = {"type": f"data-{kind}", "data": plain(members)}
             if "text" in part:
                 data["id"] = free(f"data-{kind}", kind)
             return data
@@ -167,13 +168,13 @@ def _expected_call(part: Part, id_: str) -> Chunk:
         "type": "dynamic-tool",
         "toolCallId": id_,
         "toolName": part["name"],
-        "input": part["arguments"],
+        "input": plain(part["arguments"]),
     }
     match part["state"]:
         case "running":
             return {**call, "state": "input-available"}
         case "done":
-            return {**call, "state": "output-available", "output": part["result"]["output"]}
+            return {**call, "state": "output-available", "output": plain(part["result"]["output"])}
         case _:
             return {**call, "state": "output-error", "errorText": part["result"]["error"]}
 

@@ -8,8 +8,8 @@ from app.access import from_environ as access  # access
 from app.application import MakeHooks, watching
 from app.gate import Gate, OpenGate
 from app.limits import from_environ as limits  # limits
-from app.wires import ag_ui  # ag_ui
-from app.wires import ai_sdk  # ai_sdk
+from app.wires.ag_ui import router as ag_ui  # ag_ui
+from app.wires.ai_sdk import router as ai_sdk  # ai_sdk
 
 Environ = Mapping[str, str]
 
@@ -28,8 +28,8 @@ _HOOKS: Sequence[Callable[[Environ], MakeHooks]] = [
 ]
 
 WIRES: Sequence[APIRouter] = [
-    ag_ui.router,  # ag_ui
-    ai_sdk.router,  # ai_sdk
+    ag_ui,  # ag_ui
+    ai_sdk,  # ai_sdk
 ]
 
 

@@ -234,7 +234,9 @@ class _Log:
         self._put(replace(self.draw(spoken_events), within=branch))
 
     def _ask_for_step(self) -> None:
-        key = self.draw(st.sampled_from(STEPS))
+        # Most often one that an earlier attempt has not finished: such a step may start over.
+        unfinished = sorted({*self._recorded.begun} - {*self._recorded.ended} - self._asked)
+        key = self.draw(st.sampled_from([*unfinished * 8, *STEPS]))
         if key in self._asked:
             return
         self._asked.add(key)

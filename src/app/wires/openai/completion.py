@@ -1,0 +1,155 @@
+"""Rendering: from the records of a stream to the chunks of OpenAI's Chat Completions API.
+
+A chunk only adds. So text that a reset drops must not be sent before it: the records that are at
+hand are taken together, and only the sum of them is sent. Where text was sent before, the
+completion cannot go on.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.events import Answer, Done, Start, ToolCall
+from app.wires.openai.items import CallItem
+from app.wires.openai.parts import Part, Parts
+from app.wires.openai.response import usage_of
+from app.wires.rendering import Json
+from durable_stream import Event, Record, Reset
+from durable_stream import Start as EngineStart
+
+
+class StartedOver(Exception):
+    """Raised where the answer starts over behind text that has been sent."""
+
+
+@dataclass
+class _Sent:
+    """How much of a part has been sent: the pieces of a text, or a call."""
+
+    pieces: int = 0
+
+
+@dataclass
+class Completion:
+    """One chat completion, as far as it has come. `end` is the terminal event, None before it."""
+
+    stream_id: str = ""
+    created: int = 0
+    model: str = ""
+    end: Event | None = None
+    _parts: Parts[_Sent] = field(default_factory=Parts)
+    _calls: int = 0
+    _begun: bool = False
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Take the next records; raises StartedOver."""
+        for record in records:
+            event = record.event
+            if isinstance(event, EngineStart):
+                self.stream_id, self.created = record.stream_id, record.at // 1000
+                self.model = Start.of(event).model
+            elif isinstance(event, Reset):
+                if any(part.places for part in self._parts.start_over(event.within).parts):
+                    raise StartedOver
+            elif event.terminal:
+                self.end = event
+            else:
+                self._parts.add(event)
+
+    def chunks(self, *, usage: bool) -> Iterator[Json]:
+        """The chunks for all that is new. With `usage`, each has the member, and one the counts."""
+        more: Json = {"usage": None} if usage else {}
+        deltas = list(self._deltas())
+        if not self._begun:
+            self._begun = True
+            deltas.insert(0, {"role": "assistant", "content": ""})
+        for delta in deltas:
+            yield self._chunk([_choice(delta, None)], more)
+        if isinstance(self.end, Done):
+            yield self._chunk([_choice({}, finish_reason(self.end))], more)
+            if usage:
+                yield self._chunk([], {"usage": counts(self.end)})
+
+    def json(self) -> Json:
+        """The whole completion. Its `end` is a `Done`."""
+        assert isinstance(self.end, Done)
+        message: Json = {"role": "assistant", "content": self._text(Answer.kind), "refusal": None}
+        thinking = self._text("thinking")
+        if thinking:
+            message["reasoning_content"] = thinking
+        calls = [part.event for part in self._parts if isinstance(part.event, ToolCall)]
+        if calls:
+            message["tool_calls"] = [_call(call) for call in calls]
+        choice = {
+            "index": 0,
+            "message": message,
+            "logprobs": None,
+            "finish_reason": finish_reason(self.end),
+        }
+        about = self._about("chat.completion")
+        return {**about, "choices": [choice], "usage": counts(self.end)}
+
+    def _deltas(self) -> Iterator[Json]:
+        """What has not been sent, in order: only the last text still grows."""
+        for part in self._parts:
+            if part.is_text:
+                yield from _more_text(part)
+            elif isinstance(part.event, ToolCall) and not part.places:
+                part.places.append(_Sent())
+                yield {"tool_calls": [{"index": self._calls, **_call(part.event)}]}
+                self._calls += 1
+
+    def _text(self, kind: str) -> str:
+        return "".join(piece for p in self._parts if p.event.kind == kind for piece in p.pieces)
+
+    def _chunk(self, choices: Sequence[Json], more: Json) -> Json:
+        return {**self._about("chat.completion.chunk"), "choices": list(choices), **more}
+
+    def _about(self, object_: str) -> Json:
+        return {
+            "id": f"chatcmpl-{self.stream_id}",
+            "object": object_,
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": None,
+        }
+
+
+def finish_reason(done: Done) -> str:
+    """`stop`, or `length`. Never `tool_calls`: this asks the client to run them."""
+    return "length" if done.finish_reason == "length" else "stop"
+
+
+def counts(done: Done) -> Json | None:
+    """The token counts under the names of this API; None where the provider reports none."""
+    usage = usage_of(done)
+    if usage is None:
+        return None
+    return {
+        "prompt_tokens": usage["input_tokens"],
+        "completion_tokens": usage["output_tokens"],
+        "total_tokens": usage["total_tokens"],
+    }
+
+
+def _more_text(part: Part[_Sent]) -> Iterator[Json]:
+    if not part.places:
+        part.places.append(_Sent())
+    sent = part.places[0]
+    text = "".join(part.pieces[sent.pieces :])
+    sent.pieces = len(part.pieces)
+    if text:
+        yield {"content" if part.event.kind == Answer.kind else "reasoning_content": text}
+
+
+def _choice(delta: Json, reason: str | None) -> Json:
+    return {"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}
+
+
+def _call(call: ToolCall) -> dict[str, Any]:
+    arguments = CallItem("", 0, call=call).arguments
+    return {
+        "id": call.id,
+        "type": "function",
+        "function": {"name": call.name, "arguments": arguments},
+    }

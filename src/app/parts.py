@@ -10,6 +10,7 @@ from app.gate import Gate, OpenGate
 from app.limits import from_environ as limits  # limits
 from app.wires.ag_ui import router as ag_ui  # ag_ui
 from app.wires.ai_sdk import router as ai_sdk  # ai_sdk
+from app.wires.openai import router as openai_wire  # openai_wire
 
 Environ = Mapping[str, str]
 
@@ -30,6 +31,7 @@ _HOOKS: Sequence[Callable[[Environ], MakeHooks]] = [
 WIRES: Sequence[APIRouter] = [
     ag_ui,  # ag_ui
     ai_sdk,  # ai_sdk
+    openai_wire,  # openai_wire
 ]
 
 

@@ -91,6 +91,11 @@ class Reading:
         """True if everything has been delivered."""
         return self._complete
 
+    @property
+    def writes(self) -> bool:
+        """True once this reader has become the stream's writer."""
+        return self._writing is not None
+
     async def settled(self) -> None:
         """Return when the writing that this reader started, if any, is over.
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.events import Answer, Done, Start, ToolCall
+from app.wires.openai import shapes
 from app.wires.openai.items import CallItem
 from app.wires.openai.parts import Part, Parts
 from app.wires.openai.response import usage_of
 from app.wires.rendering import Json
-from durable_stream import Event, Record, Reset
+from durable_stream import Cancelled, Event, Failed, Record, Reset
 from durable_stream import Start as EngineStart
 
 
@@ -65,14 +66,29 @@ class Completion:
             deltas.insert(0, {"role": "assistant", "content": ""})
         for delta in deltas:
             yield self._chunk([_choice(delta, None)], more)
-        if isinstance(self.end, Done):
+        if self.complete:
             yield self._chunk([_choice({}, finish_reason(self.end))], more)
             if usage:
                 yield self._chunk([], {"usage": counts(self.end)})
 
+    @property
+    def complete(self) -> bool:
+        """True if the answer has come to its end."""
+        return self.end is not None and self.problem is None
+
+    @property
+    def problem(self) -> Json | None:
+        """The error that ended the answer instead of a `Done`."""
+        match self.end:
+            case Failed():
+                return shapes.error(self.end.code, self.end.message)
+            case Cancelled():
+                return shapes.error("cancelled", "The answer was cancelled: ask again, if need be.")
+            case _:
+                return None
+
     def json(self) -> Json:
-        """The whole completion. Its `end` is a `Done`."""
-        assert isinstance(self.end, Done)
+        """The whole completion, which is complete."""
         message: Json = {"role": "assistant", "content": self._text(Answer.kind), "refusal": None}
         thinking = self._text("thinking")
         if thinking:
@@ -115,14 +131,14 @@ class Completion:
         }
 
 
-def finish_reason(done: Done) -> str:
+def finish_reason(end: Event | None) -> str:
     """`stop`, or `length`. Never `tool_calls`: this asks the client to run them."""
-    return "length" if done.finish_reason == "length" else "stop"
+    return "length" if isinstance(end, Done) and end.finish_reason == "length" else "stop"
 
 
-def counts(done: Done) -> Json | None:
+def counts(end: Event | None) -> Json | None:
     """The token counts under the names of this API; None where the provider reports none."""
-    usage = usage_of(done)
+    usage = usage_of(end) if isinstance(end, Done) else None
     if usage is None:
         return None
     return {

@@ -44,12 +44,18 @@ class Served:
         snapshot: dict[str, Any] = answer.json()
         return snapshot
 
-    async def kill_writers(self) -> int:
-        """Kill every sandbox that is at work."""
-        busy = [each["name"] for each in await self.function.sandboxes() if each["invocations"]]
-        for name in busy:
+    async def writing(self) -> list[str]:
+        """The names of the sandboxes that answer OpenAI's clients."""
+        return [
+            sandbox["name"]
+            for sandbox in await self.function.sandboxes()
+            if any(each["path"].startswith("/v1/") for each in sandbox["invocations"])
+        ]
+
+    async def kill_writers(self) -> None:
+        """Kill every sandbox that answers one."""
+        for name in await self.writing():
             await self.function.do("kill", name)
-        return len(busy)
 
 
 def client(url: str, **options: Any) -> AsyncOpenAI:

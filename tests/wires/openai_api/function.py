@@ -27,7 +27,7 @@ async def chat(task: Task) -> AsyncGenerator[Event]:
 
 
 @agent(resume="continue")
-async def clerk(task: Task) -> AsyncGenerator[Event]:
+async def clerk(_: Task) -> AsyncGenerator[Event]:
     """Use tools, and say what a response has no form for."""
     yield Thinking("I look.")
     yield Answer("Let me see. ")

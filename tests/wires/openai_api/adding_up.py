@@ -1,6 +1,7 @@
 """What an answer adds up to, in terms that both the log and OpenAI's API have."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from app.folding import Part, fold
 from app.models.turns import Result
 from durable_stream import Record
+from durable_stream.text import mended
 from tests.wires.logs import events
 
 Said = tuple[str, Any]
@@ -53,11 +55,22 @@ def joined(said: Iterable[Said]) -> list[Said]:
     result: list[Said] = []
     for kind, group in groupby((each for each in said if each[0]), lambda each: each[0]):
         values = [value for _, value in group]
-        result += [(kind, "".join(values))] if kind in _TEXTS else [(kind, v) for v in values]
+        result += (
+            [(kind, without_halves("".join(values)))]
+            if kind in _TEXTS
+            else [(kind, v) for v in values]
+        )
     return result
 
 
 _TEXTS = ("answer", "thinking")
+# A character of two halves, a half, or what stands for one: an item ends with whole characters,
+# and the halves of one that stands in two items are lost.
+_HALVES = re.compile("[\ud800-\udfff\ufffd\U00010000-\U0010ffff]+")
+
+
+def without_halves(text: str) -> str:
+    return _HALVES.sub("?", text)
 
 
 def _of_part(part: Part) -> Said:
@@ -75,4 +88,4 @@ def _of_part(part: Part) -> Said:
 
 
 def _text(id_: str, result: Part) -> str:
-    return Result(id_, result["output"], result["error"]).text
+    return mended(Result(id_, result["output"], result["error"]).text)

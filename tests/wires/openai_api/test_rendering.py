@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, cast
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from openai._models import construct_type
 from openai._types import omit
@@ -78,6 +78,7 @@ def test_the_response_so_far_adds_up_to_the_log(log: list[Record]) -> None:
     assert of_output(rendering.snapshot()["output"]) == of_log(log)
 
 
+@settings(deadline=None)  # The SDK makes its types when they are first needed.
 @given(logs())
 def test_the_order_is_one_that_the_helper_of_the_sdk_takes(log: list[Record]) -> None:
     state = helper(rendered(log))

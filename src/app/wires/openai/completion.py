@@ -17,6 +17,7 @@ from app.wires.openai.response import usage_of
 from app.wires.rendering import Json
 from durable_stream import Cancelled, Event, Failed, Record, Reset
 from durable_stream import Start as EngineStart
+from durable_stream.text import mended
 
 
 class StartedOver(Exception):
@@ -116,7 +117,8 @@ class Completion:
                 self._calls += 1
 
     def _text(self, kind: str) -> str:
-        return "".join(piece for p in self._parts if p.event.kind == kind for piece in p.pieces)
+        said = (piece for part in self._parts if part.event.kind == kind for piece in part.pieces)
+        return mended("".join(said))
 
     def _chunk(self, choices: Sequence[Json], more: Json) -> Json:
         return {**self._about("chat.completion.chunk"), "choices": list(choices), **more}

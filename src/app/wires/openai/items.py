@@ -11,6 +11,7 @@ from typing import Literal
 from app.events import ToolCall, ToolResult
 from app.models.turns import Result
 from app.wires.rendering import Json
+from durable_stream.text import mended
 
 Status = Literal["in_progress", "completed", "incomplete"]
 
@@ -38,8 +39,8 @@ class TextItem(Item):
 
     @property
     def text(self) -> str:
-        """The text so far."""
-        return "" if self.dropped else "".join(self.pieces)
+        """The text so far, which has a UTF-8 form: a model may leave half a surrogate pair."""
+        return "" if self.dropped else mended("".join(self.pieces))
 
     def part(self, text: str) -> Json:
         """The one part of the content, with this text."""
@@ -103,4 +104,4 @@ class OutputItem(Item):
 
 def told(result: ToolResult) -> str:
     """The result as text."""
-    return Result(result.id, result.output, result.error).text
+    return mended(Result(result.id, result.output, result.error).text)

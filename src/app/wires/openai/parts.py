@@ -4,8 +4,8 @@ A rendering has to know at every event which part it changes, which the finished
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Generic, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
 
 from app.events import Answer, Data, Progress, Thinking, ToolCall, ToolResult
 from durable_stream import Event, Text
@@ -96,8 +96,11 @@ class Parts(Generic[Place]):
 
 
 def _joins(event: Text, last: Event) -> bool:
-    # The engine joins so as well; the class is compared, too.
-    return isinstance(last, Text) and replace(last, text="") == replace(event, text="")
+    return type(last) is type(event) and _but_for_text(last) == _but_for_text(event)
+
+
+def _but_for_text(event: Event) -> dict[str, Any]:
+    return {**vars(event), "text": ""}
 
 
 def _awaits(part: Part[Place], id_: str) -> bool:

@@ -32,14 +32,15 @@ class ResponseRendering:
 
     def render(self, record: Record) -> Sequence[Json]:
         """The events for the next record. Every record from position 0 on is handed in once."""
+        event = record.event
         if record.seq == 0:
             named = self._started(record)
-        elif record.event.terminal:
-            named = self._ended(record.event)
-        elif isinstance(record.event, Reset):
-            named = self._started_over(record.event)
+        elif isinstance(event, Reset):
+            named = self._started_over(event)
+        elif event.terminal:
+            named = self._ended(event)
         else:
-            named = self._went_on(record.event)
+            named = self._went_on(event)
         return [self._numbered(*each) for each in named]
 
     def _numbered(self, type_: str, members: Json) -> Json:
@@ -88,11 +89,13 @@ class ResponseRendering:
         assert self._open is not None
         item = self._open[1]
         item.pieces.append(event.text)
-        delta = {**_of(item), "delta": event.text}
+        delta = _of(item)
+        delta["delta"] = event.text
         if item.thinking:
             yield "reasoning_text.delta", delta
         else:
-            yield "output_text.delta", {**delta, "logprobs": []}
+            delta["logprobs"] = []
+            yield "output_text.delta", delta
 
     def _begin(self, part: Part[Item], *, thinking: bool) -> Iterator[_Named]:
         item = TextItem(self._id("rs" if thinking else "msg"), len(self._items), thinking=thinking)
@@ -116,7 +119,7 @@ class ResponseRendering:
         yield _done(item)
 
     def _called(self, part: Part[Item], call: ToolCall) -> Iterator[_Named]:
-        item = CallItem(self._id("fc"), len(self._items), call_id=self._call_id(call), call=call)
+        item = CallItem(self._id("fc"), len(self._items), call_id=self._call_id(call.id), call=call)
         yield self._add(part, item)
         place = {"item_id": item.id, "output_index": item.index}
         yield "function_call_arguments.delta", {**place, "delta": item.arguments}
@@ -127,9 +130,8 @@ class ResponseRendering:
         )
         yield _done(item)
 
-    def _call_id(self, call: ToolCall) -> str:
-        """The call's id; behind a reset it may come again, which the SDKs do not take."""
-        id_ = call.id
+    def _call_id(self, id_: str) -> str:
+        """The id of a call; behind a reset it may come again, which the SDKs do not take."""
         while id_ in self._call_ids:
             id_ += f"_{len(self._items)}"
         self._call_ids.add(id_)
@@ -140,10 +142,10 @@ class ResponseRendering:
         item = OutputItem(
             self._id("fco"),
             len(self._items),
-            call_id=call.call_id if call is not None else result.id,
+            status="completed",
+            call_id=call.call_id if call is not None else self._call_id(result.id),
             output=items.told(result),
         )
-        item.status = "completed"
         yield self._add(part, item)
         yield _done(item)
 

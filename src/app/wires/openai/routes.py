@@ -3,7 +3,6 @@
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import JSONResponse
 
 from app.agents import Agents
 from app.api import sse
@@ -29,6 +28,7 @@ from app.wires.openai.echo import Echo
 from app.wires.openai.rendering import VERSIONS
 from app.wires.openai.requests import CompletionForm, ResponseForm
 from app.wires.openai.response import response_id, stream_id
+from app.wires.openai.shapes import JsonAnswer
 from app.wires.openai.wire import CompletionWire, ResponseWire
 from app.wires.rendering import Json, of_start
 from durable_stream import Reading, Record, StreamNotFound, Window
@@ -106,11 +106,11 @@ def _completed(records: list[Record]) -> Response:
     completion = Completion()
     completion.take(records)
     if completion.complete:
-        return JSONResponse(completion.json())
+        return JsonAnswer(completion.json())
     if completion.problem is not None:
         # The same request with the same key has the same end.
-        return JSONResponse(completion.problem, 500, {"x-should-retry": "false"})
-    return JSONResponse(_STILL_GOING, 503, {"Retry-After": "1", "x-should-retry": "true"})
+        return JsonAnswer(completion.problem, 500, {"x-should-retry": "false"})
+    return JsonAnswer(_STILL_GOING, 503, {"Retry-After": "1", "x-should-retry": "true"})
 
 
 # Responses
@@ -132,13 +132,13 @@ async def create_response(
     if form.background and not form.stream:
         record = await context.streams.create(start, key)
         await echo.keep(context.pointers, creator, record.stream_id)
-        return JSONResponse(snapshots.begun(record, echo))
+        return JsonAnswer(snapshots.begun(record, echo))
     window = context.window if form.stream else holding.patient(context)
     reading = await context.streams.create_and_read(start, key, window)
     await echo.keep(context.pointers, creator, reading.stream_id)
     if form.stream:
         return _streamed(reading, ResponseWire(reading.stream_id, echo=echo), context)
-    return JSONResponse(_rendered(await holding.read_out(reading, context), echo))
+    return JsonAnswer(_rendered(await holding.read_out(reading, context), echo))
 
 
 async def _before(body: CreateStream, creator: str, context: Context) -> Conversation:
@@ -200,7 +200,7 @@ async def retrieve_response(
         await holding.keep_going(await _reading(id_, owner, context, window), context)
         history = await context.streams.history(id_)
     echo = await Echo.of(context.pointers, owner, id_)
-    return JSONResponse(snapshots.snapshot(history, echo))
+    return JsonAnswer(snapshots.snapshot(history, echo))
 
 
 @plain.post("/responses/{response}/cancel")
@@ -212,7 +212,7 @@ async def cancel_response(
     id_, owner = await _admitted(response, context, credentials)
     history = await context.streams.cancel(id_)
     echo = await Echo.of(context.pointers, owner, id_)
-    return JSONResponse(snapshots.snapshot(history, echo))
+    return JsonAnswer(snapshots.snapshot(history, echo))
 
 
 @plain.delete("/responses/{response}")
@@ -223,7 +223,7 @@ async def delete_response(
     """End a response, and delete it."""
     id_, _ = await _admitted(response, context, credentials)
     await context.streams.remove(id_)
-    return JSONResponse({"id": response_id(id_), "object": "response", "deleted": True})
+    return JsonAnswer({"id": response_id(id_), "object": "response", "deleted": True})
 
 
 @plain.get("/responses/{response}/input_items")
@@ -249,7 +249,7 @@ async def list_input_items(
         )
     first = 0 if after is None else ids.index(after) + 1
     page = items[first : first + limit]
-    return JSONResponse(
+    return JsonAnswer(
         {
             "object": "list",
             "data": page,

@@ -3,6 +3,7 @@
 The statuses and the headers are those that the Python SDK 3.57.0 and the Node SDK 7.59.0 obey.
 """
 
+import json
 from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 from typing import Any
@@ -29,6 +30,14 @@ _TYPES = {
 }
 
 
+class JsonAnswer(JSONResponse):
+    """An answer in JSON, escaped to ASCII: half a surrogate pair has no other form."""
+
+    def render(self, content: Any) -> bytes:
+        """The bytes of the body."""
+        return json.dumps(content, separators=(",", ":")).encode()
+
+
 def error(
     code: str, message: str, *, type_: str = "server_error", param: str | None = None
 ) -> Json:
@@ -50,7 +59,7 @@ def shape(told: Told) -> Response:
     usual = "server_error" if server else "invalid_request_error"
     type_ = _TYPES.get(HTTPStatus(status), usual)
     body = error(code, message, type_=type_, param=told.param)
-    return JSONResponse(body, status, headers)
+    return JsonAnswer(body, status, headers)
 
 
 def identified(base: type[APIRoute]) -> type[APIRoute]:

@@ -2,8 +2,13 @@
 
 from fastapi import APIRouter
 
-from app.wires.openai import routes
+from app.wires.openai import chat_routes, model_routes, response_routes
 
 router = APIRouter(prefix="/v1", include_in_schema=False)
-router.include_router(routes.creating)
-router.include_router(routes.plain)
+for _routes in (
+    model_routes.router,
+    chat_routes.router,
+    response_routes.creating,
+    response_routes.plain,
+):
+    router.include_router(_routes)

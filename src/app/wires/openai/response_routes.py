@@ -1,8 +1,8 @@
-"""The routes of OpenAI's API, below /v1."""
+"""The routes of responses."""
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from app.agents import Agents
 from app.api import sse
@@ -12,6 +12,7 @@ from app.api.deps import (
     CreatorDep,
     CredentialsDep,
     IdempotencyKey,
+    from_no_other_site,
     public,
 )
 from app.api.following import followed
@@ -23,97 +24,17 @@ from app.exceptions import RequestRefused
 from app.gate import Credentials
 from app.wires import bodies
 from app.wires.openai import holding, requests, retries, shapes, snapshots
-from app.wires.openai.completion import Completion
 from app.wires.openai.echo import Echo
 from app.wires.openai.rendering import VERSIONS
-from app.wires.openai.requests import CompletionForm, ResponseForm
+from app.wires.openai.requests import ResponseForm
 from app.wires.openai.response import response_id, stream_id
 from app.wires.openai.shapes import JsonAnswer
-from app.wires.openai.wire import CompletionWire, ResponseWire
+from app.wires.openai.wire import ResponseWire
 from app.wires.rendering import Json, of_start
 from durable_stream import Reading, Record, StreamNotFound, Window
 
-creating = APIRouter(route_class=shapes.CREATING)
+creating = APIRouter(route_class=shapes.CREATING, dependencies=[Depends(from_no_other_site)])
 plain = APIRouter(route_class=shapes.PLAIN)
-
-_STILL_GOING = shapes.error(
-    "still_generating",
-    "The answer continues: send the same request with the same Idempotency-Key to wait for it.",
-)
-
-
-# Models
-
-
-@plain.get("/models")
-async def list_models(context: ContextDep) -> Json:
-    """List the models, and the agents that answer a conversation."""
-    return {"object": "list", "data": list(_models(context).values())}
-
-
-@plain.get("/models/{name:path}")
-async def show_model(name: str, context: ContextDep) -> Json:
-    """Show one of them."""
-    models = _models(context)
-    if name not in models:
-        raise requests.no_model(list(models))
-    return models[name]
-
-
-def _models(context: Context) -> dict[str, Json]:
-    agents = requests.chat_agents(context.inputs.agents)
-    owners = {
-        **dict.fromkeys(context.model.models, context.settings.provider),
-        **dict.fromkeys(agents, "agent"),
-    }
-    return {
-        name: {"id": name, "object": "model", "created": 0, "owned_by": owner}
-        for name, owner in owners.items()
-    }
-
-
-# Chat completions
-
-
-@creating.post("/chat/completions")
-async def create_completion(
-    request: Request,
-    context: ContextDep,
-    creator: CreatorDep,
-    idempotency_key: IdempotencyKey = None,
-) -> Response:
-    """Answer a conversation, in chunks or in one piece."""
-    form = await bodies.parsed(request, CompletionForm)
-    body = requests.of_completion(form, context.inputs.agents, context.model.models)
-    start = context.inputs.start(body, creator)
-    key = await retries.key_of(request, creator, idempotency_key, context.pointers)
-    if not form.stream:
-        reading = await context.streams.create_and_read(start, key, holding.patient(context))
-        return _completed(await holding.read_out(reading, context))
-    reading = await context.streams.create_and_read(start, key, context.window)
-    wire = CompletionWire(form.include_usage, await _at_hand(reading, context))
-    return _streamed(reading, wire, context)
-
-
-async def _at_hand(reading: Reading, context: Context) -> int:
-    """The position up to which the log is there; 0 for a stream that this request has begun."""
-    if reading.writes:
-        return 0
-    return (await context.streams.history(reading.stream_id)).newest.seq
-
-
-def _completed(records: list[Record]) -> Response:
-    completion = Completion()
-    completion.take(records)
-    if completion.complete:
-        return JsonAnswer(completion.json())
-    if completion.problem is not None:
-        # The same request with the same key has the same end.
-        return JsonAnswer(completion.problem, 500, {"x-should-retry": "false"})
-    return JsonAnswer(_STILL_GOING, 503, {"Retry-After": "1", "x-should-retry": "true"})
-
-
-# Responses
 
 
 @creating.post("/responses")
@@ -280,9 +201,6 @@ def _content(role: str, text: str) -> Json:
     return {"type": "input_text", "text": text}
 
 
-# What both have
-
-
 async def _admitted(response: str, context: Context, credentials: Credentials) -> tuple[str, str]:
     """The stream of a response, and its owner; raises as `Gate.admit`."""
     id_ = stream_id(response)
@@ -302,6 +220,6 @@ def _is_written(newest: Record, context: Context) -> bool:
     return newest.terminal or holding.is_alive(newest, context)
 
 
-def _streamed(reading: Reading, wire: ResponseWire | CompletionWire, context: Context) -> Response:
+def _streamed(reading: Reading, wire: ResponseWire, context: Context) -> Response:
     padding = context.settings.event_source.padding_bytes
     return ReadingResponse(reading, context.window, wire, padding=padding)

@@ -74,7 +74,11 @@ PARTS = (
         OF_THE_APPLICATION,
     ),
     Part("ag_ui", ("src/app/wires/ag_ui", "tests/**/ag_ui"), OF_THE_APPLICATION),
-    Part("examples", ("examples", "tests/examples"), OF_THE_PROJECT),
+    Part(
+        "examples",
+        ("examples", "tests/examples", "tests/wires/*/test_example.py"),
+        f"{OF_THE_PROJECT} tests/wires",
+    ),
     Part("proof", ("proof",), OF_THE_PROJECT),
 )
 

@@ -61,6 +61,10 @@ PATHS = [
     f"/streams/{STREAM}/events",
     f"/streams/{STREAM}/cancel",
     "/streams/limit:tokens:all:20000",
+    "/ai-sdk/chat",
+    "/ai-sdk/chat/x/stream",
+    f"/ai-sdk/chat/{STREAM}/stream",
+    "/ai-sdk/chat/x/stop",
     "/nothing",
     "//evil.example/",
 ]
@@ -93,6 +97,7 @@ TEXTS = [
 LONG = [100, 5_500, 16_200, 20_000]
 HOSTS = ["x", "", ":", "[::1]", "[::1]:3000", "a:b", "a:b:c", "a:99999", "[", "é", "evil.example"]
 NAMES = ["prompt", "model", "max_tokens", "temperature", "stop", "stream", "token", "last_event_id"]
+NAMES += ["startIndex"]
 HEADERS = [
     "Accept",
     "Access-Control-Request-Headers",
@@ -123,6 +128,8 @@ BODIES = [
     "{",
     "[" * 50_000,
     '{"prompt":"\\ud83d"}',
+    '{"id":"\\ud83d","messages":[{"role":"user","parts":[{"type":"text","text":"a"}]}]}',
+    '{"activeStreamId":"\\ud83d"}',
     '{"\\ud83d":1}',
     '{"prompt":NaN}',
     '{"max_tokens":1e999,"prompt":"a"}',
@@ -265,6 +272,7 @@ async def started(table: str, environ: dict[str, str]) -> AsyncIterator[Adapter]
         provider,
         gate=parts.gate(environ),
         hooks=parts.hooks(limited),
+        wires=parts.WIRES,
     )
     adapter = Adapter(app)
     await adapter.startup()

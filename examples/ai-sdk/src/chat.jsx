@@ -60,8 +60,8 @@ function Composer({ isBusy, send, stop }) {
 }
 
 /**
- * Ends the answer for all who read it. `chat.stop()` would only leave; like this the page is told
- * of the end, and shows what the log has.
+ * Ends the answer for all who read it. `chat.stop()` would only leave; like this the page is sent
+ * the end, and shows the text of the log.
  */
 function stop(id, messages) {
   const last = messages.at(-1);

@@ -1,11 +1,11 @@
-// Drives `Chat`, which is what `useChat` has inside, as pages would, some at once. The argument is
-// a list of chats as JSON, each with
+// Drives `Chat`, the class behind `useChat`, as pages would, some at once. The argument is a list
+// of chats as JSON, each with
 //
 // url, transport   where it is, and "default", "workflow" or "bare"
 // id               the chat's
-// turns            what is done in turn: see `acts`
+// turns            the actions in turn: the methods of `Page`
 // again            true: ask again while a message is not whole, as a page with the default
-//                  transport does
+//                  transport does; "line": by the line of the documentation
 // startIndex       where a workflow transport begins to read again
 //
 // After each turn, the messages are told.
@@ -34,8 +34,12 @@ class Page {
       id: this.options.id,
       messages,
       transport: this.#transport(),
-      onFinish: ({ finishReason, isAbort, isError, isDisconnect }) =>
-        this.#finishes.push({ finishReason, isAbort, isError, isDisconnect }),
+      onFinish: ({ finishReason, isAbort, isError, isDisconnect }) => {
+        this.#finishes.push({ finishReason, isAbort, isError, isDisconnect });
+        if (this.options.again !== "line") return;
+        const isCut = !(finishReason || isAbort || isError);
+        if (isDisconnect || isCut) setTimeout(this.#chat.resumeStream, 50);
+      },
     });
   }
 
@@ -113,7 +117,7 @@ class Page {
   async #whole() {
     while (this.options.again && this.#isCut()) {
       await sleep(100);
-      await this.#chat.resumeStream();
+      if (this.options.again !== "line") await this.#chat.resumeStream();
     }
   }
 

@@ -45,11 +45,11 @@ class Deployed:
         return usual | options
 
     async def chat(self, transport: str, *turns: Turn, **options: Any) -> list[Told]:
-        """What a page has after each turn."""
+        """The state of a page after each turn."""
         return await self.chats([self.page(transport, *turns, **options)])
 
     async def chats(self, pages: list[dict[str, Any]]) -> list[Told]:
-        """What pages have after each of their turns, in the order in which they come to it."""
+        """The states of pages after each of their turns, in the order of time."""
         async with node.running(SCRIPT, json.dumps(pages), timeout=100) as script:
             return await script.rest()
 

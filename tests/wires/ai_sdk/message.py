@@ -1,7 +1,7 @@
 """A UI message, made from chunks as the AI SDK makes it, and the one that a stream's parts make.
 
 `Message` follows `processUIMessageStream` (ai 7, src/ui/process-ui-message-stream.ts), and refuses
-what that refuses.
+the same chunks.
 """
 
 import json

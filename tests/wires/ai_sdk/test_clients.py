@@ -72,6 +72,17 @@ async def test_a_connection_that_is_cut_behind_any_event(
 
 
 @pytest.mark.parametrize("how", ["reset", "end"])
+async def test_a_page_with_the_line_of_the_documentation(how: How, deploy: Deploy) -> None:
+    """A default transport asks again from `onFinish`."""
+    async with deploy() as deployed:
+        with cutting(deployed.url, after=[0, 9, 5], how=how) as proxy:
+            [told] = await deployed.chat("default", ask("hello"), url=proxy.url, again="line")
+        await deployed.assert_exact(told)
+        assert proxy.cuts == 3
+    assert told["status"] == "ready"
+
+
+@pytest.mark.parametrize("how", ["reset", "end"])
 async def test_every_connection_of_a_workflow_transport_may_be_cut(
     how: How, deploy: Deploy
 ) -> None:

@@ -1,4 +1,4 @@
-"""The page of examples/ai-sdk, built by Vite, in Chromium: what it shows is what the log has."""
+"""The page of examples/ai-sdk, built by Vite, in Chromium: it shows the text of the log."""
 
 import asyncio
 import json

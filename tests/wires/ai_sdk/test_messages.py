@@ -1,4 +1,4 @@
-"""The client makes of any log's chunks what the tests of the rendering expect of it."""
+"""The real client has the parts of any log, as the tests of the rendering expect them."""
 
 import json
 from collections.abc import Sequence

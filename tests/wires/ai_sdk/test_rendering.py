@@ -1,4 +1,4 @@
-"""The chunks of the AI SDK's wire: what they add up to, and their order."""
+"""The chunks of the AI SDK's wire: their sum, and their order."""
 
 import json
 from collections.abc import Sequence

@@ -284,7 +284,7 @@ async def test_an_agent_with_an_input_of_its_own_takes_the_last_message(
         ({"id": "1"}, 400, "The request is invalid. messages: "),
         (body() | {"messages": []}, 422, "The last message must be the user's"),
         (body(message("user", "a"), message("assistant", "b")), 422, "The last message must be"),
-        (body(message("user", " ")), 422, "The message has no text: say what to answer."),
+        (body(message("user", " ")), 422, "The message has no text: send one with text."),
         (body(message("user", "\ud83d")), 400, "The request is invalid."),
         (body(message("tool", "a")), 400, "The request is invalid. messages.0.role"),
         (body(chat_id=""), 400, "The request is invalid. id: "),
@@ -357,3 +357,13 @@ async def test_another_owners_stream_is_not_stopped(http: httpx.AsyncClient) -> 
         answered = await http.post(f"{CHAT}/{path}/stop", json=sent, headers=bob)
         assert answered.status_code == 204
     assert (await snapshot(http, created))["status"] == "waiting"
+
+
+async def test_a_page_of_an_allowed_origin_may_read_the_headers(log: DynamoDBStore) -> None:
+    origin = "https://app.example.com"
+    settings = Settings(table_name=log._table.name, allowed_origins=(origin,))
+    app = create_app(settings, DemoProvider(tokens=1), wires=[ai_sdk.router])
+    async with served(app) as http:
+        answered = await http.post(CHAT, json=body(), headers={"Origin": origin})
+    exposed = answered.headers["access-control-expose-headers"].lower().split(", ")
+    assert {"x-workflow-run-id", "x-workflow-stream-tail-index"} <= set(exposed)

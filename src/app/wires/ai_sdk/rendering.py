@@ -90,7 +90,7 @@ class AiSdkRendering:
         return closing(self._parts[-1]) if self._parts else ()
 
     def _start_over(self, key: str) -> Sequence[Json]:
-        """Take away what does not count any more: all, or the parts of a step."""
+        """Take away the parts that do not count any more: all, or those of a step."""
         left = [part for part in self._parts if key and part.event.within != key]
         lost = [part for part in left if part.result and part.result.within == key]
         if len(left) == len(self._parts) and not lost:

@@ -46,7 +46,7 @@ class Chat(BaseModel):
 
 
 class Stop(BaseModel):
-    """What to stop: the stream that the page reads, or else the chat's last one."""
+    """A stop of the stream that the page reads, or else of the chat's last one."""
 
     activeStreamId: str | None = None  # noqa: N815 - the AI SDK's name
 
@@ -86,7 +86,7 @@ def _check(chat: Chat) -> None:
                 )
     if not _asked(chat.messages[-1]).strip():
         raise RequestRefused(
-            422, "invalid_request", "The message has no text: say what to answer.", "messages"
+            422, "invalid_request", "The message has no text: send one with text.", "messages"
         )
 
 

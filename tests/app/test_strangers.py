@@ -51,7 +51,7 @@ PATHS = [
     "/",
     "",
     "/healthz",
-    "/streams",
+    *["/streams"] * 3,
     "/sse",
     "/docs",
     "/openapi.json",
@@ -65,6 +65,16 @@ PATHS = [
     "/ai-sdk/chat/x/stream",
     f"/ai-sdk/chat/{STREAM}/stream",
     "/ai-sdk/chat/x/stop",
+    "/v1/models",
+    "/v1/models/x",
+    "/v1/chat/completions",
+    "/v1/responses",
+    f"/v1/responses/resp_{STREAM}",
+    f"/v1/responses/resp_{STREAM}/cancel",
+    f"/v1/responses/resp_{STREAM}/input_items",
+    "/ag-ui",
+    "/ag-ui/x",
+    "/ag-ui/runs/cancel",
     "/nothing",
     "//evil.example/",
 ]
@@ -97,7 +107,7 @@ TEXTS = [
 LONG = [100, 5_500, 16_200, 20_000]
 HOSTS = ["x", "", ":", "[::1]", "[::1]:3000", "a:b", "a:b:c", "a:99999", "[", "é", "evil.example"]
 NAMES = ["prompt", "model", "max_tokens", "temperature", "stop", "stream", "token", "last_event_id"]
-NAMES += ["startIndex"]
+NAMES += ["startIndex", "starting_after"]
 HEADERS = [
     "Accept",
     "Access-Control-Request-Headers",
@@ -130,10 +140,13 @@ BODIES = [
     '{"prompt":"\\ud83d"}',
     '{"id":"\\ud83d","messages":[{"role":"user","parts":[{"type":"text","text":"a"}]}]}',
     '{"activeStreamId":"\\ud83d"}',
+    '{"model":"demo","input":"a","stream":true}',
+    '{"model":"demo","messages":[{"role":"user","content":"\\ud83d"}]}',
+    '{"threadId":"\\ud83d","runId":"a","messages":[{"id":"a","role":"user","content":"a"}]}',
     '{"\\ud83d":1}',
     '{"prompt":NaN}',
     '{"max_tokens":1e999,"prompt":"a"}',
-    '{"prompt":"a"}',
+    *['{"prompt":"a"}'] * 4,  # so that some streams are created
     '{"prompt":"a","stop":[' + "1," * 9_999 + "1]}",
     '{"prompt":"' + "a" * 900_000,
 ]

@@ -70,7 +70,7 @@ _HALVES = re.compile("[\ud800-\udfff\ufffd\U00010000-\U0010ffff]+")
 
 
 def without_halves(text: str) -> str:
-    return _HALVES.sub("?", text)
+    return _HALVES.sub("\ufffd", text)
 
 
 def _of_part(part: Part) -> Said:

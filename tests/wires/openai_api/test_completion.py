@@ -33,7 +33,7 @@ def text(sent: Sequence[dict[str, Any]], member: str) -> str:
 
 
 def said(log: Sequence[Record], kind: str) -> str:
-    return "".join(value for each, value in of_log(log) if each == kind)
+    return without_halves("".join(value for each, value in of_log(log) if each == kind))
 
 
 def whole(log: Sequence[Record]) -> Completion:

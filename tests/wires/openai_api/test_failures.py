@@ -37,6 +37,7 @@ def generations(function: Function) -> int:
     return sum(item.get("kind", {}).get("S") == "start" for item in items)
 
 
+@pytest.mark.prove
 @pytest.mark.parametrize("how", ["reset", "end"])
 @pytest.mark.parametrize("model", ["demo", "clerk"])
 async def test_a_response_that_is_cut_behind_each_event_in_turn(
@@ -62,6 +63,7 @@ async def test_a_response_that_is_cut_behind_every_event(serve: Serve) -> None:
         await assert_exact(served, heard)
 
 
+@pytest.mark.prove
 async def test_a_completion_that_is_cut_behind_each_chunk_in_turn(serve: Serve) -> None:
     async with serve(SHORT) as served:
         stream = await served.openai.chat.completions.create(
@@ -77,6 +79,7 @@ async def test_a_completion_that_is_cut_behind_each_chunk_in_turn(serve: Serve) 
             assert text == (await served.snapshot(id_))["answer"]
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(240)
 async def test_answers_longer_than_the_function_may_run(serve: Serve) -> None:
     env = {"DEMO_TOKENS": "240", "DEMO_TOKENS_PER_SECOND": "20"}
@@ -93,6 +96,7 @@ async def test_answers_longer_than_the_function_may_run(serve: Serve) -> None:
         assert tries >= 3
 
 
+@pytest.mark.prove
 @pytest.mark.timeout(240)
 async def test_answers_in_one_piece_longer_than_the_function_may_run(serve: Serve) -> None:
     env = {"DEMO_TOKENS": "200", "DEMO_TOKENS_PER_SECOND": "20"}
@@ -112,9 +116,10 @@ async def test_answers_in_one_piece_longer_than_the_function_may_run(serve: Serv
 
 
 @pytest.mark.timeout(240)
-async def test_killing_the_writer_at_any_moment(serve: Serve) -> None:
-    """SIGKILL at 30 random moments, of responses and of completions."""
-    moments = [random.uniform(0.05, 1.2) for _ in range(KILLS)]  # noqa: S311
+@pytest.mark.parametrize("kills", [3, pytest.param(KILLS, marks=pytest.mark.prove)])
+async def test_killing_the_writer_at_any_moment(serve: Serve, kills: int) -> None:
+    """SIGKILL at random moments, of responses and of completions."""
+    moments = [random.uniform(0.05, 1.2) for _ in range(kills)]  # noqa: S311
     env = {"DEMO_TOKENS": "60", "DEMO_TOKENS_PER_SECOND": "60"}
     async with serve(env, sandboxes=4 * KILLED_AT_ONCE) as served:
         # Among so many kills, some hit a sandbox that has not begun to answer: these are 502.
@@ -128,7 +133,7 @@ async def test_killing_the_writer_at_any_moment(serve: Serve) -> None:
                     pass  # The answer was over before: that moment is still to come.
 
         async with asyncio.TaskGroup() as group:
-            for number in range(KILLS):
+            for number in range(kills):
                 group.create_task(one(number))
 
 
@@ -254,6 +259,7 @@ async def test_a_key_that_comes_with_another_question_is_refused(serve: Serve) -
         assert refused.value.code == "idempotency_key_reused"
 
 
+@pytest.mark.prove
 async def test_a_poll_takes_over_from_a_writer_that_was_killed(serve: Serve) -> None:
     async with serve({"DEMO_TOKENS": "60", "DEMO_TOKENS_PER_SECOND": "30"}, sandboxes=4) as served:
         queued = await served.openai.responses.create(model="demo", input="hello", background=True)

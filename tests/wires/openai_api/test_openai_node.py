@@ -76,7 +76,8 @@ async def test_a_response_that_is_cut_behind_each_event_in_turn(serve: Serve) ->
             how: How = "end" if events % 2 else "reset"
             with cutting(address(served), after=events, how=how) as proxy:
                 *_, heard = await printed(proxy.url, "respond", model="demo", input="hello")
-            assert proxy.cuts == 1
+            # Pieces of text are merged as they come, so an answer may have fewer events.
+            assert proxy.cuts == (events <= len(heard["numbers"]))
             await assert_exact(served, heard)
             assert heard["text"] == whole["text"]
 
@@ -101,7 +102,7 @@ async def test_a_completion_that_is_cut(serve: Serve) -> None:
                     messages=MESSAGES,
                     key=f"cut-behind-chunk-{events}",
                 )
-            assert heard["tries"] == 2
+            assert heard["tries"] == 1 + proxy.cuts
             assert heard["text"] == (await served.snapshot(heard["id"]))["answer"]
 
 

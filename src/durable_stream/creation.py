@@ -58,9 +58,10 @@ class Creation:
             raise KeyReused(_EXPIRED_KEY)
         at_zero = self._engine.store.at
         present = newest if newest.seq == 0 else await at_zero(start.stream_id, 0)
-        if present is not None:
-            self._check_same(start, present)
-            await self._engine.hooks.repeated(start)
+        if present is None:
+            raise KeyReused(_EXPIRED_KEY)
+        self._check_same(start, present)
+        await self._engine.hooks.repeated(start)
         return present
 
     async def put(self, start: Record) -> Record | None:

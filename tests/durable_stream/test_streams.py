@@ -669,6 +669,19 @@ async def test_a_stream_that_is_removed_ends_for_its_readers_and_is_there_for_no
     assert not [seq for seq in range(1, last.seq) if await log.at(reading.stream_id, seq)]
 
 
+async def test_a_key_makes_no_stream_among_records_that_are_left_of_another(
+    sandbox: Sandbox, log: DynamoDBStore, dynamodb_url: str
+) -> None:
+    """A removal may fail half way, and the first record expires before the others."""
+    streams = sandbox(ScriptedProvider([answer("a")]))
+    reading = await streams.create_and_read(START, KEY, NOW)
+    records = await read(reading)
+    delete_item(dynamodb_url, log._table.name, records[0])
+
+    with pytest.raises(KeyReused):
+        await sandbox(ScriptedProvider([])).create(START, KEY)
+
+
 async def test_the_key_of_a_stream_that_is_removed_makes_no_other_for_now(sandbox: Sandbox) -> None:
     streams = sandbox(ScriptedProvider([answer("a")]))
     reading = await streams.create_and_read(START, KEY, NOW)

@@ -291,7 +291,9 @@ async def test_an_opened_reading_has_its_own_time(
     assert b"event: done" in b"".join(message["body"] for message in sent[1:])
 
 
-@pytest.mark.parametrize("notices", ["by sending", "by listening"])
+@pytest.mark.parametrize(
+    "notices", ["by sending", "by sending, behind the opening", "by listening"]
+)
 async def test_a_stream_whose_creator_leaves_meanwhile_is_created_and_written_to_its_end(
     log: DynamoDBStore, sent: list[Message], notices: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -299,17 +301,20 @@ async def test_a_stream_whose_creator_leaves_meanwhile_is_created_and_written_to
     monkeypatch.setattr(responses, "_KEEP_ALIVE_SECONDS", 0.05)
     provider = ScriptedProvider([[Answer("a"), Done("stop", 1, 2)]])
     streams = test_streams.streams_of(log, provider)
-    gone, made = asyncio.Event(), []
+    gone, opened, made = asyncio.Event(), asyncio.Event(), []
 
     async def opening() -> Reading:
         await gone.wait()
         made.append(await streams.create_and_read(START, None, NOW))
+        opened.set()
         return made[0]
 
     async def leave(message: Message) -> None:
         if message.get("body") == KEEP_ALIVE:
             gone.set()
-            if notices == "by sending":
+            if notices == "by sending, behind the opening":
+                await opened.wait()
+            if notices.startswith("by sending"):
                 raise OSError("the reader is gone")
 
     async def left() -> Message:
@@ -324,7 +329,7 @@ async def test_a_stream_whose_creator_leaves_meanwhile_is_created_and_written_to
     window = Window(deadline=time.time() + 60)
     async with asyncio.timeout(10):
         response = ReadingResponse(opening, window, FRAMES)
-        await response(SCOPE if notices == "by sending" else listening, left, send)
+        await response(SCOPE if notices.startswith("by sending") else listening, left, send)
 
     assert provider.running == 0
     assert (await streams.history(made[0].stream_id)).newest.terminal

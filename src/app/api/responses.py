@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from types import MappingProxyType
 from typing import Any, Protocol
 
@@ -161,7 +161,7 @@ class ReadingResponse(EventSourceResponse):
 
 
 class _Source:
-    """A response's reading: at hand, or opened by a task of its own.
+    """The reading of a response: given, or opened by a task.
 
     The task goes on when the client leaves, since it may have created the stream that it opens.
     `limit` is the time limit of the response, which changes with the reading.
@@ -210,16 +210,24 @@ class _Source:
             self.limit.reschedule(self.cut_at)
 
     async def settled(self) -> Reading | None:
-        """The reading, when it will not be opened any more if it is not by then."""
-        if self._task is None or self._task.done():
+        """Wait until the opening has ended or is cancelled, and return the reading, if any."""
+        task = self._task
+        if task is None:
             return self.reading
-        left = self._until - asyncio.get_running_loop().time()
-        try:
-            await asyncio.wait({self._task}, timeout=max(0.0, left))
-        finally:
-            self._task.cancel()
-        with suppress(AppError, StreamError, asyncio.CancelledError):
-            self.reading = await self._task
+        if not task.done():
+            left = self._until - asyncio.get_running_loop().time()
+            try:
+                await asyncio.wait({task}, timeout=max(0.0, left))
+            finally:
+                task.cancel()
+            await asyncio.wait({task})
+        if task.cancelled():
+            return None
+        error = task.exception()
+        if error is None:
+            self.reading = task.result()
+        elif not isinstance(error, AppError | StreamError):
+            raise error
         return self.reading
 
 

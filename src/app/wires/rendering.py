@@ -22,9 +22,10 @@ class Rendering(Protocol):
 def of_start(versions: Mapping[int, Callable[[], T]], start: Record) -> T:
     """The rendering of a stream that begins with this record.
 
-    The start names the version of the rendering. So a deployment that changes a rendering leaves
-    the numbers of streams alone that are being read. An unknown version is rendered by the newest.
+    The start names the version of all renderings at its time. A wire has entries for the versions
+    that changed it, so the newest of these that is not newer is the stream's. So a deployment that
+    changes a rendering leaves the numbers of streams alone that are being read.
     """
     assert isinstance(start.event, Start)
-    make = versions.get(start.event.rendering) or versions[max(versions)]
-    return make()
+    version = start.event.rendering
+    return versions[max(each for each in versions if each <= version)]()

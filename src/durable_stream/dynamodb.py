@@ -132,7 +132,7 @@ class DynamoDBStore:
         return self._decode(answer["Item"]) if "Item" in answer else None
 
     def _remove(self, client: "DynamoDBClient", first: Record, last: Record) -> None:
-        # Before the others: a reader that finds a stream without some of them would take it over.
+        # First, so that no reader finds a live stream with missing records and takes it over.
         for record in (first, last):
             client.put_item(TableName=self._table.name, Item=_encode(record))
         for seq in range(first.seq + 1, last.seq):

@@ -54,8 +54,8 @@ class History:
     def tombstones(self, now: float) -> tuple[Record, Record]:
         """The first and the last record of a stream that has ended, as they are when it is removed.
 
-        They have expired, and the input is gone. The last one stays, since its position must not be
-        free for a writer that has not learned of the end. `now` is in Unix seconds.
+        Both count as expired. The first has no input. The last one stays, since its position must
+        not be free for a writer that has not learned of the end. `now` is in Unix seconds.
         """
         last = replace(self.newest, expires_at=int(now))
         return replace(last, seq=0, event=Start("", self.start.owner)), last

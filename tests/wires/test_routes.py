@@ -95,7 +95,7 @@ async def test_a_body_is_json_whatever_its_content_type_says(
         ("", "invalid_json|None"),
         ("{", "invalid_json|None"),
         ("[" * 100_000, "invalid_json|None"),
-        ("[]", "invalid_request|None"),
+        ("[]", "invalid_json|None"),
         ("{}", "invalid_request|text"),
         ('{"text": 1}', "invalid_request|text"),
         ('{"text": "hello", "more": 1}', "invalid_request|more"),

@@ -160,7 +160,7 @@ def _problem(problem: Mapping[str, Any]) -> str:
     where = ".".join(map(str, problem["loc"]))
     if len(where) > _LONGEST_NAME:
         where = f"{where[: _LONGEST_NAME - 1]}…"
-    return f"{where}: {problem['msg']}"
+    return f"{where}: {problem['msg']}" if where else str(problem["msg"])
 
 
 def _is_of_the_body_as_a_whole(problem: Mapping[str, Any]) -> bool:

@@ -30,7 +30,7 @@ EVENT_ID = f"^{_EVENT_ID.pattern}$"
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The place of an event: its stream, its position, and whether it is the stream's last.
+    """The place of an event: its stream, its position, and a mark for the stream's last event.
 
     So a reader that comes back is known to have all without a look into the log.
     """

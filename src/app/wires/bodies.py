@@ -20,9 +20,9 @@ async def parsed(request: Request, form: type[Form]) -> Form:
     try:
         value = json.loads(await request.body())
     except (ValueError, RecursionError):
-        raise RequestRefused(
-            400, "invalid_json", "The body is not JSON: send a JSON object."
-        ) from None
+        raise _no_object() from None
+    if not isinstance(value, dict):
+        raise _no_object()
     return valid(form, value)
 
 
@@ -35,3 +35,7 @@ def valid(form: type[Form], value: object) -> Form:
     param = ".".join(map(str, problems[0]["loc"])) or None
     message = errors.problems_told(problems)
     raise RequestRefused(400, "invalid_request", f"The request is invalid. {message}.", param)
+
+
+def _no_object() -> RequestRefused:
+    return RequestRefused(400, "invalid_json", "The body is not a JSON object: send one.")

@@ -279,8 +279,8 @@ async def test_an_agent_with_an_input_of_its_own_takes_the_last_message(
 @pytest.mark.parametrize(
     ("sent", "status", "sentence"),
     [
-        ("{", 400, "The body is not JSON"),
-        ("[]", 400, "The request is invalid."),
+        ("{", 400, "The body is not a JSON object"),
+        ("[]", 400, "The body is not a JSON object"),
         ({"id": "1"}, 400, "The request is invalid. messages: "),
         (body() | {"messages": []}, 422, "The last message must be the user's"),
         (body(message("user", "a"), message("assistant", "b")), 422, "The last message must be"),
@@ -313,10 +313,11 @@ async def test_a_page_of_another_site_spends_nothing_where_access_is_open(
 ) -> None:
     settings = Settings(table_name=log._table.name)
     async with served(create_app(settings, DemoProvider(), wires=[ai_sdk.router])) as http:
-        answered = await http.post(
-            CHAT, content=json.dumps(body()), headers={"Sec-Fetch-Site": "cross-site"}
-        )
-    assert answered.status_code == 403
+        for path, content in ((CHAT, json.dumps(body())), (f"{CHAT}/chat/stop", "")):
+            answered = await http.post(
+                path, content=content, headers={"Sec-Fetch-Site": "cross-site"}
+            )
+            assert answered.status_code == 403
 
 
 async def test_a_stream_that_its_chat_cannot_name_is_cancelled(

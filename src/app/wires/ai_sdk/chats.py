@@ -26,7 +26,7 @@ class Chats:
     credentials: Credentials
 
     async def check(self, id_: str) -> None:
-        """Raise Unauthorized, without a look at the log, unless the caller may be let in."""
+        """Raise Unauthorized for a caller without access. Does not read the log."""
         if self.credentials.token is None:
             await self.context.gate.creator(self.credentials)
         elif sse.is_stream_id(id_):
@@ -79,7 +79,10 @@ class Chats:
 
 
 async def keep(chat_id: str | None, owner: str, reading: Reading, context: Context) -> None:
-    """Make the stream the last one of its chat; if that fails, nobody reads it: cancel it."""
+    """Make the stream the last one of its chat.
+
+    If the store fails, the stream is cancelled, since no client will know it.
+    """
     if chat_id is None:
         return
     try:

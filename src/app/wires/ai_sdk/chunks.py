@@ -14,10 +14,10 @@ from durable_stream import History, Record, StoreError, StreamError
 class Chunks:
     """The bytes of one response; an `app.api.responses.Wire`.
 
-    The client is sent the chunks from number `skip` on. One that `asks_again` by itself, for the
-    chunks behind those that it has, is a WorkflowChatTransport. When it asks for all, its page may
-    show parts of the message already, and `start` alone takes none away: `reset-step` does. It
-    takes the place of `start-step`, so that the numbers stay.
+    The client is sent the chunks from number `skip` on. `asks_again` says that it is a
+    WorkflowChatTransport, which requests missing chunks itself. If it requests all, its page may
+    show parts already, and `start` removes none. So `reset-step` takes the place of `start-step`,
+    and the numbers stay.
     """
 
     def __init__(self, skip: int = 0, *, asks_again: bool = False) -> None:
@@ -47,8 +47,11 @@ class Chunks:
         return frame(FINISH) if self._is_nothing else b""
 
     def failed(self, error: AppError | StreamError) -> bytes:
-        """The error; nothing where the client does better to ask again, since reading took long."""
-        if self._asks_again and isinstance(error, StoreError) and self._rendering is not None:
+        """The error; nothing where the client will ask again and go on.
+
+        An error would be final for it. Without one, the answer has no end yet.
+        """
+        if isinstance(error, StoreError) and self._rendering is not None:
             return b""
         return frame({"type": "error", "errorText": error.message})
 

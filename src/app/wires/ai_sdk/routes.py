@@ -64,7 +64,7 @@ async def read(
     return _opened(id_, Chunks(start_index, asks_again=True), chats)
 
 
-@_creating.post("/{id_}/stop", status_code=204)
+@_creating.post("/{id_}/stop", status_code=204, dependencies=[Depends(from_no_other_site)])
 async def stop(
     id_: str,
     request: Request,

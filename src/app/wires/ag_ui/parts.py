@@ -1,4 +1,4 @@
-"""Parts: an answer as far as it has come, by the rules of app.folding, and what was dropped of it.
+"""Parts: the parts of an unfinished answer, by the rules of app.folding, and the dropped ones.
 
 A part is known by the number that it got when it came. No number comes twice, so that a client
 never takes a part for another.
@@ -36,7 +36,7 @@ class Part:
 
 @dataclass
 class Parts:
-    """The parts that count, in order, and those that an earlier attempt has made in vain."""
+    """The parts that count, in order, and those that a reset has dropped."""
 
     now: list[Part] = field(default_factory=list)
     dropped: list[Part] = field(default_factory=list)

@@ -48,7 +48,7 @@ class TextForm:
     ends: Sequence[str]
 
     def start(self, id_: str) -> list[Json]:
-        """Open a message, be it new or known."""
+        """Open a message. It may exist already."""
         return [{**event, "messageId": id_} for event in self.starts]
 
     def content(self, id_: str, delta: str) -> Json:

@@ -71,7 +71,7 @@ class RunInput(RunName):
         return json.loads(mended(json.dumps(value, ensure_ascii=False)))
 
     def others(self, stream_id: str) -> list[Json]:
-        """The messages that the client has not from this stream, as it sent them."""
+        """The client's messages, without those of this stream."""
         told = [each.model_dump(exclude_unset=True) for each in self.messages]
         return [each for each in told if not each["id"].startswith(f"{stream_id}-")]
 

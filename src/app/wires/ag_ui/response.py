@@ -10,7 +10,7 @@ from app.wires.ag_ui.rendering import VERSIONS, AgUiRendering, Run
 from app.wires.rendering import of_start
 from durable_stream import Record, StoreUnavailable, StreamError
 
-# The code of an end that is none. `interrupted`, of the engine, is one.
+# The code for a response that ends before its run. The engine's `interrupted` is the end of a run.
 UNFINISHED = "unfinished"
 
 _CONTINUES = (

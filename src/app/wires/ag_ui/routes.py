@@ -1,4 +1,7 @@
-"""The routes of AG-UI: a run, and its cancelling, which the protocol has not."""
+"""The routes of AG-UI: to run an agent, and to cancel a run.
+
+The protocol has no request to cancel.
+"""
 
 from collections.abc import Sequence
 

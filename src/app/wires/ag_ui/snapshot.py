@@ -24,7 +24,7 @@ def snapshot(asked: Sequence[Json], parts: Parts, shown: Shown) -> Iterator[Json
     if ghosts := [*_ghosts(parts, shown)]:
         yield protocol.messages_snapshot([*messages, *ghosts])
     yield protocol.messages_snapshot(messages)
-    # In the snapshot, they would come to stand last where the client does not show them yet.
+    # Inside the snapshot, the client would put a result that is new to it last.
     for part in parts.now:
         if part.late:
             yield protocol.tool_result(shown.result(part))
@@ -42,7 +42,10 @@ def _messages(parts: Parts, shown: Shown) -> Iterator[Json]:
 
 
 def _ghosts(parts: Parts, shown: Shown) -> Iterator[Json]:
-    """Messages in place of dropped ones that the client would keep; of this role, it does not."""
+    """Stand-ins for dropped messages.
+
+    The client keeps reasoning and activities that a snapshot leaves out, but no assistant messages.
+    """
     for part in parts.dropped:
         if isinstance(part.event, _KEPT):
             yield protocol.assistant_message(shown.id(part), "")

@@ -199,6 +199,12 @@ async def test_a_failure_ends_the_run_the_first_time_and_every_time(
     assert len(again.messages) == 1 + told
 
 
+async def test_a_state_of_null_is_an_empty_one(http: httpx.AsyncClient) -> None:
+    client = await run(http, Client([ASKED]), state=None)
+
+    assert client.state == {"place": {"name": "é"}}
+
+
 async def test_an_agent_is_named_by_the_path(http: httpx.AsyncClient) -> None:
     client = await run(http, Client([ASKED]), "/place")
 

@@ -60,7 +60,8 @@ class RunInput(RunName):
     messages: Annotated[list[Message], Field(max_length=_MOST_MESSAGES)]
     protocolVersion: str | None = None  # noqa: N815
     context: list[ContextEntry] = []
-    state: dict[str, JsonValue] = {}
+    # The protocol lets a state be any value, and a client that has none may send null.
+    state: dict[str, JsonValue] | None = None
     tools: list[JsonValue] = []
     resume: list[JsonValue] | None = None
 

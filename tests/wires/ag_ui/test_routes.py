@@ -1,5 +1,6 @@
 """The routes of AG-UI: a run begins, continues by a snapshot, is cancelled, or is refused."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
@@ -17,6 +18,7 @@ from app.models.demo import DemoProvider
 from app.settings import Settings
 from app.task import Task
 from app.wires import ag_ui
+from app.wires.ag_ui import runs
 from durable_stream import Event, Hooks, ProducerFailed, Record
 from durable_stream.dynamodb import DynamoDBStore
 from durable_stream.text import mended
@@ -320,3 +322,29 @@ async def test_a_run_id_that_belongs_to_a_stream_that_has_expired_is_told_so(
 
     error = answered.json()["error"]
     assert (answered.status_code, error["code"], error["param"]) == (422, "run_id_used", "runId")
+
+
+async def test_two_requests_for_a_new_run_at_once_get_the_same_run(
+    http: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both, find = asyncio.Barrier(2), runs.find
+    looked: list[runs.Found | None] = []
+
+    async def find_at_once(*arguments: Any) -> runs.Found | None:
+        looked.append(await find(*arguments))
+        if len(looked) <= both.parties:
+            await both.wait()
+        return looked[-1]
+
+    monkeypatch.setattr(runs, "find", find_at_once)
+    asked = [ASKED, {**ASKED, "content": "When?"}]
+
+    async with asyncio.timeout(10):
+        answered = await asyncio.gather(*(http.post("/ag-ui", json=body(each)) for each in asked))
+
+    assert looked[:2] == [None, None]
+    told = [events(each) for each in answered]
+    assert len({each[0]["metadata"]["stream_id"] for each in told}) == 1
+    shown = [Client([message]).play(each) for message, each in zip(asked, told, strict=True)]
+    assert shown[0].messages[1:] == shown[1].messages[1:]
+    assert len(heard) == 1

@@ -17,7 +17,7 @@ from app.wires.ag_ui.protocol import Json
 from app.wires.ag_ui.rendering import Run
 from app.wires.ag_ui.requests import RunInput, RunName
 from app.wires.ag_ui.response import Frames
-from durable_stream import StreamNotFound, status
+from durable_stream import Reading, StreamNotFound, status
 
 
 def _shaped(told: Told) -> Response:
@@ -64,11 +64,11 @@ async def cancel_run(request: Request, context: ContextDep, creator: CreatorDep)
 async def _run(agent: str | None, request: Request, context: Context, creator: str) -> Response:
     body = await bodies.parsed(request, RunInput)
     found = await runs.find(body, creator, context)
-    if found is not None:
-        frames = Frames(_named(body, runs.asked(found, body, context)), continued=found.stream_id)
-        return _response(runs.reader(found, creator, context), frames, context)
-    reading = await runs.begin(body, agent, creator, context)
-    return _response(reading, Frames(_named(body, body.others(reading.stream_id))), context)
+    run = found or await runs.begin(body, agent, creator, context)
+    if isinstance(run, Reading):
+        return _response(run, Frames(_named(body, body.others(run.stream_id))), context)
+    frames = Frames(_named(body, runs.asked(run, body, context)), continued=run.stream_id)
+    return _response(runs.reader(run, creator, context), frames, context)
 
 
 def _named(body: RunInput, messages: Sequence[Json]) -> Run:

@@ -47,13 +47,18 @@ async def find(name: RunName, owner: str, context: Context) -> Found | None:
     return None
 
 
-async def begin(body: RunInput, agent: str | None, owner: str, context: Context) -> Reading:
-    """A reader of a new run; raises RequestRefused, and the errors of hooks."""
+async def begin(body: RunInput, agent: str | None, owner: str, context: Context) -> Reading | Found:
+    """A reader of a new run, or the run that another request has begun meanwhile.
+
+    Raises RequestRefused, and the errors of hooks.
+    """
     request = body.request(_agent(agent, context))
     start = context.inputs.start_of_query(owner, request)
     try:
         return await context.streams.create_and_read(start, body.key, context.window)
     except KeyReused:
+        if found := await find(body, owner, context):
+            return found
         raise RequestRefused(
             422,
             "run_id_used",

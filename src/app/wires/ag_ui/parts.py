@@ -4,10 +4,12 @@ A part is known by the number that it got when it came. No number comes twice, s
 never takes a part for another.
 """
 
-from dataclasses import dataclass, field, replace
+from collections import deque
+from dataclasses import dataclass, field
 
 from app.events import Data, Progress, ToolCall, ToolResult
 from durable_stream import Event, Text
+from durable_stream.events import other_members
 
 
 @dataclass
@@ -41,6 +43,10 @@ class Parts:
     now: list[Part] = field(default_factory=list)
     dropped: list[Part] = field(default_factory=list)
     _numbered: int = 0
+    # The parts that a later event of the same kind and name replaces.
+    _named: dict[tuple[str, str], Part] = field(default_factory=dict)
+    # The calls of an id that have no result, oldest first.
+    _waiting: dict[str, deque[Part]] = field(default_factory=dict)
 
     def add(self, event: Event) -> Part:
         """Add an event; the part that it has made, or become part of."""
@@ -60,6 +66,10 @@ class Parts:
         for part in self.now:
             if part.result and part.result.within == key:
                 part.result, part.late = None, False
+        self._named.clear()
+        self._waiting.clear()
+        for part in self.now:
+            self._index(part)
 
     def last_is(self, part: Part) -> bool:
         """True if no other part has come since this one."""
@@ -73,26 +83,32 @@ class Parts:
         return self._new(event)
 
     def _add_result(self, event: ToolResult) -> Part:
-        for part in self.now:
-            call = part.event
-            if isinstance(call, ToolCall) and call.id == event.id and part.result is None:
-                part.result, part.result_number = event, self._number()
-                part.late = not self.last_is(part)
-                return part
-        return self._new(event)
+        waiting = self._waiting.get(event.id)
+        if not waiting:
+            return self._new(event)
+        part = waiting.popleft()
+        part.result, part.result_number = event, self._number()
+        part.late = not self.last_is(part)
+        return part
 
     def _earlier(self, event: Event) -> Part | None:
         name = _name(event)
-        for part in self.now if name else ():
-            if _name(part.event) == name:
-                part.events = [event]
-                return part
-        return None
+        part = self._named.get(name) if name else None
+        if part:
+            part.events = [event]
+        return part
 
     def _new(self, event: Event) -> Part:
         part = Part(self._number(), [event])
         self.now.append(part)
+        self._index(part)
         return part
+
+    def _index(self, part: Part) -> None:
+        if name := _name(part.event):
+            self._named[name] = part
+        if isinstance(part.event, ToolCall) and part.result is None:
+            self._waiting.setdefault(part.event.id, deque()).append(part)
 
     def _number(self) -> int:
         self._numbered += 1
@@ -111,4 +127,4 @@ def _name(event: Event) -> tuple[str, str] | None:
 
 
 def _alike(one: Text, other: Text) -> bool:
-    return replace(one, text="") == replace(other, text="")
+    return type(one) is type(other) and other_members(one) == other_members(other)

@@ -104,6 +104,13 @@ class Streams:
         assert isinstance(record.event, Start)
         return record.event
 
+    async def newest(self, stream_id: str) -> Record:
+        """The newest record of a stream; raises StreamNotFound."""
+        record = await self._engine.store.newest(stream_id)
+        if record is None or self._engine.expired(record):
+            raise StreamNotFound
+        return record
+
     async def history(self, stream_id: str) -> History:
         """A stream as far as it has come; raises StreamNotFound."""
         records = await self._stream(stream_id).records()
@@ -113,9 +120,7 @@ class Streams:
 
     async def cancel(self, stream_id: str) -> History:
         """End a stream for all its readers, unless it has ended; raises StreamNotFound."""
-        newest = await self._engine.store.newest(stream_id)
-        if newest is None or self._engine.expired(newest):
-            raise StreamNotFound
+        newest = await self.newest(stream_id)
         ours = await self._stream(stream_id).cancel(newest)
         history = await self.history(stream_id)
         if ours:

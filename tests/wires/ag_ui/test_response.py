@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.events import Answer, Done
 from app.exceptions import AppError, RetryLater, SecretUnavailable
 from app.wires.ag_ui.rendering import AgUiRendering, Run
 from app.wires.ag_ui.response import Frames
@@ -18,7 +20,8 @@ from durable_stream import (
     StreamError,
     StreamNotFound,
 )
-from tests.wires.logs import STREAM_ID, batches, logs
+from tests.wires.ag_ui.test_rendering import Json, histories, started, state, undisturbed
+from tests.wires.logs import STREAM_ID, batches, logs, of_events
 
 RUN = Run("thread", "run")
 
@@ -46,22 +49,48 @@ def test_a_new_run_has_the_same_events_however_its_records_come(
 
 
 @given(st.data(), logs())
-def test_a_known_run_begins_at_once_and_with_a_snapshot_of_what_comes_first(
+def test_a_known_run_begins_at_once_and_with_a_snapshot_of_all_that_was_in_the_log(
     data: st.DataObject, log: list[Record]
 ) -> None:
-    cut = [batch for batch in data.draw(batches(log)) if batch]
-    frames = Frames(RUN, continued=STREAM_ID)
+    newest = data.draw(st.sampled_from(log))
+    cut = data.draw(batches(log))
+    frames = Frames(RUN, continued=newest)
 
     [begun] = events(frames.opening())
-    told = [event for batch in cut for event in events(frames.records(batch))]
+    told = [events(frames.records(batch)) for batch in cut]
 
     assert (begun["type"], begun["metadata"]) == ("RUN_STARTED", {"stream_id": STREAM_ID})
     own = AgUiRendering(RUN)
-    for record in cut[0]:
-        own.render(record)
-    snapshot = [*own.again()]
-    rest = [event for batch in cut[1:] for record in batch for event in own.render(record)]
-    assert told == json.loads(json.dumps([*snapshot, *rest]))
+    whole: list[list[dict[str, Any]]] = []
+    for batch in cut:
+        came = [event for record in batch for event in own.render(record)]
+        now = any(record.seq == newest.seq for record in batch)
+        early = not batch or batch[-1].seq < newest.seq
+        whole.append([*own.again()] if now else [] if early else came)
+    assert told == json.loads(json.dumps(whole))
+
+
+@given(st.data(), histories, logs())
+def test_a_client_that_comes_back_ends_as_if_nothing_had_happened_however_the_records_come(
+    data: st.DataObject, asked: list[Json], log: list[Record]
+) -> None:
+    newest = data.draw(st.integers(0, len(log) - 1))
+    known = log[: data.draw(st.integers(0, newest + 1))]
+    client = started(asked).play(sent(Frames(Run("thread", "run", asked)), [known])).connect()
+
+    frames = Frames(Run("thread", "run", asked), continued=log[newest])
+    client.play(sent(frames, data.draw(batches(log))))
+
+    assert state(client) == state(undisturbed(asked, log))
+
+
+def test_a_run_that_has_ended_before_its_newest_record_came_is_told_at_its_end() -> None:
+    log = of_events(Answer("a"), Done("stop"))
+    frames = Frames(RUN, continued=replace(log[-1], seq=9))
+
+    told = sent(frames, [[record] for record in log])
+
+    assert [each["type"] for each in told[1:]] == ["MESSAGES_SNAPSHOT", "RUN_FINISHED"]
 
 
 def test_the_end_of_a_response_that_is_not_that_of_the_run_is_an_error_that_says_so() -> None:

@@ -21,12 +21,14 @@ _CONTINUES = (
 class Frames:
     """One response; an `app.api.responses.Wire`.
 
-    `continued` is the id of the stream where the client may know a part of the answer.
+    `continued` is for a run of which the client may know a part: its newest record when the
+    request came. The client may know all records until then.
     """
 
-    def __init__(self, run: Run, continued: str | None = None) -> None:
+    def __init__(self, run: Run, continued: Record | None = None) -> None:
         self._run = run
         self._continued = continued
+        self._waits_for = continued
         self._rendering: AgUiRendering | None = None
 
     def opening(self) -> bytes:
@@ -34,16 +36,25 @@ class Frames:
         if self._continued is None:
             return b""
         run = self._run
-        return _frames([protocol.run_started(run.thread_id, run.run_id, self._continued)])
+        return _frames([protocol.run_started(run.thread_id, run.run_id, self._continued.stream_id)])
 
     def records(self, records: Sequence[Record]) -> bytes:
-        """The events for these records; for the first ones of a known run, a snapshot."""
-        if self._rendering is not None or not records:
-            return _frames(self._rendered(records))
-        versions = {number: partial(make, self._run) for number, make in VERSIONS.items()}
-        self._rendering = of_start(versions, records[0])
-        events = self._rendered(records)
-        return _frames(events if self._continued is None else self._rendering.again())
+        """The events for these records; of a known run nothing, then a snapshot."""
+        if not records:
+            return b""
+        if self._rendering is None:
+            versions = {number: partial(make, self._run) for number, make in VERSIONS.items()}
+            self._rendering = of_start(versions, records[0])
+        events = [event for record in records for event in self._rendering.render(record)]
+        if self._waits_for is None:
+            return _frames(events)
+        # The client keeps reasoning and activities that a snapshot leaves out. Later records would
+        # append to those that it knows in full.
+        last = records[-1]
+        if last.seq < self._waits_for.seq and not last.terminal:
+            return b""
+        self._waits_for = None
+        return _frames(self._rendering.again())
 
     def unfinished(self) -> bytes:
         """An error, because the client takes an end without one for that of the run."""
@@ -54,12 +65,6 @@ class Frames:
         passes = isinstance(error, RetryLater | SecretUnavailable | StoreUnavailable)
         message = f"{error.message} {_CONTINUES}" if passes else error.message
         return _frames([protocol.run_error(UNFINISHED if passes else error.code, message)])
-
-    def _rendered(self, records: Sequence[Record]) -> list[Json]:
-        rendering = self._rendering
-        if rendering is None:
-            return []
-        return [event for record in records for event in rendering.render(record)]
 
 
 def _frames(events: Iterable[Json]) -> bytes:

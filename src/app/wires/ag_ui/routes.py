@@ -67,7 +67,8 @@ async def _run(agent: str | None, request: Request, context: Context, creator: s
     run = found or await runs.begin(body, agent, creator, context)
     if isinstance(run, Reading):
         return _response(run, Frames(_named(body, body.others(run.stream_id))), context)
-    frames = Frames(_named(body, runs.asked(run, body, context)), continued=run.stream_id)
+    newest = await context.streams.newest(run.stream_id)
+    frames = Frames(_named(body, runs.asked(run, body, context)), continued=newest)
     return _response(runs.reader(run, creator, context), frames, context)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from app.events import Answer, Data, Progress, Source, Thinking, ToolCall, ToolResult
 from app.folding import Part
+from app.wires.values import plain
 
 Json = dict[str, Any]
 Custom = tuple[str, Any]
@@ -20,7 +21,9 @@ def expected(parts: Sequence[Part]) -> Json:
         "in order": [_message(each) for each in parts if _message(each)],
         "results": [_result(each["result"]) for each in _of(parts, ToolCall.kind)],
         "without a call": [_result(each) for each in _of(parts, ToolResult.kind)],
-        "state": {each["id"] or each["name"]: each["value"] for each in _of(parts, Data.kind)},
+        "state": {
+            each["id"] or each["name"]: plain(each["value"]) for each in _of(parts, Data.kind)
+        },
         "customs": flat(_custom(each) for each in parts if each["kind"] not in _SHOWN),
     }
 
@@ -63,18 +66,18 @@ def _of(parts: Sequence[Part], kind: str) -> list[Part]:
 
 
 def _custom(part: Part) -> Custom:
-    return part["kind"], {name: each for name, each in part.items() if name != "kind"}
+    return part["kind"], {name: plain(each) for name, each in part.items() if name != "kind"}
 
 
 def _message(part: Part) -> Any:
-    content = {name: each for name, each in part.items() if name not in ("kind", "step")}
+    content = {name: plain(each) for name, each in part.items() if name not in ("kind", "step")}
     match part["kind"]:
         case "answer":
             return ["assistant", part["text"]]
         case "thinking":
             return ["reasoning", part["text"]]
         case "tool_call":
-            return ["call", part["name"], part["arguments"]]
+            return ["call", part["name"], plain(part["arguments"])]
         case "progress" | "source" as kind:
             return [kind, content]
         case _:

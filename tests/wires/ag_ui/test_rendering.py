@@ -223,3 +223,27 @@ def test_thousands_of_parts_take_no_longer_each_than_a_few() -> None:
 
     # A search of all parts for every record takes ten times as long.
     assert time.process_time() - began < 2
+
+
+def test_numbers_that_json_does_not_have_are_strings_wherever_they_come() -> None:
+    """A client gives up the whole stream for one event that is no JSON."""
+    nan = float("nan")
+    log = of_events(
+        ToolCall("1", "look", {"at": nan}),
+        ToolResult("1", [nan]),
+        ToolResult("2", {"a": -float("inf")}),
+        Progress("Reading", nan),
+        Data("weather", {"degrees": nan}),
+        Note("A note", nan),
+        Data("place", 1),
+        Done("stop"),
+    )
+    own = AgUiRendering()
+    told = [event for record in log for event in own.render(record)]
+
+    assert json.dumps([*told, *own.again()], allow_nan=False)
+    client = undisturbed([], log)
+    assert client.state == {"weather": '{"degrees":NaN}', "place": 1}
+    assert client.customs == [("note", {"title": "A note", "value": "NaN"})]
+    tools = [each["content"] for each in client.messages if each["role"] == "tool"]
+    assert tools == ["[NaN]", '{"a":-Infinity}']

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from app.folding import Part
-from app.wires.ai_sdk.values import plain
+from app.wires.values import plain
 
 Chunk = dict[str, Any]
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from app.events import Answer, Data, Done, Progress, Source, Thinking, ToolCall, ToolResult
 from app.folding import fold
 from app.wires.ai_sdk.rendering import VERSIONS, AiSdkRendering
-from app.wires.ai_sdk.values import plain
 from app.wires.rendering import of_start
+from app.wires.values import plain
 from durable_stream import (
     Cancelled,
     Claim,

@@ -14,6 +14,7 @@ from app.events import Answer, Data, Progress, Source, Thinking, ToolCall, ToolR
 from app.wires.ag_ui import protocol
 from app.wires.ag_ui.parts import Part
 from app.wires.ag_ui.protocol import Json
+from app.wires.values import plain
 from durable_stream import Event
 
 _KNOWN = (Answer, Thinking, ToolCall, ToolResult, Progress, Source, Data)
@@ -41,11 +42,11 @@ class Shown:
             case Thinking():
                 return protocol.reasoning_message(id_, part.text)
             case ToolCall() as call:
-                return protocol.call_message(id_, call.name, call.arguments)
+                return protocol.call_message(id_, call.name, plain(call.arguments))
             case ToolResult():
                 return self.result(part)
             case Progress() | Source() as event:
-                return protocol.activity_message(id_, event.kind, event.public())
+                return protocol.activity_message(id_, event.kind, _members(event))
             case _:
                 return None
 
@@ -56,15 +57,15 @@ class Shown:
         else:
             assert isinstance(part.event, ToolResult)
             id_, call_id, result = self.id(part), part.event.id, part.event
-        return protocol.tool_message(id_, call_id, result.output, result.error)
+        return protocol.tool_message(id_, call_id, plain(result.output), result.error)
 
     def newest(self, part: Part) -> Sequence[Json]:
         """The events that show the newest event of a part that is neither text nor a result."""
         match part.event:
             case ToolCall() as call:
-                return protocol.tool_call(self.id(part), call.name, call.arguments)
+                return protocol.tool_call(self.id(part), call.name, plain(call.arguments))
             case Progress() | Source() as event:
-                return [protocol.activity_snapshot(self.id(part), event.kind, event.public())]
+                return [protocol.activity_snapshot(self.id(part), event.kind, _members(event))]
             case Data() as data:
                 return protocol.state_delta(member(data))
             case event:
@@ -76,7 +77,8 @@ class Shown:
 
 def member(data: Data) -> Sequence[Json]:
     """The operations that set the member of the state that a value is."""
-    return protocol.state_added(_key(data), data.value) if _key(data) != _NO_MEMBER else ()
+    key = _key(data)
+    return protocol.state_added(key, plain(data.value)) if key != _NO_MEMBER else ()
 
 
 def removed(before: Sequence[Data], now: Sequence[Data]) -> Iterator[Json]:
@@ -94,7 +96,11 @@ def customs(part: Part) -> Sequence[Json]:
 
 def _custom(event: Event) -> Json:
     step = {"step": event.within} if event.within else {}
-    return protocol.custom(event.kind, {**event.public(), **step})
+    return protocol.custom(event.kind, {**_members(event), **step})
+
+
+def _members(event: Event) -> Json:
+    return {name: plain(value) for name, value in event.public().items()}
 
 
 def _key(data: Data) -> str:

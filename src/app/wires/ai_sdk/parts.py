@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.events import Answer, Data, Progress, Source, Thinking, ToolCall, ToolResult
-from app.wires.ai_sdk.values import plain
 from app.wires.rendering import Json
+from app.wires.values import plain
 from durable_stream import Event, Text
 
 # Text of these kinds comes in pieces. Other text is a data part, which only comes whole.

@@ -1,7 +1,8 @@
-"""Values: JSON of tools and data, in a form that the AI SDK's parser takes.
+"""Values: JSON of tools and data, in a form that the parsers of clients take.
 
-It takes a whole stream for broken that has a member `__proto__`, or a member `constructor` with a
-member `prototype`, or `NaN` (@ai-sdk/provider-utils, src/secure-json-parse.ts).
+`NaN` and the infinities are no JSON: one of them makes a client give up the whole stream. So does a
+member `__proto__`, or a member `constructor` with a member `prototype`, in a client of the AI SDK
+(@ai-sdk/provider-utils, src/secure-json-parse.ts).
 """
 
 import json
@@ -10,7 +11,7 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """The value; one that the parser refuses becomes a string of its JSON."""
+    """The value; one that a parser refuses becomes a string of its JSON."""
     if not isinstance(value, (dict, list, tuple, float)) or not _refused(value):
         return value
     return json.dumps(value, separators=(",", ":"))

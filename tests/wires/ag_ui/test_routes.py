@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from app.agents import agent
+from app.api.sse import KEEP_ALIVE
 from app.application import create_app
 from app.events import Answer, Data, Done, Thinking, ToolCall, ToolResult
 from app.exceptions import RetryLater, Unauthorized
@@ -79,6 +80,13 @@ async def place(task: Task[Place]) -> AsyncGenerator[Event]:
     yield Answer(f"{task.input.prompt} {task.input.zoom}")
 
 
+@agent()
+async def long(task: Task) -> AsyncGenerator[Event]:
+    """Say more than a store reads at once."""
+    for number in range(600):
+        yield Data(f"d{number}", task.attempt)
+
+
 @pytest.fixture
 async def http(log: DynamoDBStore) -> AsyncIterator[httpx.AsyncClient]:
     heard.clear()
@@ -87,7 +95,7 @@ async def http(log: DynamoDBStore) -> AsyncIterator[httpx.AsyncClient]:
         settings,
         DemoProvider(),
         gate=Tokens(),
-        agents=[chat, place],
+        agents=[chat, place, long],
         hooks=[lambda *_: Broke()],
         wires=[ag_ui.router],
     )
@@ -106,7 +114,7 @@ def events(answered: httpx.Response) -> list[Json]:
     assert answered.status_code == 200, answered.text
     assert answered.headers["content-type"].startswith("text/event-stream")
     assert answered.content.isascii()
-    blocks = answered.text.split("\n\n")
+    blocks = answered.text.replace(KEEP_ALIVE.decode(), "").split("\n\n")
     assert blocks.pop() == ""
     return [json.loads(block.rpartition("\n")[2].removeprefix("data: ")) for block in blocks]
 
@@ -142,6 +150,19 @@ async def test_the_same_run_again_is_told_by_a_snapshot_and_not_generated_again(
     assert twice.messages == once.messages
     assert (afresh.messages, afresh.state, afresh.end) == (twice.messages, once.state, once.end)
     assert len(heard) == 1
+
+
+async def test_a_run_longer_than_a_page_of_the_store_is_told_by_one_snapshot(
+    http: httpx.AsyncClient,
+) -> None:
+    once = await run(http, Client([ASKED]), "/long")
+
+    told = events(await http.post("/ag-ui/long", json=body()))
+
+    types = [each["type"] for each in told]
+    assert types == ["RUN_STARTED", "MESSAGES_SNAPSHOT", "STATE_DELTA", "RUN_FINISHED"]
+    assert Client([ASKED]).play(told).state == once.state
+    assert len(once.state) == 600
 
 
 async def test_a_client_that_has_lost_its_messages_gets_those_of_the_log(

@@ -1,10 +1,10 @@
 """Delete each optional part in a copy of the repository, and check and test the copy.
 
 A part is a few files and folders, the lines that end in `# <part>`, and the blocks of lines from
-`# <part>: begin` to `# <part>: end`, which Markdown holds as HTML comments; a provider has an entry
-in `app.providers` as well. To remove a part by hand, delete these and run `make format`, which
-removes imports that nothing uses any more. This does the same. The environments are linked into the
-copy, so nothing is installed again.
+`# <part>: begin` to `# <part>: end`. In Markdown these marks are HTML comments. A provider has an
+entry in `app.providers` as well. To remove a part by hand, delete these and run `make format`,
+which removes imports that nothing uses any more. This does the same. The environments are linked
+into the copy, so nothing is installed again.
 """
 
 import argparse
@@ -171,7 +171,7 @@ def _lines_without(part: str, text: str) -> Iterator[str]:
             if ("begin" in line) == inside:
                 raise ValueError(f"a block of {part} is not closed, or not opened: {line.strip()}")
             inside = not inside
-        elif not inside and not line.endswith(f" # {part}\n"):
+        elif not inside and not line.endswith((f" # {part}\n", f" # {part} -->\n")):
             yield line
     if inside:
         raise ValueError(f"a block of {part} is not closed")

@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
-from openai import APIConnectionError, APIError, InternalServerError, OpenAI
+from openai import APIConnectionError, APIError, APIStatusError, OpenAI
 from openai.types.responses import Response
 
+FINAL = 500
 ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 
@@ -36,11 +37,16 @@ def events(client: OpenAI, **request: Any) -> Iterator[Any]:
                 yield event
                 if event.type in ENDS:
                     return
-        except (APIConnectionError, InternalServerError):
-            continue  # The connection broke, or a sandbox did.
         except APIError as error:
-            if error.code != "interrupted":
+            if not passes(error):
                 raise
+
+
+def passes(error: APIError) -> bool:
+    """True if the connection or a sandbox broke, or if the function had to hand over."""
+    if isinstance(error, APIStatusError):
+        return error.status_code > FINAL
+    return isinstance(error, APIConnectionError) or error.code == "interrupted"
 
 
 def ask(client: OpenAI, **request: Any) -> Response | None:

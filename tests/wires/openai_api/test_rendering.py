@@ -1,6 +1,7 @@
 """The events of a response: their numbers, their order, and what they add up to."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -68,6 +69,31 @@ def test_the_last_response_adds_up_to_the_log(log: list[Record]) -> None:
     last = rendered(log)[-1]
     assert last["type"] in ENDS
     assert of_output(last["response"]["output"]) == of_log(log)
+
+
+@given(logs(complete=True))
+def test_the_deltas_of_a_text_are_the_text_by_plain_concatenation(log: list[Record]) -> None:
+    """Python does not join the two halves of a surrogate pair; JavaScript does."""
+    texts: Counter[str] = Counter()
+    said: dict[str, str] = {}
+    for event in rendered(log):
+        if event["type"].endswith("text.delta"):
+            said[event["item_id"]] = said.get(event["item_id"], "") + event["delta"]
+        if event["type"].endswith("text.done") and event["text"]:
+            assert said[event["item_id"]] == event["text"]
+            texts[event["item_id"]] += 1
+    assert set(texts.values()) <= {1}
+
+
+def test_arguments_are_json_whatever_the_agent_calls() -> None:
+    call = ToolCall("1", "f", {"a": float("nan"), "b": [float("inf")], "c": 1})
+    events = rendered(of_events(call, Done("stop", 1, 1)))
+    arguments = next(e["arguments"] for e in events if "arguments" in e)
+
+    def refuse(_: str) -> None:
+        raise AssertionError
+
+    assert json.loads(arguments, parse_constant=refuse) == {"a": "NaN", "b": "[Infinity]", "c": 1}
 
 
 @given(logs())

@@ -20,10 +20,7 @@ from durable_stream import Reading, Record
 
 router = APIRouter(route_class=shapes.CREATING, dependencies=[Depends(from_no_other_site)])
 
-_STILL_GOING = shapes.error(
-    "still_generating",
-    "The answer continues: send the same request with the same Idempotency-Key to wait for it.",
-)
+_STILL_GOING = "The answer takes longer than this request may:"
 
 
 @router.post("/chat/completions")
@@ -40,7 +37,7 @@ async def create_completion(
     key = await retries.key_of(request, creator, idempotency_key, context.pointers)
     if not form.stream:
         reading = await context.streams.create_and_read(start, key, holding.patient(context))
-        return _completed(await holding.read_out(reading, context))
+        return _completed(await holding.read_out(reading, context), again=key is not None)
     reading = await context.streams.create_and_read(start, key, context.window)
     wire = CompletionWire(form.include_usage, await _at_hand(reading, context))
     padding = context.settings.event_source.padding_bytes
@@ -54,7 +51,7 @@ async def _at_hand(reading: Reading, context: Context) -> int:
     return (await context.streams.history(reading.stream_id)).newest.seq
 
 
-def _completed(records: list[Record]) -> Response:
+def _completed(records: list[Record], *, again: bool) -> Response:
     completion = Completion()
     completion.take(records)
     if completion.complete:
@@ -62,4 +59,12 @@ def _completed(records: list[Record]) -> Response:
     if completion.problem is not None:
         # The same request with the same key has the same end.
         return JsonAnswer(completion.problem, 500, {"x-should-retry": "false"})
-    return JsonAnswer(_STILL_GOING, 503, {"Retry-After": "1", "x-should-retry": "true"})
+    return _still_going(again=again)
+
+
+def _still_going(*, again: bool) -> Response:
+    """The answer to a client that has to wait longer; without a key it would begin another one."""
+    how = "send it again with the same Idempotency-Key" if again else "send an Idempotency-Key"
+    told = shapes.error("still_generating", f"{_STILL_GOING} {how}, or use `stream`.")
+    headers = {"Retry-After": "1", "x-should-retry": "true" if again else "false"}
+    return JsonAnswer(told, 503, headers)

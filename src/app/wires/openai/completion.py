@@ -5,19 +5,22 @@ hand are taken together, and only the sum of them is sent. Where text was sent b
 completion cannot go on.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.events import Answer, Done, Start, ToolCall
+from app.events import Answer, Done, Start, Thinking, ToolCall
 from app.wires.openai import shapes
 from app.wires.openai.items import CallItem
-from app.wires.openai.parts import Part, Parts
+from app.wires.openai.parts import Halves, Part, Parts
 from app.wires.openai.response import usage_of
 from app.wires.rendering import Json
 from durable_stream import Cancelled, Event, Failed, Record, Reset
 from durable_stream import Start as EngineStart
 from durable_stream.text import mended
+
+_MEMBERS = {Answer.kind: "content", Thinking.kind: "reasoning_content"}
 
 
 class StartedOver(Exception):
@@ -26,7 +29,7 @@ class StartedOver(Exception):
 
 @dataclass
 class _Sent:
-    """How much of a part has been sent: the pieces of a text, or a call."""
+    """How much of a part has been sent: so many pieces of a text. Of a call, it is all."""
 
     pieces: int = 0
 
@@ -41,6 +44,10 @@ class Completion:
     end: Event | None = None
     _parts: Parts[_Sent] = field(default_factory=Parts)
     _calls: int = 0
+    # The parts before this one have been sent, and change no more.
+    _settled: int = 0
+    # The client joins the texts of each member.
+    _halves: dict[str, Halves] = field(default_factory=lambda: defaultdict(Halves))
     _begun: bool = False
 
     def take(self, records: Sequence[Record]) -> None:
@@ -51,6 +58,7 @@ class Completion:
                 self.stream_id, self.created = record.stream_id, record.at // 1000
                 self.model = Start.of(event).model
             elif isinstance(event, Reset):
+                self._settled = 0
                 if any(part.places for part in self._parts.start_over(event.within).parts):
                     raise StartedOver
             elif event.terminal:
@@ -91,7 +99,7 @@ class Completion:
     def json(self) -> Json:
         """The whole completion, which is complete."""
         message: Json = {"role": "assistant", "content": self._text(Answer.kind), "refusal": None}
-        thinking = self._text("thinking")
+        thinking = self._text(Thinking.kind)
         if thinking:
             message["reasoning_content"] = thinking
         calls = [part.event for part in self._parts if isinstance(part.event, ToolCall)]
@@ -108,13 +116,21 @@ class Completion:
 
     def _deltas(self) -> Iterator[Json]:
         """What has not been sent, in order: only the last text still grows."""
-        for part in self._parts:
+        parts = self._parts.since(self._settled)
+        self._settled = max(0, len(self._parts) - 1)
+        for part in parts:
             if part.is_text:
-                yield from _more_text(part)
+                member = _MEMBERS[part.event.kind]
+                if text := self._halves[member].joined(_more_text(part)):
+                    yield {member: text}
             elif isinstance(part.event, ToolCall) and not part.places:
                 part.places.append(_Sent())
                 yield {"tool_calls": [{"index": self._calls, **_call(part.event)}]}
                 self._calls += 1
+        if self.end is not None:
+            for member, halves in self._halves.items():
+                if half := halves.rest():
+                    yield {member: half}
 
     def _text(self, kind: str) -> str:
         said = (piece for part in self._parts if part.event.kind == kind for piece in part.pieces)
@@ -150,14 +166,13 @@ def counts(end: Event | None) -> Json | None:
     }
 
 
-def _more_text(part: Part[_Sent]) -> Iterator[Json]:
+def _more_text(part: Part[_Sent]) -> str:
     if not part.places:
         part.places.append(_Sent())
     sent = part.places[0]
     text = "".join(part.pieces[sent.pieces :])
     sent.pieces = len(part.pieces)
-    if text:
-        yield {"content" if part.event.kind == Answer.kind else "reasoning_content": text}
+    return text
 
 
 def _choice(delta: Json, reason: str | None) -> Json:

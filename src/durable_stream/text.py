@@ -10,8 +10,7 @@ def joined(events: Iterable[Event], kind: type[Text]) -> str:
 
     A producer may emit half a surrogate pair, and the other half in its next event.
     """
-    text = "".join(event.text for event in events if isinstance(event, kind))
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return mended("".join(event.text for event in events if isinstance(event, kind)))
 
 
 def mended(text: str) -> str:

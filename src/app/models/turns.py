@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from durable_stream import Event
+from durable_stream.text import mended
 
 # The names of tools that Anthropic, OpenAI and Bedrock all take.
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -110,7 +111,7 @@ def whole_text(value: Any) -> Any:
     """
     match value:
         case str() if not value.isascii():
-            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+            return mended(value)
         case Mapping():
             return {whole_text(name): whole_text(member) for name, member in value.items()}
         case list() | tuple():

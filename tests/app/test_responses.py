@@ -10,7 +10,7 @@ from starlette.types import Message
 
 from app.api import responses
 from app.api.frames import Frames
-from app.api.responses import Opening, ReadingResponse
+from app.api.responses import Opening, ReadingResponse, Wire
 from app.api.sse import KEEP_ALIVE
 from app.events import Answer, Done
 from app.exceptions import AppError, RetryLater, SecretUnavailable
@@ -361,7 +361,7 @@ async def test_a_response_that_is_never_sent_opens_nothing() -> None:
     ReadingResponse(opening, NOW, FRAMES)
 
 
-class Counting:
+class Counting(Wire):
     """A wire that is no event stream of ours."""
 
     def opening(self) -> bytes:

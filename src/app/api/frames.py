@@ -22,11 +22,6 @@ class Frames:
         self._settings = settings
         self._buffered = buffered
         self._end = b"" if cursor is None else moved(replace(cursor, at_end=True))
-        self._nothing_is_left = False
-
-    def nothing_is_left(self) -> None:
-        """Note that the client has all, which only the next answer can tell it, by 204."""
-        self._nothing_is_left = True
 
     def opening(self) -> bytes:
         """The time until an EventSource should come back after any end."""
@@ -38,8 +33,12 @@ class Frames:
         return b"".join(map(frame, records))
 
     def unfinished(self) -> bytes:
-        """Nothing, as an EventSource comes back after any end, unless it has all."""
-        return self._end if self._nothing_is_left else b""
+        """Nothing: an EventSource comes back after any end."""
+        return b""
+
+    def nothing_left(self) -> bytes:
+        """The end as the cursor, so that the next answer can be 204."""
+        return self._end
 
     def failed(self, error: AppError | StreamError) -> bytes:
         """When to come back from trouble that will pass; else an event that tells why not."""

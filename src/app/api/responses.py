@@ -61,11 +61,12 @@ class Wire(Protocol):
         ...
 
     def unfinished(self) -> bytes:
-        """The last bytes of a response without a terminal record.
-
-        The stream continues, or the reading that was opened is None.
-        """
+        """The last bytes of a response that ends while the stream continues."""
         ...
+
+    def nothing_left(self) -> bytes:
+        """The last bytes of a response whose reading was opened and is None."""
+        return self.unfinished()
 
     def failed(self, error: AppError | StreamError) -> bytes:
         """The last bytes of a response that an error ends after its head was sent."""
@@ -156,7 +157,11 @@ class ReadingResponse(EventSourceResponse):
             _report(error, self._source.names)
             yield self._wire.failed(error)
             return
-        if (reading is None or not reading.complete) and (last := self._wire.unfinished()):
+        if reading is None:
+            last = self._wire.nothing_left()
+        else:
+            last = b"" if reading.complete else self._wire.unfinished()
+        if last:
             yield last
 
 

@@ -1,5 +1,6 @@
 """The routes of the wire."""
 
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Query, Response
@@ -283,13 +284,6 @@ async def _resume(
     stream_id: str, cursor: Cursor | None, context: Context, credentials: Credentials
 ) -> Response:
     wire = _frames(context, cursor or Cursor(stream_id, 0))
-
-    async def opening() -> Reading | None:
-        reading = await _behind(stream_id, cursor, owner, context)
-        if reading is None:
-            wire.nothing_is_left()
-        return reading
-
     try:
         owner = await context.admit(credentials, stream_id)
         if cursor is not None and cursor.at_end:
@@ -297,6 +291,7 @@ async def _resume(
         if context.gate.mode == "tokens" and credentials.token:
             # The token proves that the stream exists. So the answer begins before the log is read:
             # a sandbox that dies before its first byte is a 502, which is final for an EventSource.
+            opening = partial(_behind, stream_id, cursor, owner, context)
             return _read(opening, context, wire)
         reading = await _behind(stream_id, cursor, owner, context)
     except RetryLater as error:

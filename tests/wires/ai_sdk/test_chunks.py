@@ -52,9 +52,7 @@ def test_the_chunks_so_far_are_counted_from_the_history(records: Sequence[Record
 
 
 def test_where_there_is_no_stream_the_response_is_finish_alone() -> None:
-    response = Chunks()
-    response.nothing()
-    assert response.unfinished() == FINISH
+    assert Chunks().nothing_left() == FINISH
 
 
 def test_a_response_opens_with_a_comment_that_is_no_event() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from functools import partial
 
+from app.api.responses import Wire
 from app.exceptions import AppError, RetryLater, SecretUnavailable
 from app.wires.ag_ui import protocol
 from app.wires.ag_ui.protocol import Json
@@ -18,7 +19,7 @@ _CONTINUES = (
 )
 
 
-class Frames:
+class Frames(Wire):
     """One response; an `app.api.responses.Wire`.
 
     `continued` is for a run of which the client may know a part: its newest record when the

@@ -25,11 +25,6 @@ class Chunks:
         self._asks_again = asks_again
         self._rendering: Rendering | None = None
         self._count = 0
-        self._is_nothing = False
-
-    def nothing(self) -> None:
-        """Tell that there is no stream: the response is `finish` alone."""
-        self._is_nothing = True
 
     def opening(self) -> bytes:
         """A comment."""
@@ -44,7 +39,11 @@ class Chunks:
 
     def unfinished(self) -> bytes:
         """Nothing: the client counts chunks, and asks for the next ones."""
-        return frame(FINISH) if self._is_nothing else b""
+        return b""
+
+    def nothing_left(self) -> bytes:
+        """`finish` alone: there is no stream."""
+        return frame(FINISH)
 
     def failed(self, error: AppError | StreamError) -> bytes:
         """The error; nothing where the client will ask again and go on.

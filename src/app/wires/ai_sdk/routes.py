@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import partial
 from types import MappingProxyType
 from typing import Annotated
 
@@ -61,7 +62,8 @@ async def read(
         return _response(reading, Chunks(), context)
     if start_index < 0:
         return await _from_the_end(id_, start_index, chats)
-    return _opened(id_, Chunks(start_index, asks_again=True), chats)
+    # The head and the first byte are sent before the log is read.
+    return _response(partial(chats.reading, id_), Chunks(start_index, asks_again=True), context)
 
 
 @_creating.post("/{id_}/stop", status_code=204, dependencies=[Depends(from_no_other_site)])
@@ -76,18 +78,6 @@ async def stop(
     await Chats(context, credentials).stop(id_, body.activeStreamId)
 
 
-def _opened(id_: str, chunks: Chunks, chats: Chats) -> Response:
-    """The response whose head and first byte are sent before the log is read."""
-
-    async def open_reading() -> Reading | None:
-        reading = await chats.reading(id_)
-        if reading is None:
-            chunks.nothing()
-        return reading
-
-    return _response(open_reading, chunks, chats.context)
-
-
 async def _from_the_end(id_: str, start_index: int, chats: Chats) -> Response:
     """The response that begins so many chunks before the end that the stream has now."""
     count, reading = 0, None
@@ -98,17 +88,11 @@ async def _from_the_end(id_: str, start_index: int, chats: Chats) -> Response:
             reading = await chats.reading_of(found)
     chunks = Chunks(max(0, count + start_index), asks_again=True)
     tail = {"X-Workflow-Stream-Tail-Index": str(count - 1)}
-    if reading is None:
-        return _response(_nothing(chunks), chunks, chats.context, tail)
-    return _response(reading, chunks, chats.context, tail)
+    return _response(reading or _nothing, chunks, chats.context, tail)
 
 
-def _nothing(chunks: Chunks) -> Opening:
-    async def open_nothing() -> Reading | None:
-        chunks.nothing()
-        return None
-
-    return open_nothing
+async def _nothing() -> None:
+    """Open no reading."""
 
 
 def _response(

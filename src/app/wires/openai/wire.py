@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from app.api.responses import Wire
 from app.api.sse import KEEP_ALIVE
 from app.exceptions import AppError
 from app.wires.openai import shapes
@@ -18,7 +19,7 @@ _AGAIN = "Forget the text, and ask again with the same Idempotency-Key: the answ
 
 
 @dataclass
-class ResponseWire:
+class ResponseWire(Wire):
     """The events of a response behind number `after`."""
 
     stream_id: str
@@ -71,7 +72,7 @@ class ResponseWire:
 
 
 @dataclass
-class CompletionWire:
+class CompletionWire(Wire):
     """The chunks of a completion.
 
     `caught_up_at` is the position up to which the log was there when the client connected: up to

@@ -139,9 +139,13 @@ class Agents:
         self.by_name: Mapping[str, Agent[Any]] = by_name
         self.default = all_agents[0]
 
+    def named(self, name: str | None) -> Agent[Any] | None:
+        """The agent of this name, the default one for None; None if there is no such agent."""
+        return self.default if name is None else self.by_name.get(name)
+
     def of(self, start: Start) -> Agent[Any] | None:
         """The agent of a stream, None if this version of the application has no such agent."""
-        return self.by_name.get(start.agent) if start.agent else self.default
+        return self.named(start.agent or None)
 
 
 def _yields(function: Function[Any]) -> bool:

@@ -44,11 +44,11 @@ class Inputs:
     def start(self, body: BaseModel, owner: str, before: Conversation = _NEW) -> Start:
         """The start of a stream that follows `before`; raises RequestRefused over a limit."""
         if isinstance(body, CreateStream):
-            agent = self._named(body.agent)
+            agent = self.named(body.agent)
             request = model_request(body, before.messages, self._models, self._limits)
             start = self._start(agent, request.encode(), owner, request.model, agent.most_tokens)
             return _following(start, before)
-        agent = self._named(getattr(body, "agent", None))
+        agent = self.named(getattr(body, "agent", None))
         try:
             text = body.model_dump_json(exclude={"agent"}, by_alias=True, round_trip=True)
         except (PydanticSerializationError, UnicodeEncodeError):
@@ -59,7 +59,7 @@ class Inputs:
 
     def start_of_query(self, owner: str, query: CreateStream, before: Conversation = _NEW) -> Start:
         """The start for `GET /sse`. An agent with an input of its own takes the prompt alone."""
-        agent = self._named(query.agent)
+        agent = self.named(query.agent)
         if agent.input is None:
             return self.start(query, owner, before)
         if query.previous is not None:
@@ -76,14 +76,13 @@ class Inputs:
                 f"The agent {agent.name!r} takes more than a prompt: use POST /streams.",
             ) from None
 
-    def _named(self, name: str | None) -> Agent[Any]:
-        if name is None:
-            return self.agents.default
-        agent = self.agents.by_name.get(name)
+    def named(self, name: str | None, *, status: int = 422) -> Agent[Any]:
+        """The agent of this name, the default one for None; raises RequestRefused."""
+        agent = self.agents.named(name)
         if agent is None:
             known = ", ".join(self.agents.by_name)
             raise RequestRefused(
-                422, "unknown_agent", f"This agent is not served. Use one of: {known}."
+                status, "unknown_agent", f"This agent is not served. Use one of: {known}."
             )
         return agent
 
@@ -114,7 +113,7 @@ class Inputs:
 
     def _form_of(self, value: Any) -> str | None:
         name = value.get("agent") if isinstance(value, dict) else getattr(value, "agent", None)
-        agent = self.agents.default if name is None else self.agents.by_name.get(str(name))
+        agent = self.agents.named(None if name is None else str(name))
         if agent is None:
             return None
         return agent.name if agent.input is not None else _CHAT

@@ -60,7 +60,7 @@ def started(chat: Chat, owner: str, inputs: Inputs) -> Start:
         {"role": role, "content": text} for role, text in texts if role == "user" or text.strip()
     ]
     about = {"agent": chat.agent, "model": chat.model, "system": system or None}
-    if _has_own_input(chat.agent, inputs):
+    if inputs.named(chat.agent).input is not None:
         prompt = messages[-1]["content"]
         return inputs.start_of_query(owner, valid(CreateStream, {**about, "prompt": prompt}))
     return inputs.start(valid(CreateStream, {**about, "messages": messages}), owner)
@@ -88,12 +88,6 @@ def _check(chat: Chat) -> None:
         raise RequestRefused(
             422, "invalid_request", "The message has no text: send one with text.", "messages"
         )
-
-
-def _has_own_input(name: str | None, inputs: Inputs) -> bool:
-    agents = inputs.agents
-    agent = agents.default if name is None else agents.by_name.get(name)
-    return agent is not None and agent.input is not None
 
 
 def _text(message: UIMessage) -> str:

@@ -23,6 +23,7 @@ from app.events import (
     ToolCall,
     ToolResult,
 )
+from app.wires.frames import frame
 from app.wires.rendering import Rendering, of_start
 from durable_stream import Event, Record
 from proof.bench.samples import Sample, in_turns
@@ -80,11 +81,7 @@ def _on_own_wire(records: Sequence[Record]) -> int:
 
 def _on_wire(versions: Versions, records: Sequence[Record]) -> int:
     rendering = of_start(versions, records[0])
-    return sum(len(_frame(event)) for record in records for event in rendering.render(record))
-
-
-def _frame(event: object) -> bytes:
-    return b"data: %s\n\n" % json.dumps(event, separators=(",", ":")).encode()
+    return sum(len(frame(event)) for record in records for event in rendering.render(record))
 
 
 def _records(events: Sequence[Event]) -> Sequence[Record]:

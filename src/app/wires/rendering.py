@@ -1,10 +1,11 @@
 """Rendering: from the records of a stream to the events of a wire."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol, TypeVar
 
 from app.events import Start
-from durable_stream import Record
+from durable_stream import History, Record
 
 Json = dict[str, Any]
 
@@ -29,3 +30,14 @@ def of_start(versions: Mapping[int, Callable[[], T]], start: Record) -> T:
     assert isinstance(start.event, Start)
     version = start.event.rendering
     return versions[max(each for each in versions if each <= version)]()
+
+
+def records_of(history: History) -> Sequence[Record]:
+    """The start of a stream, its events as a producer needs them, and its end, as records.
+
+    What is missing of the log has no number on any wire, and changes no event.
+    """
+    newest = history.newest
+    start = replace(newest, seq=0, event=history.start, at=history.created_at)
+    events = [*history.log, *([newest.event] if newest.terminal else [])]
+    return [start, *(replace(newest, seq=seq, event=event) for seq, event in enumerate(events, 1))]

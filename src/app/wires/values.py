@@ -5,16 +5,17 @@ member `__proto__`, or a member `constructor` with a member `prototype`, in a cl
 (@ai-sdk/provider-utils, src/secure-json-parse.ts).
 """
 
-import json
 import math
 from typing import Any
+
+from app.wires.frames import compact
 
 
 def plain(value: Any) -> Any:
     """The value; one that a parser refuses becomes a string of its JSON."""
     if not isinstance(value, (dict, list, tuple, float)) or not _refused(value):
         return value
-    return json.dumps(value, separators=(",", ":"))
+    return compact(value)
 
 
 def _refused(value: Any) -> bool:

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from app.events import Answer, Done, Thinking
 from app.exceptions import AppError, RetryLater
-from app.wires.ai_sdk.chunks import Chunks, count_of, frame
+from app.wires.ai_sdk.chunks import Chunks, count_of
 from app.wires.ai_sdk.rendering import VERSIONS
+from app.wires.frames import frame
 from app.wires.rendering import of_start
 from durable_stream import History, Record, StoreUnavailable, StreamError, StreamNotFound
 from tests.wires import logs

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from app.folding import fold
-from app.wires.ai_sdk.chunks import frame
 from app.wires.ai_sdk.rendering import AiSdkRendering
+from app.wires.frames import frame
 from durable_stream import Failed, Record
 from tests.wires import logs, node
 from tests.wires.ai_sdk.conftest import shown

@@ -3,12 +3,12 @@
 https://docs.ag-ui.com/sdk/js/core/events and https://docs.ag-ui.com/sdk/js/core/types
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-Json = dict[str, Any]
+from app.wires.frames import compact
+from app.wires.rendering import Json
 
 VERSION = "1.0"
 
@@ -151,11 +151,6 @@ def tool_message(id_: str, call_id: str, output: Any, error: str | None) -> Json
 def activity_message(id_: str, type_: str, content: Json) -> Json:
     """A message that shows an activity."""
     return {"id": id_, "role": "activity", "activityType": type_, "content": content}
-
-
-def compact(value: Any) -> str:
-    """The value as JSON in ASCII."""
-    return json.dumps(value, separators=(",", ":"))
 
 
 def _pointer(key: str) -> str:

@@ -12,9 +12,9 @@ import durable_stream
 from app.events import Answer, Done, Start, Thinking, ToolResult
 from app.wires.ag_ui import protocol
 from app.wires.ag_ui.parts import Part, Parts
-from app.wires.ag_ui.protocol import Json
 from app.wires.ag_ui.shown import Shown
 from app.wires.ag_ui.snapshot import snapshot
+from app.wires.rendering import Json
 from durable_stream import Cancelled, Event, Failed, Record, Reset
 from durable_stream.events import ENGINE
 

@@ -7,13 +7,13 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
 from app.agents import Agent
-from app.api.errors import problems_told
 from app.api.schemas import CreateStream, MessageBody
 from app.exceptions import RequestRefused
-from app.wires.ag_ui.protocol import Json
+from app.wires import bodies
+from app.wires.rendering import Json
 from durable_stream.text import mended
 
 _STATUS = 400
@@ -112,11 +112,9 @@ class RunInput(RunName):
 
 def _valid(**members: Any) -> CreateStream:
     try:
-        return CreateStream.model_validate(members)
-    except ValidationError as error:
-        problems = error.errors(include_url=False, include_context=False, include_input=False)
-        message = f"The request is invalid. {problems_told(problems)}."
-        raise RequestRefused(_STATUS, _CODE, message, "messages") from None
+        return bodies.valid(CreateStream, members)
+    except RequestRefused as error:
+        raise RequestRefused(error.status, error.code, error.message, "messages") from None
 
 
 def _instructions(body: RunInput) -> Iterator[str]:

@@ -6,9 +6,9 @@ from functools import partial
 from app.api.responses import Wire
 from app.exceptions import AppError, RetryLater, SecretUnavailable
 from app.wires.ag_ui import protocol
-from app.wires.ag_ui.protocol import Json
 from app.wires.ag_ui.rendering import VERSIONS, AgUiRendering, Run
-from app.wires.rendering import of_start
+from app.wires.frames import frame
+from app.wires.rendering import Json, of_start
 from durable_stream import Record, StoreUnavailable, StreamError
 
 # The code for a response that ends before its run. The engine's `interrupted` is the end of a run.
@@ -69,4 +69,4 @@ class Frames(Wire):
 
 
 def _frames(events: Iterable[Json]) -> bytes:
-    return b"".join(b"data: %s\n\n" % protocol.compact(event).encode() for event in events)
+    return b"".join(map(frame, events))

@@ -10,13 +10,13 @@ from fastapi.responses import JSONResponse
 
 from app.api.deps import Context, ContextDep, CreatorDep, from_no_other_site
 from app.api.errors import Told
-from app.api.responses import ReadingResponse
+from app.api.responses import Opening, ReadingResponse
 from app.wires import bodies, routes
 from app.wires.ag_ui import runs
-from app.wires.ag_ui.protocol import Json
 from app.wires.ag_ui.rendering import Run
 from app.wires.ag_ui.requests import RunInput, RunName
 from app.wires.ag_ui.response import Frames
+from app.wires.rendering import Json
 from durable_stream import Reading, StreamNotFound, status
 
 
@@ -76,6 +76,6 @@ def _named(body: RunInput, messages: Sequence[Json]) -> Run:
     return Run(body.threadId, body.runId, messages, body.protocolVersion)
 
 
-def _response(reading: runs.Source, frames: Frames, context: Context) -> Response:
+def _response(reading: Reading | Opening, frames: Frames, context: Context) -> Response:
     padding = context.settings.event_source.padding_bytes
     return ReadingResponse(reading, context.window, frames, padding=padding)

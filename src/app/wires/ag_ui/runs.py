@@ -4,22 +4,19 @@ A run is named by its thread and itself. So the same names lead to the same stre
 messages come with them: those of a client that comes back hold a part of the answer.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
 
-from app.agents import Agent
 from app.api import sse
 from app.api.deps import Context
+from app.api.responses import Opening
 from app.conversation import Conversation
 from app.events import Start
 from app.exceptions import RequestRefused
-from app.wires.ag_ui.protocol import Json
 from app.wires.ag_ui.requests import RunInput, RunName
+from app.wires.rendering import Json
 from durable_stream import KeyReused, Reading, StreamNotFound
 from durable_stream.creation import derived_id
-
-Source: TypeAlias = Reading | Callable[[], Awaitable[Reading | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +49,7 @@ async def begin(body: RunInput, agent: str | None, owner: str, context: Context)
 
     Raises RequestRefused, and the errors of hooks.
     """
-    request = body.request(_agent(agent, context))
+    request = body.request(context.inputs.named(agent, status=404))
     start = context.inputs.start_of_query(owner, request)
     try:
         return await context.streams.create_and_read(start, body.key, context.window)
@@ -68,7 +65,7 @@ async def begin(body: RunInput, agent: str | None, owner: str, context: Context)
         ) from None
 
 
-def reader(found: Found, owner: str, context: Context) -> Source:
+def reader(found: Found, owner: str, context: Context) -> Opening:
     """A function that reads a run from its beginning."""
     return lambda: context.streams.read(found.stream_id, None, context.window, owner=owner)
 
@@ -83,16 +80,3 @@ def asked(found: Found, body: RunInput, context: Context) -> Sequence[Json]:
         {"id": f"{found.stream_id}-asked-{at}", "role": each.role, "content": each.content}
         for at, each in enumerate(conversation.messages)
     ]
-
-
-def _agent(name: str | None, context: Context) -> Agent[Any]:
-    agents = context.inputs.agents
-    if name is None:
-        return agents.default
-    agent = agents.by_name.get(name)
-    if agent is None:
-        known = ", ".join(agents.by_name)
-        raise RequestRefused(
-            404, "unknown_agent", f"This agent is not served. Use one of: {known}."
-        )
-    return agent

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from app.events import Answer, Data, Progress, Source, Thinking, ToolCall, ToolResult
 from app.wires.ag_ui import protocol
 from app.wires.ag_ui.parts import Part
-from app.wires.ag_ui.protocol import Json
+from app.wires.rendering import Json
 from app.wires.values import plain
 from durable_stream import Event
 

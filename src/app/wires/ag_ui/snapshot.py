@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from app.events import Data, Progress, Source, Thinking
 from app.wires.ag_ui import protocol
 from app.wires.ag_ui.parts import Part, Parts
-from app.wires.ag_ui.protocol import Json
 from app.wires.ag_ui.shown import Shown, customs, member, removed
+from app.wires.rendering import Json
 
 # The client keeps reasoning and activities that a snapshot leaves out (@ag-ui/client 1.0.0,
 # src/apply/default.ts).

@@ -1,13 +1,12 @@
 """Chunks: the bytes of one response to a client of the AI SDK."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import replace
 
 from app.api.sse import KEEP_ALIVE
 from app.exceptions import AppError
 from app.wires.ai_sdk.rendering import ANEW, FINISH, STEP, VERSIONS
-from app.wires.rendering import Json, Rendering, of_start
+from app.wires.frames import frame
+from app.wires.rendering import Json, Rendering, of_start, records_of
 from durable_stream import History, Record, StoreError, StreamError
 
 
@@ -67,13 +66,6 @@ class Chunks:
 
 def count_of(history: History) -> int:
     """The number of chunks that a stream has so far."""
-    newest = history.newest
-    events = [history.start, *history.log, *([newest.event] if newest.terminal else [])]
-    records = [replace(newest, seq=seq, event=event) for seq, event in enumerate(events)]
+    records = records_of(history)
     rendering = of_start(VERSIONS, records[0])
     return sum(len(rendering.render(record)) for record in records)
-
-
-def frame(chunk: Json) -> bytes:
-    """One Server-Sent Event. Half a surrogate pair has an escape, and no UTF-8 form."""
-    return b"data: %s\n\n" % json.dumps(chunk, separators=(",", ":")).encode()

@@ -3,13 +3,13 @@
 The forms are those of OpenAI's Responses API, as the types of its SDK 3.57.0 have them.
 """
 
-import json
 from abc import abstractmethod
 from dataclasses import dataclass, field
 from typing import Literal
 
 from app.events import ToolCall, ToolResult
 from app.models.turns import Result
+from app.wires.frames import compact
 from app.wires.openai.parts import Halves
 from app.wires.rendering import Json
 from app.wires.values import plain
@@ -73,7 +73,7 @@ class CallItem(Item):
         """The arguments, as the text of a JSON object."""
         assert self.call is not None
         arguments = {name: plain(value) for name, value in self.call.arguments.items()}
-        return json.dumps(arguments, separators=(",", ":"))
+        return compact(arguments)
 
     def json(self) -> Json:
         """The call; while it is being added, its arguments are still to come."""

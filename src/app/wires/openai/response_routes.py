@@ -25,16 +25,27 @@ from app.gate import Credentials
 from app.wires import bodies
 from app.wires.openai import holding, requests, retries, shapes, snapshots
 from app.wires.openai.echo import Echo
-from app.wires.openai.rendering import VERSIONS
 from app.wires.openai.requests import ResponseForm
 from app.wires.openai.response import response_id, stream_id
 from app.wires.openai.shapes import JsonAnswer
 from app.wires.openai.wire import ResponseWire
-from app.wires.rendering import Json, of_start
+from app.wires.rendering import Json
 from durable_stream import Reading, Record, StreamNotFound, Window
 
 creating = APIRouter(route_class=shapes.CREATING, dependencies=[Depends(from_no_other_site)])
 plain = APIRouter(route_class=shapes.PLAIN)
+
+# Errors of `previous`, in the words of this API.
+_CODES = {
+    "stream_not_found": "previous_response_not_found",
+    "still_streaming": "previous_response_in_progress",
+}
+_MESSAGES = {
+    "stream_not_found": "`previous_response_id` names no response, or one that has expired or is "
+    "not yours: begin a new conversation.",
+    "still_streaming": "The response that `previous_response_id` names is still under way: "
+    "retrieve it until it has ended, or cancel it, then send this again.",
+}
 
 
 @creating.post("/responses")
@@ -59,7 +70,8 @@ async def create_response(
     await echo.keep(context.pointers, creator, reading.stream_id)
     if form.stream:
         return _streamed(reading, ResponseWire(reading.stream_id, echo=echo), context)
-    return JsonAnswer(_rendered(await holding.read_out(reading, context), echo))
+    records = await holding.read_out(reading, context)
+    return JsonAnswer(echo.added_to(snapshots.rendered(records).snapshot()))
 
 
 async def _before(body: CreateStream, creator: str, context: Context) -> Conversation:
@@ -68,32 +80,9 @@ async def _before(body: CreateStream, creator: str, context: Context) -> Convers
         return await followed(body, creator, context)
     except RequestRefused as error:
         # None of them passes by waiting alone, so none has a status that the SDKs try again.
-        raise RequestRefused(
-            400, _CODES.get(error.code, error.code), _told(error), "previous_response_id"
-        ) from None
-
-
-_CODES = {
-    "stream_not_found": "previous_response_not_found",
-    "still_streaming": "previous_response_in_progress",
-}
-_MESSAGES = {
-    "stream_not_found": "`previous_response_id` names no response, or one that has expired or is "
-    "not yours: begin a new conversation.",
-    "still_streaming": "The response that `previous_response_id` names is still under way: "
-    "retrieve it until it has ended, or cancel it, then send this again.",
-}
-
-
-def _told(error: RequestRefused) -> str:
-    return _MESSAGES.get(error.code, error.message)
-
-
-def _rendered(records: list[Record], echo: Echo) -> Json:
-    rendering = of_start(VERSIONS, records[0])
-    for record in records:
-        rendering.render(record)
-    return echo.added_to(rendering.snapshot())
+        code = _CODES.get(error.code, error.code)
+        message = _MESSAGES.get(error.code, error.message)
+        raise RequestRefused(400, code, message, "previous_response_id") from None
 
 
 @plain.get("/responses/{response}")

@@ -3,7 +3,6 @@
 The statuses and the headers are those that the Python SDK 3.57.0 and the Node SDK 7.59.0 obey.
 """
 
-import json
 from collections.abc import Callable, Coroutine, Mapping
 from http import HTTPStatus
 from typing import Any
@@ -15,6 +14,7 @@ from fastapi.routing import APIRoute
 
 from app.api.errors import Told
 from app.wires import routes
+from app.wires.frames import compact
 from app.wires.rendering import Json
 from durable_stream import StreamNotFound
 
@@ -35,7 +35,7 @@ class JsonAnswer(JSONResponse):
 
     def render(self, content: Any) -> bytes:
         """The bytes of the body."""
-        return json.dumps(content, separators=(",", ":")).encode()
+        return compact(content).encode()
 
 
 def error(

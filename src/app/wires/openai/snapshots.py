@@ -1,29 +1,30 @@
 """Snapshots: a response as far as it has come, from a stream's history."""
 
-from dataclasses import replace
+from collections.abc import Sequence
 
 from app.wires.openai.echo import Echo
-from app.wires.openai.rendering import VERSIONS
-from app.wires.rendering import Json, of_start
+from app.wires.openai.rendering import VERSIONS, ResponseRendering
+from app.wires.rendering import Json, of_start, records_of
 from durable_stream import History, Record, Start
 
 
 def snapshot(history: History, echo: Echo) -> Json:
-    """The response. What says nothing is not in a history, nor does it change a response."""
-    newest = history.newest
-    start = replace(newest, seq=0, event=history.start, at=history.created_at)
-    events = [*history.log, *([newest.event] if newest.terminal else [])]
-    rendering = of_start(VERSIONS, start)
-    for seq, event in enumerate([history.start, *events]):
-        rendering.render(replace(start, seq=seq, event=event))
-    return echo.added_to({**rendering.snapshot(), **_queued(newest)})
+    """The response."""
+    rendering = rendered(records_of(history))
+    return echo.added_to({**rendering.snapshot(), **_queued(history.newest)})
 
 
 def begun(start: Record, echo: Echo) -> Json:
     """The response whose stream has only a start."""
-    rendering = of_start(VERSIONS, start)
-    rendering.render(start)
-    return echo.added_to({**rendering.snapshot(), **_queued(start)})
+    return echo.added_to({**rendered([start]).snapshot(), **_queued(start)})
+
+
+def rendered(records: Sequence[Record]) -> ResponseRendering:
+    """The rendering behind these records of a stream."""
+    rendering = of_start(VERSIONS, records[0])
+    for record in records:
+        rendering.render(record)
+    return rendering
 
 
 def _queued(newest: Record) -> Json:

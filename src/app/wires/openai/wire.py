@@ -1,16 +1,17 @@
 """The bytes of streamed answers: the events of a response, and the chunks of a completion."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from app.api.responses import Wire
 from app.api.sse import KEEP_ALIVE
 from app.exceptions import AppError
+from app.wires.frames import frame
 from app.wires.openai import shapes
 from app.wires.openai.completion import Completion, StartedOver
 from app.wires.openai.echo import Echo
 from app.wires.openai.rendering import VERSIONS, ResponseRendering
+from app.wires.openai.response import response_id
 from app.wires.rendering import Json, of_start
 from durable_stream import Record, StreamError
 
@@ -53,11 +54,8 @@ class ResponseWire(Wire):
     def _how(self) -> str:
         last = max(self._last, self.after)
         after = f", starting_after={last}" if last >= 0 else ""
-        return f"Go on with responses.retrieve({self._id!r}, stream=True{after})."
-
-    @property
-    def _id(self) -> str:
-        return f"resp_{self.stream_id}"
+        id_ = response_id(self.stream_id)
+        return f"Go on with responses.retrieve({id_!r}, stream=True{after})."
 
     def _of(self, record: Record) -> Sequence[Json]:
         if self._rendering is None:
@@ -68,7 +66,7 @@ class ResponseWire(Wire):
         self._last = event["sequence_number"]
         if "response" in event:
             event = {**event, "response": self.echo.added_to(event["response"])}
-        return b"event: %s\n%s" % (event["type"].encode(), _data(event))
+        return b"event: %s\n%s" % (event["type"].encode(), frame(event))
 
 
 @dataclass
@@ -121,16 +119,12 @@ class CompletionWire(Wire):
 
 def _last(completion: Completion) -> bytes:
     problem = completion.problem
-    return _DONE if problem is None else _data(problem)
+    return _DONE if problem is None else frame(problem)
 
 
 def _frames(events: Iterable[Json]) -> bytes:
-    return b"".join(map(_data, events))
+    return b"".join(map(frame, events))
 
 
 def _error(code: str, message: str) -> bytes:
-    return _data(shapes.error(code, message))
-
-
-def _data(value: Json) -> bytes:
-    return b"data: %s\n\n" % json.dumps(value, separators=(",", ":")).encode()
+    return frame(shapes.error(code, message))

@@ -10,7 +10,7 @@ from typing import Self
 
 from app.agents import Agents
 from app.events import Answer, Start, Thinking
-from app.folding import Part, fold
+from app.folding import Told, fold
 from app.models.base import Message, Request
 from durable_stream import History
 from durable_stream.text import mended
@@ -45,7 +45,7 @@ class Conversation:
         return cls((*asked.messages, *said), (*asked.streams, history.newest.stream_id))
 
 
-def answer(parts: Sequence[Part]) -> str:
+def answer(parts: Sequence[Told]) -> str:
     """The text of an answer as one message. A part between two pieces ends a paragraph.
 
     Thinking does not: a model may think again where another attempt continues its answer, in the

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from app.events import Answer, Data, Progress, Source, Thinking, ToolCall, ToolResult
-from app.folding import Part
+from app.folding import Told
 from app.wires.values import plain
 
 Json = dict[str, Any]
@@ -15,7 +15,7 @@ Custom = tuple[str, Any]
 _SHOWN = {event.kind for event in (Answer, Thinking, ToolCall, ToolResult, Progress, Data, Source)}
 
 
-def expected(parts: Sequence[Part]) -> Json:
+def expected(parts: Sequence[Told]) -> Json:
     """What the parts of a stream are for a client."""
     return {
         "in order": [_message(each) for each in parts if _message(each)],
@@ -61,15 +61,15 @@ def _sort(custom: Custom) -> tuple[str, str, bool]:
     return name, value.get("step", ""), "text" in value
 
 
-def _of(parts: Sequence[Part], kind: str) -> list[Part]:
+def _of(parts: Sequence[Told], kind: str) -> list[Told]:
     return [part for part in parts if part["kind"] == kind]
 
 
-def _custom(part: Part) -> Custom:
+def _custom(part: Told) -> Custom:
     return part["kind"], {name: plain(each) for name, each in part.items() if name != "kind"}
 
 
-def _message(part: Part) -> Any:
+def _message(part: Told) -> Any:
     content = {name: plain(each) for name, each in part.items() if name not in ("kind", "step")}
     match part["kind"]:
         case "answer":

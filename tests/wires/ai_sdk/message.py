@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from app.folding import Part
+from app.folding import Told
 from app.wires.values import plain
 
 Chunk = dict[str, Any]
@@ -121,7 +121,7 @@ class Message:
         return [part for part in self.parts if part["type"] != "step-start"]
 
 
-def expected(parts: Sequence[Part]) -> list[Chunk]:
+def expected(parts: Sequence[Told]) -> list[Chunk]:
     """The parts of the message for these parts of a stream that has ended."""
     taken: Counter[tuple[str, str]] = Counter()
 
@@ -136,7 +136,7 @@ def expected(parts: Sequence[Part]) -> list[Chunk]:
     return [_expected(part, str(index), free) for index, part in enumerate(parts)]
 
 
-def _expected(part: Part, index: str, free: Any) -> Chunk:
+def _expected(part: Told, index: str, free: Any) -> Chunk:
     kind = part["kind"]
     match kind:
         case "answer" | "thinking":
@@ -163,7 +163,7 @@ def _expected(part: Part, index: str, free: Any) -> Chunk:
             return data
 
 
-def _expected_call(part: Part, id_: str) -> Chunk:
+def _expected_call(part: Told, id_: str) -> Chunk:
     call = {
         "type": "dynamic-tool",
         "toolCallId": id_,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
-from app.folding import Part, fold
+from app.folding import Told, fold
 from app.models.turns import Result
 from durable_stream import Record
 from durable_stream.text import mended
@@ -20,7 +20,7 @@ def of_log(records: Sequence[Record]) -> list[Said]:
     return joined(_of_part(part) for part in fold(events(records)))
 
 
-def of_parts(parts: Iterable[Part]) -> list[Said]:
+def of_parts(parts: Iterable[Told]) -> list[Said]:
     """The same of the parts in a snapshot of the server."""
     return joined(_of_part(part) for part in parts)
 
@@ -73,7 +73,7 @@ def without_halves(text: str) -> str:
     return _HALVES.sub("\ufffd", text)
 
 
-def _of_part(part: Part) -> Said:
+def _of_part(part: Told) -> Said:
     match part["kind"]:
         case "answer" | "thinking":
             return part["kind"], part["text"]
@@ -87,5 +87,5 @@ def _of_part(part: Part) -> Said:
             return "", None
 
 
-def _text(id_: str, result: Part) -> str:
+def _text(id_: str, result: Told) -> str:
     return mended(Result(id_, result["output"], result["error"]).text)

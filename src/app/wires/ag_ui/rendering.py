@@ -16,7 +16,6 @@ from app.wires.ag_ui.shown import Shown
 from app.wires.ag_ui.snapshot import snapshot
 from app.wires.rendering import Json
 from durable_stream import Cancelled, Event, Failed, Record, Reset
-from durable_stream.events import ENGINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +59,6 @@ class AgUiRendering:
             case event if event.terminal:
                 self._end = [self._ended(event)]
                 return [*self._closed(), *self._end]
-            case event if isinstance(event, ENGINE):
-                return []
             case event:
                 return self._added(event)
 
@@ -78,10 +75,12 @@ class AgUiRendering:
 
     def _added(self, event: Event) -> Sequence[Json]:
         part = self._parts.add(event)
+        if part is None:
+            return []
         if isinstance(event, Answer | Thinking):
             return self._text(part, event)
-        # Behind an earlier part that has changed, text goes on.
-        closed = self._closed() if self._parts.last_is(part) else ()
+        # A text stays open where an earlier part changes.
+        closed = self._closed() if part is self._parts.now.last else ()
         if isinstance(event, ToolResult):
             return [*closed, protocol.tool_result(self._shown.result(part))]
         return [*closed, *self._shown.newest(part)]

@@ -68,8 +68,8 @@ class Shown:
                 return [protocol.activity_snapshot(self.id(part), event.kind, _members(event))]
             case Data() as data:
                 return protocol.state_delta(member(data))
-            case event:
-                return [_custom(event)]
+            case _:
+                return [_custom(part.newest)]
 
     def _numbered(self, number: int) -> str:
         return f"{self.stream_id}-{number}"

@@ -5,7 +5,7 @@ learned of them, and that is their order: a new one comes last. Only the result 
 between others, and the client itself puts it behind its call.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from app.events import Data, Progress, Source, Thinking
 from app.wires.ag_ui import protocol
@@ -58,5 +58,5 @@ def _state(parts: Parts) -> Iterator[Json]:
         yield from member(data)
 
 
-def _data(parts: Sequence[Part]) -> list[Data]:
+def _data(parts: Iterable[Part]) -> list[Data]:
     return [part.event for part in parts if isinstance(part.event, Data)]

@@ -6,9 +6,11 @@ is a data part of its name.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from app.events import Answer, Data, Progress, Source, Thinking, ToolCall, ToolResult
+from app import folding
+from app.events import Answer, Data, Progress, Source, Thinking, ToolCall
+from app.folding import members
 from app.wires.rendering import Json
 from app.wires.values import plain
 from durable_stream import Event, Text
@@ -21,24 +23,23 @@ _PIECEWISE: Mapping[str, str] = {Answer.kind: "text", Thinking.kind: "reasoning"
 _GROWTH = 8
 
 
-@dataclass(slots=True)
-class Part:
-    """A part: its newest event, all pieces of its text, the result of a call.
+@dataclass(eq=False)
+class Part(folding.Part):
+    """A part, by its id on the wire.
 
-    `id` is the part's on the wire. `told` is the length of the text that the client has.
+    `name` is that of the data as which the part was opened. `length` is that of its text, and
+    `told` that of the text that the client has.
     """
 
-    event: Event
-    id: str
-    pieces: list[str] = field(default_factory=list)
-    result: ToolResult | None = None
+    id: str = ""
+    name: str = ""
     length: int = 0
     told: int = 0
 
-    def add(self, text: str) -> None:
+    def say(self, piece: str) -> None:
         """Add a piece of text."""
-        self.pieces.append(text)
-        self.length += len(text)
+        super().say(piece)
+        self.length += len(piece)
 
 
 def wanted_id(event: Event) -> tuple[str, str] | None:
@@ -82,7 +83,7 @@ def opening(part: Part) -> Sequence[Json]:
             source = {"type": "source-url", "sourceId": id_, "url": event.url, "title": event.title}
             return (source,)
         case _:
-            return (_data(event.kind, _members(event)),)
+            return (_data(event.kind, members(event)),)
 
 
 def continuing(part: Part, text: str) -> Sequence[Json]:
@@ -123,18 +124,13 @@ def _opened(part: Part, event: Text) -> Sequence[Json]:
         return (_whole(part),)
     return (
         {"type": f"{name}-start", "id": part.id},
-        {"type": f"{name}-delta", "id": part.id, "delta": "".join(part.pieces)},
+        {"type": f"{name}-delta", "id": part.id, "delta": part.text},
     )
 
 
 def _whole(part: Part) -> Json:
     part.told = part.length
-    members = {**_members(part.event), "text": "".join(part.pieces)}
-    return _data(part.event.kind, members, part.id)
-
-
-def _members(event: Event) -> Json:
-    return {**event.public(), "step": event.within} if event.within else event.public()
+    return _data(part.event.kind, {**members(part.event), "text": part.text}, part.id)
 
 
 def _data_type(name: str) -> str:

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app.events import Answer, Done, Start, Thinking, ToolCall
+from app.folding import Parts
 from app.wires.openai import shapes
 from app.wires.openai.items import CallItem
-from app.wires.openai.parts import Halves, Part, Parts
+from app.wires.openai.parts import Halves, Part
 from app.wires.openai.response import usage_of
 from app.wires.rendering import Json
 from durable_stream import Cancelled, Event, Failed, Record, Reset
@@ -42,7 +43,7 @@ class Completion:
     created: int = 0
     model: str = ""
     end: Event | None = None
-    _parts: Parts[_Sent] = field(default_factory=Parts)
+    _parts: Parts[Part[_Sent]] = field(default_factory=lambda: Parts(Part[_Sent]))
     _calls: int = 0
     # The parts before this one have been sent, and change no more.
     _settled: int = 0

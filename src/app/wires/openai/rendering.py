@@ -9,9 +9,10 @@ once more, as incomplete and without its text, and the last event's response is 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from app.events import Answer, Thinking, ToolCall, ToolResult
+from app.folding import Parts
 from app.wires.openai import items
 from app.wires.openai.items import CallItem, Item, OutputItem, TextItem
-from app.wires.openai.parts import Part, Parts
+from app.wires.openai.parts import Part
 from app.wires.openai.response import ResponseObject
 from app.wires.rendering import Json
 from durable_stream import Event, Record, Reset, Text
@@ -25,7 +26,7 @@ class ResponseRendering:
     def __init__(self) -> None:
         self.response = ResponseObject()
         self._sequence = 0
-        self._parts: Parts[Item] = Parts()
+        self._parts: Parts[Part[Item]] = Parts(Part[Item])
         self._items: list[Item] = []
         self._open: tuple[Part[Item], TextItem] | None = None
         self._call_ids: set[str] = set()

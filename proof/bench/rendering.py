@@ -32,7 +32,7 @@ from proof.bench.table import Row
 TITLE = "Rendering a record, in processor time, against our own wire"
 
 _ROUNDS = 15
-# What a provider's piece of text is like. The engine joins some of them.
+# A piece of text as providers send it. The engine joins some of them.
 _PIECE = ' token, "quoted" and\u00e9'
 _PIECES = 500
 _INPUT = json.dumps({"messages": [{"role": "user", "content": "Hello"}]})
@@ -107,7 +107,7 @@ def _with_tools() -> Sequence[Event]:
 
 
 def _tool(number: int) -> Iterator[Event]:
-    """What comes of a tool that an agent uses."""
+    """The events of an agent that uses a tool."""
     yield from [Answer(text=_PIECE)] * 20
     yield ToolCall(id=f"c{number}", name="search", arguments={"query": _PIECE, "most": 10})
     for done in range(1, 6):

@@ -99,7 +99,7 @@ async def _answer(_: Request, error: Exception) -> JSONResponse:
 
 
 def told(error: Exception) -> Told:
-    """What to tell the caller about an error; the operator finds the rest in log and metrics."""
+    """The error as a caller is told it; the operator finds the rest in log and metrics."""
     match error:
         case AppError():
             return _app_error(error)

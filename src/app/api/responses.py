@@ -168,7 +168,7 @@ class ReadingResponse(EventSourceResponse):
 class _Source:
     """The reading of a response: given, or opened by a task.
 
-    The task goes on when the client leaves, since it may have created the stream that it opens.
+    The task continues when the client leaves, since it may have created the stream that it opens.
     `limit` is the time limit of the response, which changes with the reading.
     """
 

@@ -60,8 +60,7 @@ export const NOT_SENT = {
   still_streaming: "The answer before is still being written. Wait for its end, or stop it.",
   conversation_too_long:
     "This conversation has become too long. Begin a new one, or edit an earlier prompt.",
-  stream_not_found:
-    "The turn before has expired, or it belongs to somebody else. Continue at the end.",
+  stream_not_found: "The turn before has expired, or another user owns it. Continue the last turn.",
   no_conversation: "This conversation cannot be continued: its agent takes no conversation.",
 };
 

@@ -14,9 +14,7 @@ from durable_stream import Record, StoreUnavailable, StreamError
 # The code for a response that ends before its run. The engine's `interrupted` is the end of a run.
 UNFINISHED = "unfinished"
 
-_CONTINUES = (
-    "The response ends, and the run continues: run the agent again with the same runId to read on."
-)
+_CONTINUES = "The response ends, and the run continues: run the agent again with the same runId."
 
 
 class Frames(Wire):
@@ -62,7 +60,7 @@ class Frames(Wire):
         return _frames([protocol.run_error(UNFINISHED, _CONTINUES)])
 
     def failed(self, error: AppError | StreamError) -> bytes:
-        """An error, which says if the run may be read on later."""
+        """An error, which tells if the run can be read later."""
         passes = isinstance(error, RetryLater | SecretUnavailable | StoreUnavailable)
         message = f"{error.message} {_CONTINUES}" if passes else error.message
         return _frames([protocol.run_error(UNFINISHED if passes else error.code, message)])

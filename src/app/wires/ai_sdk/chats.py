@@ -60,7 +60,7 @@ class Chats:
     async def stop(self, id_: str, active: str | None) -> None:
         """Cancel the stream that is named as active, or else the one to which the id leads.
 
-        A page that stops may be late: a newer stream of the chat goes on.
+        A stop may come late. It does not end a newer stream of the chat.
         """
         found = None
         if active is None:

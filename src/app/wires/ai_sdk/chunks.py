@@ -45,9 +45,9 @@ class Chunks:
         return frame(FINISH)
 
     def failed(self, error: AppError | StreamError) -> bytes:
-        """The error; nothing where the client will ask again and go on.
+        """The error; nothing where the client will ask again.
 
-        An error would be final for it. Without one, the answer has no end yet.
+        An error would be final for the client. Without one, the answer has no end yet.
         """
         if isinstance(error, StoreError) and self._rendering is not None:
             return b""

@@ -2,7 +2,7 @@
 
 A chunk only adds. So text that a reset drops must not be sent before it: the records that are at
 hand are taken together, and only the sum of them is sent. Where text was sent before, the
-completion cannot go on.
+completion ends with an error.
 """
 
 from collections import defaultdict
@@ -116,7 +116,7 @@ class Completion:
         return {**about, "choices": [choice], "usage": counts(self.end)}
 
     def _deltas(self) -> Iterator[Json]:
-        """What has not been sent, in order: only the last text still grows."""
+        """The deltas that have not been sent, in order. Only the last text still grows."""
         parts = self._parts.since(self._settled)
         self._settled = max(0, len(self._parts) - 1)
         for part in parts:

@@ -42,7 +42,7 @@ _FORMATS = (None, {"type": "text"})
 
 _SYSTEM = ("system", "developer")
 _TEXTS = ("text", "input_text", "output_text")
-# What an earlier answer has besides its text. The text is what a conversation goes on from.
+# The items of an earlier answer that are not sent to a model: a conversation continues its text.
 _OF_ANSWERS = ("reasoning", "function_call", "function_call_output")
 
 

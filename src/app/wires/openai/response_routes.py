@@ -97,7 +97,7 @@ async def retrieve_response(
 ) -> Response:
     """Show a response as far as it has come, or send its events behind a number.
 
-    A response that nobody writes is got going, and then the answer waits for its end.
+    A request for a response without a writer becomes the writer, and waits for the end.
     """
     id_, owner = await _admitted(response, context, credentials)
     window = context.window if stream else holding.patient(context)

@@ -47,7 +47,7 @@ class ResponseWire(Wire):
         return _error("interrupted", f"The answer continues. {self._how}")
 
     def failed(self, error: AppError | StreamError) -> bytes:
-        """An error, and how to go on."""
+        """An error, and how to continue."""
         return _error(error.code, f"{error.message} {self._how}")
 
     @property
@@ -55,7 +55,7 @@ class ResponseWire(Wire):
         last = max(self._last, self.after)
         after = f", starting_after={last}" if last >= 0 else ""
         id_ = response_id(self.stream_id)
-        return f"Go on with responses.retrieve({id_!r}, stream=True{after})."
+        return f"Continue with responses.retrieve({id_!r}, stream=True{after})."
 
     def _of(self, record: Record) -> Sequence[Json]:
         if self._rendering is None:
@@ -109,7 +109,7 @@ class CompletionWire(Wire):
         return b"" if self._over else _error("interrupted", f"The answer continues. {_AGAIN}")
 
     def failed(self, error: AppError | StreamError) -> bytes:
-        """An error, and how to go on."""
+        """An error, and how to continue."""
         return b"" if self._over else _error(error.code, f"{error.message} {_AGAIN}")
 
     def _ended(self, last: bytes) -> bytes:

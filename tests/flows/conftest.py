@@ -27,6 +27,10 @@ class Function:
     lines: list[str]
     dynamodb_url: str
 
+    @property
+    def url(self) -> str:
+        return str(self.http.base_url).rstrip("/")
+
     async def create(self, prompt: str, **members: Any) -> dict[str, Any]:
         answer = await self.http.post("/streams", json={"prompt": prompt, **members})
         assert answer.status_code == httpx.codes.CREATED, answer.text

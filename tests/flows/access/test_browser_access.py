@@ -284,8 +284,7 @@ async def test_the_client_works_from_an_allowed_origin_and_resumes_there(
         open_to = {"ALLOWED_ORIGINS": origin, "REQUESTS_PER_MINUTE": "1"}
         async with start({**env, **CLOSED, **open_to}, **WARM) as function:
             page = await browser.context.new_page()
-            base_url = str(function.http.base_url).rstrip("/")
-            await page.goto(f"{origin}/?api={base_url}&bearer={TOKEN}")
+            await page.goto(f"{origin}/?api={function.url}&bearer={TOKEN}")
             await until(page, "() => window.ask")
             stream_id = await page.evaluate("ask()")
             conversation = await model.next()

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,27 +11,20 @@ from typing import Any
 import pytest
 
 from durable_stream.text import mended
-from tests.flows.conftest import Function, Start, dynamodb_url, moto_url, start, task_root
-from tests.wires import node
+from tests.flows.conftest import Start
+from tests.wires import node, served
 from tests.wires.ag_ui.parts import Json, expected, shown
 
-__all__ = ["dynamodb_url", "moto_url", "start", "task_root"]
-
 SCRIPT = Path(__file__).with_name("run.mjs")
-FUNCTION = Path(__file__).with_name("agui_function.py")
 
 Turn = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Deployed:
+class Deployed(served.Deployed):
     """A function with the wire, and clients of it."""
 
-    function: Function
-
-    @property
-    def url(self) -> str:
-        return str(self.function.http.base_url).rstrip("/")
+    PATHS = "/ag-ui"
 
     def page(self, *turns: Turn, **options: Any) -> Json:
         return {"url": self.url, "threadId": str(uuid.uuid4()), "turns": turns, **options}
@@ -46,13 +39,6 @@ class Deployed:
         """What a page has after each turn."""
         async with self.running(self.page(*turns, **options)) as script:
             return await script.rest()
-
-    async def snapshot(self, stream_id: str, **headers: str) -> Json:
-        """The stream as the server tells it."""
-        answered = await self.function.http.get(f"/streams/{stream_id}", headers=headers)
-        assert answered.status_code == 200, answered.text
-        told: Json = answered.json()
-        return told
 
     async def assert_exact(self, told: Json, status: str = "done", *, before: int = 1) -> None:
         """Assert that a page shows the parts of its stream, behind so many other messages."""
@@ -75,19 +61,6 @@ Deploy = Callable[..., AbstractAsyncContextManager[Deployed]]
 
 
 @pytest.fixture
-def deploy(start: Start, task_root: Path) -> Deploy:
+def deploy(start: Start) -> Deploy:
     """A way to run the function, for the length of an `async with`."""
-    here = task_root / FUNCTION.name
-    if not here.exists():
-        here.symlink_to(FUNCTION)
-
-    @asynccontextmanager
-    async def deployed(
-        env: Mapping[str, str] | None = None, **options: Any
-    ) -> AsyncIterator[Deployed]:
-        usual = {"DEMO_TOKENS": "40", "DEMO_TOKENS_PER_SECOND": "80", "DEMO_FIRST_TOKEN_MS": "20"}
-        env = {**usual, **(env or {})}
-        async with start(env, handler="agui_function.handler", **options) as function:
-            yield Deployed(function)
-
-    return deployed
+    return served.deploying(start, "tests.wires.ag_ui.function.handler", Deployed)

@@ -99,9 +99,7 @@ async def _killed(deployed: Deployed, turn: Json, moment: float) -> Json:
     async with deployed.running(deployed.page(turn)) as script:
         await script.next()
         await asyncio.sleep(moment)
-        for sandbox in await deployed.function.sandboxes():
-            if any(each["path"].startswith("/ag-ui") for each in sandbox["invocations"]):
-                await deployed.function.do("kill", sandbox["name"])
+        await deployed.kill_writers()
         [told] = await script.rest()
     await deployed.assert_exact(told)
     return dict(told)

@@ -2,36 +2,29 @@
 
 import json
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.flows.conftest import Function, Start, dynamodb_url, moto_url, start, task_root
-from tests.wires import node
+from tests.flows.conftest import Start
+from tests.wires import node, served
 from tests.wires.ai_sdk.message import Chunk, as_json, expected
 
-__all__ = ["dynamodb_url", "moto_url", "start", "task_root"]
-
 SCRIPT = Path(__file__).with_name("chat.mjs")
-FUNCTION = Path(__file__).with_name("chat_function.py")
 
 Turn = tuple[str, Mapping[str, Any]]
 Told = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Deployed:
+class Deployed(served.Deployed):
     """A function with the wire, and clients of it."""
 
-    function: Function
-
-    @property
-    def url(self) -> str:
-        return str(self.function.http.base_url).rstrip("/")
+    PATHS = "/ai-sdk/"
 
     def page(self, transport: str, *turns: Turn, **options: Any) -> dict[str, Any]:
         """A page for the script. Only a workflow transport comes back by itself."""
@@ -52,13 +45,6 @@ class Deployed:
         """The states of pages after each of their turns, in the order of time."""
         async with node.running(SCRIPT, json.dumps(pages), timeout=100) as script:
             return await script.rest()
-
-    async def snapshot(self, stream_id: str) -> dict[str, Any]:
-        """The stream as the server tells it."""
-        answered = await self.function.http.get(f"/streams/{stream_id}")
-        assert answered.status_code == 200, answered.text
-        snapshot: dict[str, Any] = answered.json()
-        return snapshot
 
     async def assert_exact(self, told: Told, status: str = "done") -> Mapping[str, Any]:
         """Assert that the last message has the parts of its stream; returns it."""
@@ -94,19 +80,6 @@ Deploy = Callable[..., AbstractAsyncContextManager[Deployed]]
 
 
 @pytest.fixture
-def deploy(start: Start, task_root: Path) -> Deploy:
+def deploy(start: Start) -> Deploy:
     """A way to run the function, for the length of an `async with`."""
-    here = task_root / FUNCTION.name
-    if not here.exists():
-        here.symlink_to(FUNCTION)
-
-    @asynccontextmanager
-    async def deployed(
-        env: Mapping[str, str] | None = None, **options: Any
-    ) -> AsyncIterator[Deployed]:
-        usual = {"DEMO_TOKENS": "40", "DEMO_TOKENS_PER_SECOND": "80", "DEMO_FIRST_TOKEN_MS": "20"}
-        env = {**usual, **(env or {})}
-        async with start(env, handler="chat_function.handler", **options) as function:
-            yield Deployed(function)
-
-    return deployed
+    return served.deploying(start, "tests.wires.ai_sdk.function.handler", Deployed)

@@ -119,9 +119,7 @@ async def _killed_at(deployed: Deployed, transport: str, prompt: str, moment: fl
     async with node.running(SCRIPT, json.dumps([page]), timeout=60) as script:
         stream_id = await script.next()
         await asyncio.sleep(moment)
-        for sandbox in await deployed.function.sandboxes():
-            if any(each["path"].startswith("/ai-sdk/") for each in sandbox["invocations"]):
-                await deployed.function.do("kill", sandbox["name"])
+        await deployed.kill_writers()
         [told] = await script.rest()
     message = await deployed.assert_exact(told)
     assert message["id"] == stream_id, f"killed after {moment} s"
@@ -136,9 +134,7 @@ async def test_an_agent_that_starts_over(transport: str, deploy: Deploy) -> None
         async with node.running(SCRIPT, json.dumps([page]), timeout=60) as script:
             await script.next()
             await asyncio.sleep(0.5)
-            for sandbox in await deployed.function.sandboxes():
-                if sandbox["invocations"]:
-                    await deployed.function.do("kill", sandbox["name"])
+            await deployed.kill_writers()
             [told] = await script.rest()
         message = await deployed.assert_exact(told)
     assert message["parts"][-1]["text"].endswith(" 2")

@@ -108,9 +108,8 @@ def test_the_example_names_the_versions_that_are_tested() -> None:
 async def test_the_writer_is_killed_in_mid_answer(built: Path, deploy: Deploy) -> None:
     async with deploy(SLOW, sandboxes=3) as deployed, page_of(built, deployed) as page:
         await ask(page, "hello", after=50)
-        for sandbox in await deployed.function.sandboxes():
-            if any(each["path"] == "/ai-sdk/chat" for each in sandbox["invocations"]):
-                await deployed.function.do("kill", sandbox["name"])
+        for name in await deployed.function.serving("/ai-sdk/chat"):
+            await deployed.function.do("kill", name)
         await assert_exact(page, deployed)
 
 

@@ -1,29 +1,13 @@
-"""The function of these flows: the application with its wires, and agents that do as they are told.
-
-It is quicker to give a writer up than the one that is deployed.
-"""
+"""The function with agents that do as they are told."""
 
 import asyncio
-import dataclasses
-import os
 from collections.abc import AsyncGenerator
 
-from app import models, parts
 from app.agents import agent
-from app.application import create_app
 from app.events import Answer, Data, Source, Thinking, ToolCall, ToolResult
-from app.models.demo import DemoProvider
-from app.settings import Settings
 from app.task import Task
 from durable_stream import Event, ProducerFailed
-from lambda_stream import Adapter
-
-
-@agent(resume="continue")
-async def chat(task: Task) -> AsyncGenerator[Event]:
-    """Answer with the model."""
-    async for event in models.answer(task):
-        yield event
+from tests.wires.function import chat, handler_of
 
 
 @agent(resume="continue")
@@ -62,18 +46,4 @@ async def forgetful(task: Task) -> AsyncGenerator[Event]:
     yield Answer("The end.")
 
 
-lease = float(os.environ.get("LEASE", "1.2"))
-settings = Settings.from_environ(os.environ)
-settings = dataclasses.replace(
-    settings, timing=dataclasses.replace(settings.timing, lease=lease, heartbeat=lease / 4)
-)
-handler = Adapter(
-    create_app(
-        settings,
-        DemoProvider.from_environ(os.environ),
-        agents=(chat, clerk, failing, forgetful),
-        gate=parts.gate(os.environ),
-        hooks=parts.hooks(os.environ),
-        wires=parts.WIRES,
-    )
-)
+handler = handler_of(chat, clerk, failing, forgetful)

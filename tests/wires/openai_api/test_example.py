@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from tests.wires.cutting import cutting
-from tests.wires.openai_api.conftest import ROOT, Serve
+from tests.wires.openai_api.conftest import Serve
+from tests.wires.served import ROOT
 
 pytestmark = pytest.mark.anyio
 
@@ -30,9 +31,8 @@ async def printed(url: str, prompt: str) -> tuple[str, int | None]:
 
 async def test_it_prints_the_answer_however_often_it_is_cut(serve: Serve) -> None:
     async with serve({"DEMO_TOKENS": "12"}) as served:
-        url = str(served.function.http.base_url).rstrip("/")
         whole = await served.openai.responses.create(model="demo", input="hello")
-        with cutting(url, after=itertools.chain([0], itertools.repeat(3))) as proxy:
+        with cutting(served.url, after=itertools.chain([0], itertools.repeat(3))) as proxy:
             text, status = await printed(proxy.url, "hello")
         assert proxy.cuts > 3
         assert text == f"{whole.output_text}\n"

@@ -25,10 +25,6 @@ MESSAGES: Any = [{"role": "user", "content": "hello"}]
 SHORT = {"DEMO_TOKENS": "6", "DEMO_TOKENS_PER_SECOND": "60"}
 
 
-def address(served: Served) -> str:
-    return str(served.function.http.base_url).rstrip("/")
-
-
 def generations(function: Function) -> int:
     """How many streams were begun."""
     service = dynamodb(function.dynamodb_url)
@@ -46,7 +42,7 @@ async def test_a_response_that_is_cut_behind_each_event_in_turn(
     async with serve(SHORT) as served:
         whole = await respond(served.openai, model=model, input="hello")
         for events in range(1, len(whole.numbers) + 1):
-            with cutting(address(served), after=events, how=how) as proxy:
+            with cutting(served.url, after=events, how=how) as proxy:
                 async with client(proxy.url) as openai:
                     heard = await respond(openai, model=model, input="hello")
             # Pieces of text are merged as they come, so an answer may have fewer events.
@@ -57,7 +53,7 @@ async def test_a_response_that_is_cut_behind_each_event_in_turn(
 
 async def test_a_response_that_is_cut_behind_every_event(serve: Serve) -> None:
     async with serve(SHORT) as served:
-        with cutting(address(served), after=itertools.repeat(1)) as proxy:
+        with cutting(served.url, after=itertools.repeat(1)) as proxy:
             async with client(proxy.url) as openai:
                 heard = await respond(openai, model="demo", input="hello")
         assert proxy.cuts == len(heard.numbers)
@@ -73,7 +69,7 @@ async def test_a_completion_that_is_cut_behind_each_chunk_in_turn(serve: Serve) 
         chunks = [chunk async for chunk in stream]
         for number in range(len(chunks)):
             key = f"cut-behind-chunk-{number}"
-            with cutting(address(served), after=number) as proxy:
+            with cutting(served.url, after=number) as proxy:
                 async with client(proxy.url) as openai:
                     id_, text, tries = await complete(openai, key, model="demo", messages=MESSAGES)
             # Merged as they come, there may be fewer chunks, and a cut behind the last one is none.
@@ -230,13 +226,13 @@ async def test_a_completion_that_starts_over_is_an_error_and_then_exact(serve: S
 async def test_a_lost_answer_starts_no_second_generation(serve: Serve, *, stream: bool) -> None:
     ask: Any = {"model": "demo", "stream": stream}
     async with serve(SHORT) as served:
-        async with losing(address(served), 2) as url, client(url) as openai:
+        async with losing(served.url, 2) as url, client(url) as openai:
             response: Any = await openai.responses.create(input="hello", **ask)
             if stream:
                 response = [event async for event in response][-1].response
         assert response.output_text == (await served.snapshot(response.id))["answer"]
         assert generations(served.function) == 1
-        async with losing(address(served), 2) as url, client(url) as openai:
+        async with losing(served.url, 2) as url, client(url) as openai:
             completion: Any = await openai.chat.completions.create(messages=MESSAGES, **ask)
             if stream:
                 completion = [chunk async for chunk in completion][-1]

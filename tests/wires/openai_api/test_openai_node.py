@@ -28,10 +28,6 @@ KILLS = 30
 KILLED_AT_ONCE = 5
 
 
-def address(served: Served) -> str:
-    return str(served.function.http.base_url).rstrip("/")
-
-
 async def printed(url: str, way: str, seconds: float = 60, **members: Any) -> list[Any]:
     """What the script prints."""
     async with node.running(SCRIPT, url, way, json.dumps(members), timeout=seconds) as script:
@@ -49,11 +45,11 @@ async def assert_exact(served: Served, heard: dict[str, Any]) -> None:
 @pytest.mark.parametrize("model", ["demo", "clerk"])
 async def test_a_response(serve: Serve, model: str) -> None:
     async with serve() as served:
-        *_, heard = await printed(address(served), "respond", model=model, input="hello")
+        *_, heard = await printed(served.url, "respond", model=model, input="hello")
         await assert_exact(served, heard)
         assert heard["response"]["status"] == "completed"
         assert heard["errors"] == []
-        (whole,) = await printed(address(served), "create", model=model, input="hello")
+        (whole,) = await printed(served.url, "create", model=model, input="hello")
         assert of_output(whole["output"]) == of_output(heard["response"]["output"])
         assert whole["output_text"] == heard["text"]
 
@@ -61,7 +57,7 @@ async def test_a_response(serve: Serve, model: str) -> None:
 @pytest.mark.parametrize("model", ["demo", "clerk"])
 async def test_the_helpers_take_the_order(serve: Serve, model: str) -> None:
     async with serve() as served:
-        response, completion = await printed(address(served), "helpers", model=model, input="hello")
+        response, completion = await printed(served.url, "helpers", model=model, input="hello")
         snapshot = await served.snapshot(response["id"])
         assert of_output(response["output"]) == of_parts(snapshot["parts"])
         assert response["output_text"] == snapshot["answer"]
@@ -71,10 +67,10 @@ async def test_the_helpers_take_the_order(serve: Serve, model: str) -> None:
 @pytest.mark.prove
 async def test_a_response_that_is_cut_behind_each_event_in_turn(serve: Serve) -> None:
     async with serve(SHORT) as served:
-        *_, whole = await printed(address(served), "respond", model="demo", input="hello")
+        *_, whole = await printed(served.url, "respond", model="demo", input="hello")
         for events in range(1, len(whole["numbers"]) + 1):
             how: How = "end" if events % 2 else "reset"
-            with cutting(address(served), after=events, how=how) as proxy:
+            with cutting(served.url, after=events, how=how) as proxy:
                 *_, heard = await printed(proxy.url, "respond", model="demo", input="hello")
             # Pieces of text are merged as they come, so an answer may have fewer events.
             assert proxy.cuts == (events <= len(heard["numbers"]))
@@ -84,7 +80,7 @@ async def test_a_response_that_is_cut_behind_each_event_in_turn(serve: Serve) ->
 
 async def test_a_response_that_is_cut_behind_every_event(serve: Serve) -> None:
     async with serve(SHORT) as served:
-        with cutting(address(served), after=itertools.repeat(1)) as proxy:
+        with cutting(served.url, after=itertools.repeat(1)) as proxy:
             *_, heard = await printed(proxy.url, "respond", model="clerk", input="hello")
         assert proxy.cuts == len(heard["numbers"])
         await assert_exact(served, heard)
@@ -94,7 +90,7 @@ async def test_a_response_that_is_cut_behind_every_event(serve: Serve) -> None:
 async def test_a_completion_that_is_cut(serve: Serve) -> None:
     async with serve(SHORT) as served:
         for events in range(4):
-            with cutting(address(served), after=events) as proxy:
+            with cutting(served.url, after=events) as proxy:
                 (heard,) = await printed(
                     proxy.url,
                     "complete",
@@ -111,11 +107,11 @@ async def test_a_completion_that_is_cut(serve: Serve) -> None:
 async def test_answers_longer_than_the_function_may_run(serve: Serve) -> None:
     env = {"DEMO_TOKENS": "240", "DEMO_TOKENS_PER_SECOND": "20"}
     async with serve(env, timeout=5) as served:
-        *_, heard = await printed(address(served), "respond", model="demo", input="hello")
+        *_, heard = await printed(served.url, "respond", model="demo", input="hello")
         await assert_exact(served, heard)
         assert heard["errors"].count("interrupted") >= 2
         (completed,) = await printed(
-            address(served), "complete", model="demo", messages=MESSAGES, key="longer-than-it-runs"
+            served.url, "complete", model="demo", messages=MESSAGES, key="longer-than-it-runs"
         )
         assert completed["text"] == heard["text"]
 
@@ -139,7 +135,7 @@ async def test_killing_the_writer_at_any_moment(serve: Serve, kills: int) -> Non
 
 async def _killed(served: Served, moment: float) -> None:
     members = json.dumps({"model": "demo", "input": f"kill at {moment} — naïve 🚀"})
-    async with node.running(SCRIPT, address(served), "respond", members) as script:
+    async with node.running(SCRIPT, served.url, "respond", members) as script:
         await script.next()
         await asyncio.sleep(moment)
         for name in (await served.writing())[:1]:
@@ -153,7 +149,7 @@ async def test_cancelling_ends_a_response(serve: Serve) -> None:
     env = {"DEMO_TOKENS": "2000", "DEMO_TOKENS_PER_SECOND": "50"}
     async with serve(env) as served:
         members = json.dumps({"model": "demo", "input": "hello"})
-        async with node.running(SCRIPT, address(served), "respond", members) as script:
+        async with node.running(SCRIPT, served.url, "respond", members) as script:
             id_ = (await script.next())["id"]
             await served.openai.responses.cancel(id_)
             (heard,) = await script.rest()
@@ -164,12 +160,12 @@ async def test_cancelling_ends_a_response(serve: Serve) -> None:
 async def test_a_failure_and_a_follow_up(serve: Serve) -> None:
     async with serve() as served:
         for when in ("before", "after"):
-            *_, heard = await printed(address(served), "respond", model="failing", input=when)
+            *_, heard = await printed(served.url, "respond", model="failing", input=when)
             await assert_exact(served, heard)
             assert heard["response"]["error"]["code"] == "broken"
-        *_, first = await printed(address(served), "respond", model="demo", input="First?")
+        *_, first = await printed(served.url, "respond", model="demo", input="First?")
         *_, heard = await printed(
-            address(served),
+            served.url,
             "respond",
             model="demo",
             input="And then?",
@@ -181,21 +177,21 @@ async def test_a_failure_and_a_follow_up(serve: Serve) -> None:
 
 async def test_errors_are_told(serve: Serve) -> None:
     async with serve() as served:
-        (told,) = await printed(address(served), "raised", model="none", input="hello")
+        (told,) = await printed(served.url, "raised", model="none", input="hello")
         assert (told["name"], told["code"], told["param"]) == (
             "NotFoundError",
             "model_not_found",
             "model",
         )
         assert told["requestID"]
-        (told,) = await printed(address(served), "raised", model="demo", input="a", tools=[{}])
+        (told,) = await printed(served.url, "raised", model="demo", input="a", tools=[{}])
         assert (told["name"], told["param"]) == ("BadRequestError", "tools")
 
 
 async def test_a_lost_answer_starts_no_second_generation(serve: Serve) -> None:
-    async with serve(SHORT) as served, losing(address(served), 2) as url:
+    async with serve(SHORT) as served, losing(served.url, 2) as url:
         (response,) = await printed(url, "create", model="demo", input="hello")
-        (again,) = await printed(address(served), "create", model="demo", input="hello")
+        (again,) = await printed(served.url, "create", model="demo", input="hello")
         assert response["output_text"] == again["output_text"]
         assert response["id"] != again["id"]
 

@@ -1,13 +1,12 @@
 """Fixtures of the application's tests: an emulator, and a stream on it."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import httpx
 import pytest
 
-from tests.app.public import BODY, ORIGIN, PADDING, ROOT, TOKENS, WEBSITE, bearer
+from tests.app.emulator import emulator
+from tests.app.public import BODY, ORIGIN, PADDING, TOKENS, WEBSITE, bearer
 
 
 @pytest.fixture(scope="module")
@@ -20,17 +19,8 @@ def http() -> Iterator[httpx.Client]:
         "DEMO_TOKENS": "5",
         "DEMO_TOKENS_PER_SECOND": "500",
     }
-    flags = [flag for name, value in settings.items() for flag in ("--env", f"{name}={value}")]
-    command = [sys.executable, "-m", "local", "--port", "0", *flags]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        page = ""
-        while not page:
-            name, value = process.stdout.readline().split()[:2]
-            page = value if name == "page" else ""
-        with httpx.Client(base_url=page, timeout=30) as client:
-            yield client
-        process.terminate()
+    with emulator(**settings) as running:
+        yield running.http
 
 
 @pytest.fixture

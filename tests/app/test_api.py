@@ -1,12 +1,9 @@
 """The routes, as a client of `python -m local` meets them."""
 
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import boto3
@@ -16,8 +13,8 @@ from httpx_sse import connect_sse
 
 from app.agent import AGENTS
 from app.agents import Agents
+from tests.app.emulator import emulator
 
-ROOT = Path(__file__).parents[2]
 DEFAULT = Agents(AGENTS).default
 UNKNOWN = "x" * 32
 FRIEND = "https://app.example.com"
@@ -44,25 +41,16 @@ class Served:
 @pytest.fixture(scope="module")
 def served() -> Iterator[Served]:
     """One emulator for the module: no test here leaves anything that another would meet."""
-    flags = ["--port", "0", "--env", "DEMO_TOKENS=5", "--env", "DEMO_TOKENS_PER_SECOND=500"]
-    flags += ["--env", f"ALLOWED_ORIGINS={FRIEND}"]
-    command = [sys.executable, "-m", "local", *flags]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        facts: dict[str, str] = {}
-        while len(facts) < 3:
-            name, value = process.stdout.readline().split()[:2]
-            facts[name] = value
+    env = {"DEMO_TOKENS": "5", "DEMO_TOKENS_PER_SECOND": "500", "ALLOWED_ORIGINS": FRIEND}
+    with emulator(**env) as running:
         dynamodb = boto3.client(
             "dynamodb",
-            endpoint_url=facts["dynamodb"],
+            endpoint_url=running.dynamodb_url,
             region_name="us-east-1",
             aws_access_key_id="local",
             aws_secret_access_key="local",
         )
-        with httpx.Client(base_url=facts["page"], timeout=30) as http:
-            yield Served(http, dynamodb)
-        process.terminate()
+        yield Served(running.http, dynamodb)
 
 
 def assert_refused(answer: httpx.Response, status: int, code: str, *hints: str) -> None:

@@ -3,10 +3,7 @@
 import itertools
 import json
 import secrets
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +12,11 @@ import httpx
 import pytest
 
 from durable_stream.creation import derived_id
+from tests.app.emulator import emulator
 from tests.event_stream import Decoder
 from tests.wires.cutting import How, cutting
 from tests.wires.node import run
 
-ROOT = Path(__file__).parents[2]
 FETCHING = Path(__file__).with_name("fetching.mjs")
 BODY = {"prompt": "hello"}
 ENDS = ("done", "error", "cancelled")
@@ -27,25 +24,11 @@ ENDS = ("done", "error", "cancelled")
 MOST = 60
 
 
-@contextmanager
-def emulator(*flags: str) -> Iterator[httpx.Client]:
-    command = [sys.executable, "-m", "local", "--port", "0", *flags]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        page = ""
-        while not page:
-            name, value = process.stdout.readline().split()[:2]
-            page = value if name == "page" else ""
-        with httpx.Client(base_url=page, timeout=30) as http:
-            yield http
-        process.terminate()
-
-
 @pytest.fixture(scope="module")
 def served() -> Iterator[httpx.Client]:
     """One emulator for the module: no test here leaves anything that another would meet."""
-    with emulator("--env", "DEMO_TOKENS=5", "--env", "DEMO_TOKENS_PER_SECOND=500") as http:
-        yield http
+    with emulator(DEMO_TOKENS="5", DEMO_TOKENS_PER_SECOND="500") as running:
+        yield running.http
 
 
 @pytest.fixture
@@ -135,14 +118,14 @@ def test_a_client_that_was_cut_before_its_first_event_starts_with_it(
 @pytest.mark.prove
 def test_each_event_comes_once_over_hand_overs(key: str) -> None:
     """They end the answer properly, and the stream continues."""
-    flags = ["--timeout", "5", "--env", "DEMO_TOKENS=80", "--env", "DEMO_TOKENS_PER_SECOND=10"]
-    with emulator(*flags) as http:
-        client = Fetching(str(http.base_url).rstrip("/"), key)
+    env = {"DEMO_TOKENS": "80", "DEMO_TOKENS_PER_SECOND": "10"}
+    with emulator("--timeout", "5", **env) as running:
+        client = Fetching(str(running.http.base_url).rstrip("/"), key)
         client.follow()
 
         assert client.clean_ends > 1
         assert client.cuts == 0
-        assert_whole(http, client.events)
+        assert_whole(running.http, client.events)
         assert any(name == "handoff" for name, _, _ in client.events)
 
 

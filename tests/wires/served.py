@@ -3,13 +3,12 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 from tests.flows.conftest import Function, Start
+from tests.plugin import ROOT
 
-ROOT = Path(__file__).parents[2]
 USUAL: Mapping[str, str] = MappingProxyType(
     {"DEMO_TOKENS": "40", "DEMO_TOKENS_PER_SECOND": "80", "DEMO_FIRST_TOKEN_MS": "20"}
 )

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
+from tests.plugin import ROOT
 from tests.wires.cutting import cutting
 from tests.wires.openai_api.conftest import Serve
-from tests.wires.served import ROOT
 
 pytestmark = pytest.mark.anyio
 

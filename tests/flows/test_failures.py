@@ -10,6 +10,7 @@ import pytest
 
 from app.models.base import Message, Request
 from app.models.demo import DemoProvider
+from tests.at_once import for_each
 from tests.event_source import Event
 from tests.flows.conftest import Conversation, Function, Gate, Start, log_entries
 from tests.flows.heard import assert_each_once, text
@@ -36,16 +37,12 @@ async def test_killing_the_writer_at_any_moment_loses_and_repeats_nothing(start:
         "DEMO_FIRST_TOKEN_MS": "20",
     }
     async with start(env, sandboxes=3 * KILLED_AT_ONCE) as function:
-        slots = asyncio.Semaphore(KILLED_AT_ONCE)
 
         async def one(number: int) -> None:
-            async with slots:
-                while not await _killed_at(function, f"kill {number} — naïve 🚀", moments[number]):
-                    pass  # The answer was over before: that moment is still to come.
+            while not await _killed_at(function, f"kill {number} — naïve 🚀", moments[number]):
+                pass  # The answer was over before: that moment is still to come.
 
-        async with asyncio.TaskGroup() as group:
-            for number in range(KILLS):
-                group.create_task(one(number))
+        await for_each(range(KILLS), one, at_once=KILLED_AT_ONCE)
 
 
 async def _killed_at(function: Function, prompt: str, moment: float) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import openai as sdk
 import pytest
 
+from tests.at_once import for_each
 from tests.flows.conftest import Function
 from tests.store import client as dynamodb
 from tests.wires.cutting import How, cutting
@@ -122,17 +123,13 @@ async def test_killing_the_writer_at_any_moment(serve: Serve, kills: int) -> Non
     async with serve(env, sandboxes=4 * KILLED_AT_ONCE) as served:
         # Among so many kills, some hit a sandbox that has not begun to answer: these are 502.
         patient = replace(served, openai=served.openai.with_options(max_retries=9))
-        slots = asyncio.Semaphore(KILLED_AT_ONCE)
 
         async def one(number: int) -> None:
-            async with slots:
-                ask = _killed_response if number % 2 else _killed_completion
-                while not await ask(patient, f"kill {number} — naïve 🚀", moments[number]):
-                    pass  # The answer was over before: that moment is still to come.
+            ask = _killed_response if number % 2 else _killed_completion
+            while not await ask(patient, f"kill {number} — naïve 🚀", moments[number]):
+                pass  # The answer was over before: that moment is still to come.
 
-        async with asyncio.TaskGroup() as group:
-            for number in range(kills):
-                group.create_task(one(number))
+        await for_each(range(kills), one, at_once=KILLED_AT_ONCE)
 
 
 async def _killed_response(served: Served, prompt: str, moment: float) -> bool:

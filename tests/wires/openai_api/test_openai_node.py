@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 
 from app.wires.openai.rendering import ResponseRendering
 from durable_stream import Record
+from tests.at_once import for_each
 from tests.wires import node
 from tests.wires.cutting import How, cutting
 from tests.wires.logs import logs
@@ -122,15 +124,7 @@ async def test_killing_the_writer_at_any_moment(serve: Serve, kills: int) -> Non
     moments = [random.uniform(0.05, 1.2) for _ in range(kills)]  # noqa: S311
     env = {"DEMO_TOKENS": "60", "DEMO_TOKENS_PER_SECOND": "60"}
     async with serve(env, sandboxes=4 * KILLED_AT_ONCE) as served:
-        slots = asyncio.Semaphore(KILLED_AT_ONCE)
-
-        async def one(moment: float) -> None:
-            async with slots:
-                await _killed(served, moment)
-
-        async with asyncio.TaskGroup() as group:
-            for moment in moments:
-                group.create_task(one(moment))
+        await for_each(moments, partial(_killed, served), at_once=KILLED_AT_ONCE)
 
 
 async def _killed(served: Served, moment: float) -> None:

@@ -196,7 +196,7 @@ def test_a_lock_pins_every_requirement_with_hashes_and_no_address(lock: str) -> 
 
 
 def test_the_lock_of_the_clients_pins_each_with_a_hash_and_no_address() -> None:
-    """And runs nothing at installation: what is locked is all that comes."""
+    """And runs nothing at installation: only locked packages come."""
     asked = json.loads((CLIENTS / "package.json").read_text())
     [own, *packages] = json.loads((CLIENTS / "package-lock.json").read_text())["packages"].values()
 

@@ -165,7 +165,7 @@ class _Log:
     _alive: bool = False
     _attempt: int = 0
     _writers: int = 1
-    # What the attempt has found in the log, and the steps that it has asked for.
+    # The records that the attempt has found in the log, and the steps that it has asked for.
     _recorded: RecordedSteps = field(default_factory=lambda: RecordedSteps(()))
     _restarts: bool = False
     _asked: set[str] = field(default_factory=set)

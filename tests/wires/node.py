@@ -119,7 +119,7 @@ def _command(script: Path, arguments: Iterable[object]) -> list[str]:
 
 
 def _environ() -> dict[str, str]:
-    # What this process's user tells every Node is not for the tests.
+    # Options that the user of this process sets for every Node are not for the tests.
     return {name: value for name, value in os.environ.items() if not name.startswith("NODE_")}
 
 

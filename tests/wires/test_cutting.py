@@ -62,7 +62,7 @@ async def url(server: Server) -> AsyncIterator[str]:
 
 
 async def read(proxy: Cutting, path: str = "/chunked") -> tuple[bytes, How]:
-    """What comes, and how it ends."""
+    """The bytes that come, and how they end."""
     got = b""
     async with (
         httpx.AsyncClient(timeout=20, verify=NO_TLS) as client,

@@ -36,7 +36,7 @@ class Deployed(served.Deployed):
             yield script
 
     async def show(self, *turns: Turn, **options: Any) -> list[Json]:
-        """What a page has after each turn."""
+        """The messages of a page after each turn."""
         async with self.running(self.page(*turns, **options)) as script:
             return await script.rest()
 

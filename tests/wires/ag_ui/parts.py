@@ -16,7 +16,7 @@ _SHOWN = {event.kind for event in (Answer, Thinking, ToolCall, ToolResult, Progr
 
 
 def expected(parts: Sequence[Told]) -> Json:
-    """What the parts of a stream are for a client."""
+    """The parts of a stream, as a client has them."""
     return {
         "in order": [_message(each) for each in parts if _message(each)],
         "results": [_result(each["result"]) for each in _of(parts, ToolCall.kind)],

@@ -15,7 +15,7 @@ Json = dict[str, Any]
 
 @dataclass
 class Client:
-    """What a client shows, and what it has been told of the run."""
+    """The messages that a client shows, and the events that it has received of the run."""
 
     messages: list[Json] = field(default_factory=list)
     state: Json = field(default_factory=dict)

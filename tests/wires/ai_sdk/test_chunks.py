@@ -81,7 +81,7 @@ def test_trouble_before_the_first_chunk_is_told(
 def test_trouble_behind_a_chunk_ends_the_response_without_an_error(
     asks_again: bool,  # noqa: FBT001 - pytest names it
 ) -> None:
-    """An error would be final, and the answer goes on: the client is to ask again."""
+    """An error would be final, and the answer continues: the client is to ask again."""
     response = Chunks(asks_again=asks_again)
     response.records(logs.of_events(Thinking("a"), Answer("b"), Done("stop")))
     assert response.failed(StoreUnavailable()) == b""

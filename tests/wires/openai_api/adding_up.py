@@ -1,4 +1,4 @@
-"""What an answer adds up to, in terms that both the log and OpenAI's API have."""
+"""The sum of an answer, in terms that both the log and OpenAI's API have."""
 
 import json
 import re
@@ -16,7 +16,7 @@ Said = tuple[str, Any]
 
 
 def of_log(records: Sequence[Record]) -> list[Said]:
-    """What `fold` says of a log, without the parts that OpenAI's API has no form for."""
+    """The parts of a log by `fold`, without those that OpenAI's API has no form for."""
     return joined(_of_part(part) for part in fold(events(records)))
 
 
@@ -26,7 +26,7 @@ def of_parts(parts: Iterable[Told]) -> list[Said]:
 
 
 def of_output(output: Sequence[dict[str, Any]]) -> list[Said]:
-    """What the items of a response say; the output of a call belongs to the call."""
+    """The same of the items of a response; the output of a call belongs to the call."""
     calls: dict[str, list[Any]] = {}
     said: list[Said] = []
     for item in output:

@@ -12,7 +12,7 @@ ENDS = ("response.completed", "response.incomplete", "response.failed")
 
 @dataclass
 class Heard:
-    """What a client heard of one response."""
+    """The events of one response that a client received."""
 
     id: str = ""
     numbers: list[int] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""What a client ended with, compared with what the server says."""
+"""A client's final answer, compared with the server's."""
 
 import json
 from typing import Any

@@ -17,7 +17,7 @@ SECONDS = 60
 
 
 async def printed(url: str, prompt: str) -> tuple[str, int | None]:
-    """What the example prints, and its exit status."""
+    """The output of the example, and its exit status."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "examples.openai_client", prompt),
         cwd=ROOT,

@@ -31,7 +31,7 @@ KILLED_AT_ONCE = 5
 
 
 async def printed(url: str, way: str, seconds: float = 60, **members: Any) -> list[Any]:
-    """What the script prints."""
+    """The values that the script prints."""
     async with node.running(SCRIPT, url, way, json.dumps(members), timeout=seconds) as script:
         return await script.rest()
 

@@ -294,3 +294,28 @@ async def test_the_cursor_is_behind_the_text_or_below_the_last_part(page: Chat) 
     page.end()
     await state(page, "finished")
     assert await page.page.evaluate(cursor) == []
+
+
+async def test_the_sections_of_a_long_answer_move_nothing(page: Chat) -> None:
+    """Each block stays where it would be without them, at the top of a section as well."""
+    blocks = ["## A heading\n\n", "A paragraph.\n\n", "- One thing\n- Another\n\n", "> Quoted\n\n"]
+    for _ in range(60):
+        page.say("answer", text="".join(blocks))
+    await page.page.locator(".section").nth(3).wait_for(state="attached")
+    page.end()
+    await state(page, "finished")
+    places = """element => {
+      const tops = () => [...element.querySelectorAll("h2, .text p, li")]
+        .map((each) => Math.round(each.getBoundingClientRect().top + scrollY));
+      const divided = tops();
+      const sections = [...element.querySelectorAll(".section")];
+      const settled = sections.filter((each) => each.matches(".settled")).length;
+      for (const section of sections) section.replaceWith(...section.childNodes);
+      return { divided, whole: tops(), sections: sections.length, settled };
+    }"""
+    answer = page.page.locator(".turn:last-child .answer")
+    await answer.locator("li").nth(119).wait_for(state="attached")
+    seen = await answer.evaluate(places)
+    assert (seen["sections"], seen["settled"]) == (4, 4)
+    assert len(seen["divided"]) == 60 * 7
+    assert seen["divided"] == seen["whole"]

@@ -5,6 +5,10 @@ import { Markdown } from "./markdown.js";
 
 /** So much is rendered between two looks at the clock. */
 const PIECE = 1_000;
+/** So many blocks that do not change any more become a section. */
+const SECTION = 50;
+/** The last blocks stay as they are. */
+const OPEN = 10;
 /** The level of the heading of a turn. */
 const TURN_LEVEL = 2;
 
@@ -18,6 +22,8 @@ export class TextBlock {
   #markdown;
   /** @type {Element | null} the last block that does not change any more */
   #closed = null;
+  #sections = 0;
+  #settled = 0;
   /** @type {Element | null} the one behind whose text the cursor stands, while the answer grows */
   #cursor = null;
   /** @type {number[]} the levels of the last heading and of those above it */
@@ -54,13 +60,16 @@ export class TextBlock {
    * @param {() => boolean} isOver true if the rest has to wait @returns {boolean} true if all is shown
    */
   show(isOver) {
+    this.#settle();
     while (this.#pending) {
       this.#markdown.add(this.#pending.slice(0, PIECE));
       this.#pending = this.#pending.slice(PIECE);
       this.#rankHeadings();
       this.#moveCursor();
-      if (this.#pending && isOver()) return false;
+      if (this.#pending && isOver()) break;
     }
+    this.#divide();
+    if (this.#pending) return false;
     if (!this.#ending || this.#ended) return true;
     this.#ended = true;
     this.#markdown.end();
@@ -80,6 +89,27 @@ export class TextBlock {
       if (level && !block.ariaLevel) block.ariaLevel = String(this.#rank(Number(level)));
     }
     this.#closed = lastElementChild?.previousElementSibling ?? null;
+  }
+
+  /**
+   * Divides a long text into sections. The browser lays out and paints a settled section when it
+   * comes near the screen. It has done so in the frame before, so it knows the height.
+   */
+  #divide() {
+    const { children } = this.element;
+    while (children.length >= this.#sections + SECTION + OPEN) {
+      const section = made("div", "section");
+      const blocks = [...children].slice(this.#sections, this.#sections + SECTION);
+      blocks[0].before(section);
+      section.append(...blocks);
+      this.#sections += 1;
+    }
+  }
+
+  #settle() {
+    while (this.#settled < this.#sections) {
+      this.element.children[this.#settled++].classList.add("settled");
+    }
   }
 
   /** The class names the one element, so that the browser need not look at the others. */

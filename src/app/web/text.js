@@ -93,7 +93,7 @@ export class TextBlock {
 
   /**
    * Divides a long text into sections. The browser lays out and paints a settled section when it
-   * comes near the screen. It has done so in the frame before, so it knows the height.
+   * comes near the screen. In a visible tab the frame before has shown it, so its height is known.
    */
   #divide() {
     const { children } = this.element;

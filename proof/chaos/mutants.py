@@ -71,9 +71,9 @@ MUTANTS = (
     ),
     Mutant(
         rule="append only if the position is free",
-        file="durable_stream/dynamodb.py",
-        passage="                ConditionExpression=POSITION_IS_FREE,\n"
-        '                ReturnValuesOnConditionCheckFailure="ALL_OLD",\n',
+        file="durable_stream/table.py",
+        passage='            "ConditionExpression": _IS_NEW,\n'
+        '            "ReturnValuesOnConditionCheckFailure": "ALL_OLD",\n',
         instead="",
         shown_by=frozenset({Fault.FREEZE_BEFORE_PUT, Fault.CANCEL_AT_FINISH}),
         found_by=r"follows a terminal|not the log's records|not what was to be said",

@@ -14,7 +14,7 @@ from typing import Any
 
 import httpx
 
-# So long a wait for the table is a good part of a sandbox's timeout (durable_stream.table).
+# So long a wait for the table is a good part of a sandbox's timeout (durable_stream.aws.api).
 LONG_SECONDS = 0.5
 _BEAT = 0.1
 

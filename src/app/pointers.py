@@ -4,13 +4,9 @@ A pointer is one item beside the streams, under a key that no stream has. The ne
 """
 
 import hashlib
-from typing import TYPE_CHECKING
 
 from durable_stream import Clock
 from durable_stream.table import Table, key
-
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
 
 
 class Pointers:
@@ -26,35 +22,21 @@ class Pointers:
 
     async def get(self, owner: str, name: str) -> str | None:
         """The value of a name, read consistently; None if it has none, or not any more."""
-        return await self._table.call(lambda client: self._get(client, owner, name))
+        item = await self._table.get(key(_partition(owner, name), 0))
+        if item is None or int(item["expires_at"]["N"]) <= self._clock.now():
+            return None
+        return item["value"]["S"]
 
     async def put(self, owner: str, name: str, value: str, *, seconds: int | None = None) -> None:
         """Give a name its value, in place of the one before."""
         lasts = self._seconds if seconds is None else seconds
         expires_at = int(self._clock.now()) + lasts
-        await self._table.call(lambda client: self._put(client, owner, name, value, expires_at))
-
-    # In a thread
-
-    def _get(self, client: "DynamoDBClient", owner: str, name: str) -> str | None:
-        answer = client.get_item(
-            TableName=self._table.name, Key=key(_partition(owner, name), 0), ConsistentRead=True
-        )
-        item = answer.get("Item")
-        if item is None or int(item["expires_at"]["N"]) <= self._clock.now():
-            return None
-        return item["value"]["S"]
-
-    def _put(
-        self, client: "DynamoDBClient", owner: str, name: str, value: str, expires_at: int
-    ) -> None:
-        client.put_item(
-            TableName=self._table.name,
-            Item={
+        await self._table.put(
+            {
                 **key(_partition(owner, name), 0),
                 "value": {"S": value},
                 "expires_at": {"N": str(expires_at)},
-            },
+            }
         )
 
 

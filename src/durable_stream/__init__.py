@@ -1,7 +1,7 @@
 """Streams that survive: an append-only log, its writers, its readers, and how they take over.
 
-These names are most of what an application needs. The store on DynamoDB is in `dynamodb` and
-`table`, which import boto3. Nothing here knows the subject of a stream.
+These names are most of what an application needs. The store on DynamoDB is in `dynamodb`,
+`table` and `aws`. Nothing here knows the subject of a stream.
 """
 
 from durable_stream.attempts import RetryPolicy

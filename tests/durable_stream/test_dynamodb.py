@@ -3,10 +3,8 @@
 import asyncio
 import dataclasses
 import secrets
-import threading
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -26,7 +24,8 @@ from durable_stream import (
 )
 from durable_stream.dynamodb import DynamoDBStore
 from durable_stream.table import Table
-from tests.store import Fault, FaultyStore, update_item
+from tests.durable_stream.boto3_api import Boto3Api
+from tests.store import Fault, FaultyStore, create_table, update_item
 
 pytestmark = [pytest.mark.anyio, pytest.mark.both_stores]
 
@@ -41,6 +40,18 @@ PAYLOADS: list[Event] = [
     Failed("throttled", "Try again.", retryable=True),
     Cancelled(),
 ]
+
+
+@pytest.fixture(params=["ours", "boto3"])
+async def log(
+    request: pytest.FixtureRequest, dynamodb_url: str, store: FaultyStore
+) -> AsyncIterator[DynamoDBStore]:
+    """The store over our client, and over boto3, which is the judge of it."""
+    assert store.url, "both find their way through the environment"
+    api = Boto3Api() if request.param == "boto3" else None
+    table = Table(create_table(dynamodb_url), api=api)
+    yield DynamoDBStore(table, Registry(EVENTS))
+    table.close()
 
 
 def record(seq: int = 0, payload: Event | None = None, stream_id: str = "s" * 32) -> Record:
@@ -109,7 +120,7 @@ async def test_a_retried_put_whose_first_answer_was_lost_is_a_success(
 async def test_an_append_repeated_by_the_caller_is_a_success(
     log: DynamoDBStore, store: FaultyStore
 ) -> None:
-    """Even where botocore has given up: the record is the same, so it is ours."""
+    """Even where the client has given up: the record is the same, so it is ours."""
     written = record()
     store.choose = lambda _: Fault.LOSE_ANSWER
     with pytest.raises(StoreUnavailable):
@@ -152,42 +163,33 @@ async def test_a_process_that_ends_says_so_to_whoever_still_asks(store: FaultySt
         await DynamoDBStore(table, Registry(EVENTS)).newest("s" * 32)
 
 
-async def test_a_process_that_ends_says_so_to_whoever_waits_for_a_thread(
-    store: FaultyStore,
+async def test_a_process_that_ends_says_so_to_whoever_waits_for_its_turn(
+    dynamodb_url: str, store: FaultyStore
 ) -> None:
     """No caller cancelled them: a cancellation would count as a failure of their invocation."""
-    assert store.url
-    table = Table("streams", connections=1)
-    async with busy(table):
-        waiting, cancelled = (asyncio.create_task(table.call(lambda _: None)) for _ in range(2))
-        await asyncio.wait({waiting, cancelled}, timeout=0)
-        cancelled.cancel()
+    table = Table(create_table(dynamodb_url), connections=1)
+    log = DynamoDBStore(table, Registry(EVENTS))
+    arrived = asyncio.Event()
 
-        table.close()
+    def choose(_: str) -> Fault:
+        arrived.set()
+        return Fault.NONE
 
-        _, pending = await asyncio.wait({waiting, cancelled}, timeout=10)
-        assert not pending
-        assert isinstance(waiting.exception(), StoreUnavailable)
-        assert cancelled.cancelled()
+    store.choose = choose
+    store.hold("PutItem")
+    under_way = asyncio.create_task(log.append(record()))
+    waiting, cancelled = (asyncio.create_task(log.newest("s" * 32)) for _ in range(2))
+    async with asyncio.timeout(10):
+        await arrived.wait()
+    cancelled.cancel()
 
+    table.close()
+    store.release()
 
-@asynccontextmanager
-async def busy(table: Table) -> AsyncIterator[None]:
-    """A call is under way in a table's only thread."""
-    under_way, over, loop = asyncio.Event(), threading.Event(), asyncio.get_running_loop()
-
-    def keep_busy(_: object) -> None:
-        loop.call_soon_threadsafe(under_way.set)
-        over.wait(10)
-
-    calling = asyncio.create_task(table.call(keep_busy))
-    try:
-        async with asyncio.timeout(10):
-            await under_way.wait()
-        yield
-    finally:
-        over.set()
-        await calling
+    assert await asyncio.wait_for(under_way, 10) is None
+    with pytest.raises(StoreUnavailable, match="about to end"):
+        await asyncio.wait_for(waiting, 10)
+    assert cancelled.cancelled()
 
 
 async def test_reading_starts_where_it_is_asked_to(log: DynamoDBStore) -> None:
@@ -277,21 +279,20 @@ async def test_the_newest_record_of_nothing_is_nothing(log: DynamoDBStore) -> No
     assert await log.newest("s" * 32) is None
 
 
-async def test_the_event_loop_goes_on_while_the_log_is_asked(
-    log: DynamoDBStore, store: FaultyStore
+@pytest.mark.parametrize("by", ["boto3", "ours"])
+async def test_our_client_reads_what_botos_has_written_and_the_other_way_round(
+    dynamodb_url: str, store: FaultyStore, by: str
 ) -> None:
-    """boto3 blocks; a ticking task must not notice."""
     assert store.url
-    ticks = 0
+    name = create_table(dynamodb_url)
+    tables = [Table(name, api=Boto3Api()), Table(name)]
+    boto3, ours = (DynamoDBStore(table, Registry(EVENTS)) for table in tables)
+    writing, reading = (boto3, ours) if by == "boto3" else (ours, boto3)
+    written = [record(seq, payload) for seq, payload in enumerate(PAYLOADS)]
+    for each in written:
+        assert await writing.append(each) is None
 
-    async def tick() -> None:
-        nonlocal ticks
-        while True:
-            await asyncio.sleep(0)
-            ticks += 1
-
-    ticking = asyncio.create_task(tick())
-    await log.append(record())
-    ticking.cancel()
-
-    assert ticks > 10
+    assert list((await reading.read("s" * 32, 0, consistent=True)).records) == written
+    assert await reading.append(record()) == written[0]
+    for table in tables:
+        table.close()

@@ -316,13 +316,13 @@ class Example:
         return [stream for stream in self.created if stream.stream_id]
 
     def clear_away(self) -> None:
-        """Leave nothing to the next example, not even a busy thread; raises TimeoutError."""
+        """Leave nothing to the next example, not even a call; raises TimeoutError."""
         for way in self.cluster.ways:
             way.mend()
         self.cluster.run(self._die(), within=_PATIENCE)
         self.cluster.run(self._nothing_left(), within=_PATIENCE)
         for way in self.cluster.ways:
-            self.cluster.run(way.threads.idle(), within=_PATIENCE)
+            self.cluster.run(way.calls.idle(), within=_PATIENCE)
         self.cluster.forget()
 
     async def _die(self) -> None:

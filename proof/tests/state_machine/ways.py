@@ -1,33 +1,26 @@
-"""Ways to the table: a proxy that fails as it is told, a log, and threads that can be watched."""
+"""Ways to the table: a proxy that fails as it is told, a log, and calls that can be watched."""
 
 import asyncio
-import inspect
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, ParamSpec, TypeVar
-
-import pytest
+from typing import Any
 
 from app.events import EVENTS
 from durable_stream import Registry
+from durable_stream.aws.api import DynamoDB, Operation
 from durable_stream.dynamodb import DynamoDBStore
 from durable_stream.store import Page
 from durable_stream.table import Table
 from tests.store import CREDENTIALS, Fault, FaultyStore, faulty
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-# A call that was given up by boto3 may still be carried out. Adding is not repeatable, as the
+# A call that was given up may still be carried out. Adding is not repeatable, as the
 # counters' docstring says, so their calls are left alone.
 COUNTING = "UpdateItem"
 
-_THREADS = 16
-_SOON = 0.01
+_CONNECTIONS = 16
 
 
 class CheckedLog(DynamoDBStore):
@@ -41,39 +34,39 @@ class CheckedLog(DynamoDBStore):
         return page
 
 
-@dataclass(frozen=True, slots=True)
-class _Work:
-    """A call that a thread was given, and its time, in seconds of the monotonic clock."""
+class Calls:
+    """DynamoDB's operations, which can tell the calls under way, and those that wait."""
 
-    what: Callable[..., Any]
-    since: float
+    def __init__(self, api: DynamoDB) -> None:
+        self._api = api
+        self._calls: dict[object, tuple[Operation, float]] = {}
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def call(
+        self, operation: Operation, request: Mapping[str, object], *, once: bool = False
+    ) -> Any:
+        token = object()
+        self._calls[token] = operation, time.monotonic()
+        self._idle.clear()
+        try:
+            return await self._api.call(operation, request, once=once)
+        finally:
+            del self._calls[token]
+            if not self._calls:
+                self._idle.set()
+
+    def close(self) -> None:
+        self._api.close()
 
     def __str__(self) -> str:
-        operation = inspect.getclosurevars(self.what).nonlocals["operation"].__qualname__
-        return f"{operation} for {time.monotonic() - self.since:.1f} s"
-
-
-class Threads(ThreadPoolExecutor):
-    """A table's threads, which can tell the calls under way, and those that wait for a thread."""
-
-    def __init__(self) -> None:
-        super().__init__(_THREADS)
-        self._work: dict[Future[Any], _Work] = {}
-
-    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        future = super().submit(fn, *args, **kwargs)
-        self._work[future] = _Work(fn, time.monotonic())
-        future.add_done_callback(self._work.pop)
-        return future
-
-    def __str__(self) -> str:
-        work = ", ".join(map(str, list(self._work.values()))) or "nothing"
-        return f"{len(self._threads)} threads, {self._work_queue.qsize()} calls wait, {work}"
+        now = time.monotonic()
+        calls = (f"{each} for {now - since:.1f} s" for each, since in self._calls.values())
+        return ", ".join(calls) or "nothing is called"
 
     async def idle(self) -> None:
         """Return when there is nothing left to do."""
-        while self._work:  # noqa: ASYNC110 - a thread tells no event loop
-            await asyncio.sleep(_SOON)
+        await self._idle.wait()
 
 
 @dataclass(eq=False)
@@ -83,11 +76,11 @@ class Way:
     store: FaultyStore
     log: DynamoDBStore
     table: Table
-    threads: Threads
+    calls: Calls
     faults: dict[str, deque[Fault]] = field(default_factory=lambda: defaultdict(deque))
 
     def __str__(self) -> str:
-        return f"{self.threads}; the proxy holds {sorted(self.store._held) or 'nothing'}"
+        return f"{self.calls}; the proxy holds {sorted(self.store._held) or 'nothing'}"
 
     def choose(self, operation: str) -> Fault:
         if operation == COUNTING or not self.faults[operation]:
@@ -106,13 +99,10 @@ def open_way(loop: asyncio.Runner, stack: ExitStack, url: str, table_name: str) 
     proxy = faulty(url)
     store = loop.run(proxy.__aenter__())
     stack.callback(lambda: loop.run(proxy.__aexit__(None, None, None)))
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ENDPOINT_URL_DYNAMODB", store.url)
-        for name, value in CREDENTIALS.items():
-            environment.setenv(name, value)
-        table = Table(table_name, connections=_THREADS)
-    table._threads = threads = Threads()
+    environ = {**CREDENTIALS, "AWS_ENDPOINT_URL_DYNAMODB": store.url}
+    calls = Calls(DynamoDB(environ, connections=_CONNECTIONS))
+    table = Table(table_name, api=calls)
     stack.callback(table.close)
-    way = Way(store, CheckedLog(table, Registry(EVENTS)), table, threads)
+    way = Way(store, CheckedLog(table, Registry(EVENTS)), table, calls)
     store.choose = way.choose
     return way

@@ -9,17 +9,14 @@ and may not count at all. Both err on the safe side.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from app.log import logger
 from durable_stream import StoreError
 from durable_stream.table import Table, key
 
-if TYPE_CHECKING:
-    from types_boto3_dynamodb import DynamoDBClient
+_PARTITION = "limit:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,37 +61,23 @@ class Counters:
                 raise answer
 
     async def _take(self, charge: Charge) -> bool:
-        return await self._table.call(lambda client: self._add(client, charge))
+        return await self._table.update(
+            key(_PARTITION + charge.counter, 0),
+            "ADD used :amount SET expires_at = :expires_at",
+            "attribute_not_exists(used) OR used <= :room",
+            {
+                ":amount": {"N": str(charge.amount)},
+                ":room": {"N": str(charge.limit - charge.amount)},
+                ":expires_at": {"N": str(charge.expires_at)},
+            },
+        )
 
     async def _give_back(self, charge: Charge) -> None:
-        await self._table.call_once(lambda client: self._subtract(client, charge))
-
-    # In a thread
-
-    def _add(self, client: "DynamoDBClient", charge: Charge) -> bool:
-        try:
-            client.update_item(
-                TableName=self._table.name,
-                Key=key(f"limit:{charge.counter}", 0),
-                UpdateExpression="ADD used :amount SET expires_at = :expires_at",
-                ConditionExpression="attribute_not_exists(used) OR used <= :room",
-                ExpressionAttributeValues={
-                    ":amount": {"N": str(charge.amount)},
-                    ":room": {"N": str(charge.limit - charge.amount)},
-                    ":expires_at": {"N": str(charge.expires_at)},
-                },
-            )
-        except client.exceptions.ConditionalCheckFailedException:
-            return False
-        return True
-
-    def _subtract(self, client: "DynamoDBClient", charge: Charge) -> None:
         # The counter may have expired, and be gone.
-        with contextlib.suppress(client.exceptions.ConditionalCheckFailedException):
-            client.update_item(
-                TableName=self._table.name,
-                Key=key(f"limit:{charge.counter}", 0),
-                UpdateExpression="ADD used :amount",
-                ConditionExpression="attribute_exists(used)",
-                ExpressionAttributeValues={":amount": {"N": str(-charge.amount)}},
-            )
+        await self._table.update(
+            key(_PARTITION + charge.counter, 0),
+            "ADD used :amount",
+            "attribute_exists(used)",
+            {":amount": {"N": str(-charge.amount)}},
+            once=True,
+        )

@@ -26,16 +26,16 @@ from proof.chaos.traffic import Call, Ledger, Traffic, parse
 from tests.event_source import TERMINAL
 
 # A client misses the frozen sandbox after seven seconds and comes back to another. If the clock of
-# that one is behind, it listens for a lease of four. And it may have to start.
+# that one is behind, it listens for a lease. And it may have to start.
 TAKE_OVER_SECONDS = 20.0
 # A stop has to find a sandbox, before a reader's sandbox believes that the writer is gone.
 CANCEL_SECONDS = 3.5
 SLOW_SECONDS = 0.6
-# Longer than the client waits for an answer (durable_stream.table).
+# Longer than the client waits for an answer (durable_stream.aws.api).
 LATE_SECONDS = 2.0
 # More than two leases: a process that gives up or takes over for silence alone does so by then.
 SILENT_SECONDS = 10.0
-# More than the two tries that botocore makes of a call, so that the application must bear some;
+# More than the two attempts of a call, so that the application must bear some;
 # and more than it bears.
 LASTING = {
     Fault.REFUSE: 4,

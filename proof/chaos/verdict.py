@@ -7,14 +7,14 @@ from itertools import pairwise, zip_longest
 from typing import Any
 
 from app.events import Answer, Data, Done, Start, Thinking
-from durable_stream import Cancelled, Claim, Failed, Record, StepBegun, StepEnded
+from durable_stream import Cancelled, Claim, Failed, Record, StepBegun, StepEnded, Timing
 from proof.chaos.plan import Plan
 from proof.chaos.reader import Told
 from proof.chaos.story import Outcome
 from tests.event_source import TERMINAL, Event
 
 # A writer that must assume it has lost stops within a lease; a busy machine is late to notice.
-LEASE = 4.0
+LEASE = Timing().lease
 LATENESS = 1.0
 _TEXTS = frozenset({"thinking", "answer"})
 

@@ -12,7 +12,7 @@ T = TypeVar("T")
 _BACKOFF_FIRST = 0.05
 # A writer that waits for a silent store must be back before others have listened in vain for long
 # enough to take over (`Silence`).
-_BACKOFF_MOST = 0.5
+_BACKOFF_MOST = 0.3
 
 
 async def retry(call: Callable[[], Awaitable[T]], seconds: float) -> T:

@@ -14,12 +14,12 @@ class Timing:
     # A writer appends at once, then at most every `flush_interval`, and at least every
     # `heartbeat`. After `lease` without a sign of life a reader takes over. Whatever the clocks
     # say, that reader has listened for `listening`: longer than a live writer is silent, and than
-    # it may take to return behind a store that was (a call hangs for 1.5 s, and boto3 tries again
-    # within another). Readers that come to the same moment are `claim_jitter` apart, at most.
+    # it may take to return behind a store that was (a call is given up after 1 s, and made again
+    # within 0.4 s). Readers that come to the same moment are `claim_jitter` apart, at most.
     flush_interval: float = 0.04
-    heartbeat: float = 1.0
-    lease: float = 4.0
-    listening: float = 2.5
+    heartbeat: float = 0.5
+    lease: float = 2.0
+    listening: float = 1.5
     claim_jitter: float = 0.2
     # How long a failing store is retried before a reader's response, or a creation, gives up.
     read_patience: float = 15.0

@@ -48,7 +48,7 @@ class GatedProvider:
             writer.close()
 
 
-lease = float(os.environ.get("LEASE", "4"))
+lease = float(os.environ.get("LEASE", "2"))
 settings = Settings.from_environ(os.environ)
 settings = dataclasses.replace(
     settings, timing=dataclasses.replace(settings.timing, lease=lease, heartbeat=lease / 4)

@@ -76,7 +76,7 @@ async def _killed_at(function: Function, prompt: str, moment: float) -> bool:
 
 @pytest.mark.alone
 async def test_a_killed_writer_is_replaced_within_its_lease(start: Start) -> None:
-    """With the lease as it is shipped: four seconds, and no more than a request on top."""
+    """With the lease as it is shipped: two seconds, and no more than a request on top."""
     async with start({"DEMO_TOKENS": "90"}, sandboxes=3) as function:
         created = await function.create("hello")
         writing = asyncio.Event()
@@ -94,7 +94,7 @@ async def test_a_killed_writer_is_replaced_within_its_lease(start: Start) -> Non
     assert_each_once(events)
     assert text(events) == expected("hello", 90)
     assert [event.data["attempt"] for event in events if event.name == "claim"] == [1, 2]
-    assert _largest_gap(events) < 4 + 3, "lease, reconnect, and a cold start on a busy machine"
+    assert _largest_gap(events) < 2 + 3, "lease, reconnect, and a cold start on a busy machine"
 
 
 async def test_a_thawed_writer_finds_its_stream_taken_and_reads_on(

@@ -38,9 +38,11 @@ class PromptLimits:
 class EventSourceSettings:
     """The settings for sending event streams."""
 
-    # How soon an EventSource comes back: normally, from a response in one piece, and in trouble.
+    # How soon an EventSource comes back: normally, from a response in one piece, to a stream that
+    # waits for its next writer, and in trouble.
     retry_ms: int = 500
     buffered_retry_ms: int = 100
+    handoff_retry_ms: int = 20
     retry_trouble_ms: int = 2000
     # Some paths to a browser hold small chunks back; smaller chunks are filled up to this size.
     padding_bytes: int = 0

@@ -7,8 +7,10 @@ import httpx
 import pytest
 from httpx_sse import EventSource
 
+from app.api.frames import Frames
 from app.api.sse import EVENT_ID, KEEP_ALIVE, Cursor, frame, retry
 from app.events import Answer, Done, Start, Thinking
+from app.settings import EventSourceSettings
 from durable_stream import BadCursor, Cancelled, Claim, Event, Failed, Handoff, Heartbeat, Record
 
 STREAM = "Stream_id-0123456789abcdefghijkl"
@@ -85,6 +87,19 @@ def test_a_keep_alive_is_a_comment_without_an_empty_line() -> None:
 
 def test_a_retry_hint_makes_no_event_of_its_own() -> None:
     assert len(parse(retry(500) + frame(record(Answer("a"))))) == 1
+
+
+def test_a_response_that_ends_with_a_handoff_asks_to_come_back_at_once() -> None:
+    """The stream has no writer until then. Any other reader would come back too often."""
+    settings = EventSourceSettings(retry_ms=500, handoff_retry_ms=20)
+    frames = Frames(settings, buffered=False)
+
+    frames.records([record(Answer("a"), 7), record(Handoff(), 8)])
+    assert frames.records([]) == b""
+    assert frames.unfinished() == b"retry: 20\n"
+
+    frames.records([record(Claim(2, "asked"), 9)])
+    assert frames.unfinished() == b""
 
 
 def test_ids_stay_within_what_needs_no_preflight() -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from app.api.sse import Cursor, frame, moved, refusal, retry
 from app.exceptions import AppError, RetryLater, SecretError
 from app.settings import EventSourceSettings
-from durable_stream import Record, StoreError, StreamError
+from durable_stream import Handoff, Record, StoreError, StreamError
 
 
 class Frames:
@@ -21,6 +21,7 @@ class Frames:
     ) -> None:
         self._settings = settings
         self._buffered = buffered
+        self._handed_over = False
         self._end = b"" if cursor is None else moved(replace(cursor, at_end=True))
 
     def opening(self) -> bytes:
@@ -30,11 +31,13 @@ class Frames:
 
     def records(self, records: Sequence[Record]) -> bytes:
         """One event for each."""
+        if records:
+            self._handed_over = isinstance(records[-1].event, Handoff)
         return b"".join(map(frame, records))
 
     def unfinished(self) -> bytes:
-        """Nothing: an EventSource comes back after any end."""
-        return b""
+        """Nothing, as an EventSource comes back after any end; soon where a writer is missing."""
+        return retry(self._settings.handoff_retry_ms) if self._handed_over else b""
 
     def nothing_left(self) -> bytes:
         """The end as the cursor, so that the next answer can be 204."""

@@ -11,22 +11,33 @@ import os
 
 gc.disable()
 
-from lambda_stream import log, loop  # noqa: E402
+from lambda_stream import log, loop, snapshot  # noqa: E402
 from lambda_stream.handler import resolve  # noqa: E402
 
 
 def main() -> None:
     """Serve the handler that `_HANDLER` names until Lambda ends this sandbox."""
     log.configure(os.environ)
-    asyncio.run(_live(os.environ["AWS_LAMBDA_RUNTIME_API"]))
+    with_snapshot = snapshot.is_taken(os.environ)
+    with asyncio.Runner() as runner:
+        handler = runner.run(_initialise(start=not with_snapshot))
+        if with_snapshot:
+            # Hidden from the collector they stay in the snapshot: a restored page costs time.
+            gc.freeze()
+            snapshot.pass_through(runner, handler)
+        gc.freeze()
+        gc.enable()
+        runner.run(_serve(handler))
 
 
-async def _live(address: str) -> None:
-    handler = await loop.initialise(lambda: resolve(os.environ["_HANDLER"]), address)
-    gc.freeze()
-    gc.enable()
+async def _initialise(*, start: bool) -> loop.Handler:
+    address = os.environ["AWS_LAMBDA_RUNTIME_API"]
+    return await loop.initialise(lambda: resolve(os.environ["_HANDLER"]), address, start=start)
+
+
+async def _serve(handler: loop.Handler) -> None:
     concurrency = int(os.environ.get("AWS_LAMBDA_MAX_CONCURRENCY") or 1)
-    await loop.serve(handler, address, concurrency)
+    await loop.serve(handler, os.environ["AWS_LAMBDA_RUNTIME_API"], concurrency)
 
 
 if __name__ == "__main__":

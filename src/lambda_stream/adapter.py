@@ -12,7 +12,8 @@ Intentional differences from Mangum 0.22. Read the reason before you "fix" one:
  2. One event loop lives as long as the sandbox, so connections and tasks outlive an invocation.
     Mangum calls `run_until_complete` for every event, which fails inside a running loop.
  3. The lifespan starts before the first invocation and ends with the sandbox, because a pool that
-    is opened for every request is no pool. Mangum runs it around every event.
+    is opened for every request is no pool. Mangum runs it around every event. With SnapStart it
+    starts after the restore, so what it makes belongs to one sandbox (`snapshot.py`).
  4. A failing application fails the invocation, so that Lambda counts and traces the error, and a
     started response is cut. Mangum logs the exception and returns a 500 that counts as a success.
  5. After the connection is lost `send` raises OSError (ASGI HTTP 2.4), so an application can stop
@@ -93,9 +94,12 @@ class Adapter:
 
     # Under our own runtime
 
+    def prepare(self) -> None:
+        """Import Mangum now, so that the first request does not wait for it."""
+        self._reader()
+
     async def startup(self) -> None:
         """Run the application's lifespan up to its startup; raises InitError."""
-        self._reader()  # Import Mangum now, so that the first request does not wait for it.
         await self._lifespan.startup()
 
     async def shutdown(self) -> None:

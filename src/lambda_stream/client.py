@@ -65,13 +65,19 @@ class RuntimeClient:
             headers[protocol.ERROR_CAUSE] = cause
         await self._answer(invocation, "error", error.encode(), headers)
 
-    async def init_error(self, error: Error) -> None:
+    async def init_error(self, error: Error, error_type: str) -> None:
         """Report that the function cannot start. The process should exit afterwards."""
-        headers = {"Content-Type": protocol.JSON, protocol.ERROR_TYPE: error.header}
-        request = protocol.post(self._host, "/init/error", error.encode(), headers)
-        response = await self._connection.request(request)
-        if response.status != _ACCEPTED:
-            raise RuntimeApiError("/init/error", response.status, response.body)
+        await self._report("/init/error", error, error_type)
+
+    async def restore_next(self) -> None:
+        """Wait until this process is restored from its snapshot, without a timeout."""
+        response = await self._connection.request(protocol.get(self._host, "/restore/next"))
+        if response.status != _OK:
+            raise RuntimeApiError("/restore/next", response.status, response.body)
+
+    async def restore_error(self, error: Error, error_type: str) -> None:
+        """Report that a restored sandbox cannot start. The process should exit afterwards."""
+        await self._report("/restore/error", error, error_type)
 
     def stream(self, invocation: Invocation) -> "ResponseStream":
         """Return a streamed response to an invocation; nothing is sent before its `start`."""
@@ -80,6 +86,13 @@ class RuntimeClient:
     def close(self) -> None:
         """Close the connection, and so abandon a pending poll."""
         self._connection.close()
+
+    async def _report(self, path: str, error: Error, error_type: str) -> None:
+        headers = {"Content-Type": protocol.JSON, protocol.ERROR_TYPE: error_type}
+        request = protocol.post(self._host, path, error.encode(), headers)
+        response = await self._connection.request(request)
+        if response.status != _ACCEPTED:
+            raise RuntimeApiError(path, response.status, response.body)
 
     async def _answer(
         self, invocation: Invocation, endpoint: str, body: bytes, headers: dict[str, str]

@@ -29,8 +29,12 @@ class ResponseSink(Protocol):
 class StreamingHandler(Protocol):
     """A handler that can stream, such as `Adapter`.
 
-    `startup` runs once before the first invocation, `shutdown` once before the process ends.
+    `prepare` runs once after the import: it may make what all sandboxes can share, because Lambda
+    may copy them from a snapshot that it takes then. `startup` runs once in each sandbox before its
+    first invocation, `shutdown` once before its process ends.
     """
+
+    def prepare(self) -> None: ...
 
     async def startup(self) -> None: ...
 

@@ -6,6 +6,7 @@ Instances) N workers each run the same loop, and one process serves N invocation
 
 Where a failure is reported, besides the function's log
     before the first invocation     `/init/error`, then exit
+    between restore and it          `/restore/error`, then exit (`snapshot.py`)
     before the first body byte      `/error`: the client gets a 5xx
     after it                        error trailers: the client's response is cut, never completed
     too late (timeout, 410)         nowhere
@@ -18,7 +19,7 @@ import inspect
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -33,7 +34,7 @@ from lambda_stream.exceptions import (
 )
 from lambda_stream.handler import FunctionHandler, StreamingHandler, marshal
 from lambda_stream.invocation import Invocation, LambdaContext
-from lambda_stream.protocol import StreamState
+from lambda_stream.protocol import Error, StreamState
 
 logger = logging.getLogger(__name__)
 
@@ -51,8 +52,8 @@ _POLL_ATTEMPTS = 5
 _POLL_BACKOFF_SECONDS = 0.1
 
 
-async def initialise(load: Callable[[], Handler], address: str) -> Handler:
-    """Import the handler and start it; reports a failure and raises SystemExit.
+async def initialise(load: Callable[[], Handler], address: str, *, start: bool = True) -> Handler:
+    """Import the handler and `start` it; reports a failure and raises SystemExit.
 
     `load` is called inside the event loop, so that objects that an application makes at import
     can belong to it.
@@ -60,16 +61,28 @@ async def initialise(load: Callable[[], Handler], address: str) -> Handler:
     try:
         handler = load()
         if isinstance(handler, StreamingHandler):
-            await handler.startup()
+            handler.prepare()
+            if start:
+                await handler.startup()
     except Exception as error:
-        report = log.describe(error)
-        logger.critical("%s: %s", report.type, report.message, exc_info=error)
-        try:
-            await RuntimeClient(address).init_error(report)
-        except (OSError, LambdaStreamError) as refused:
-            logger.warning("the init error could not be reported: %s", refused)
+        await report_failure(error, RuntimeClient(address).init_error)
         raise SystemExit(1) from error
     return handler
+
+
+async def report_failure(
+    error: BaseException, send: Callable[[Error, str], Awaitable[None]], error_type: str = ""
+) -> None:
+    """Log a failure before the first invocation, and report it with a method of RuntimeClient.
+
+    `error_type` is reported in place of the error's own.
+    """
+    report = log.describe(error)
+    logger.critical("%s: %s", report.type, report.message, exc_info=error)
+    try:
+        await send(report, error_type or report.header)
+    except (OSError, LambdaStreamError) as refused:
+        logger.warning("the error could not be reported: %s", refused)
 
 
 async def serve(handler: Handler, address: str, concurrency: int = 1) -> None:

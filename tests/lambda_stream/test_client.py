@@ -272,7 +272,7 @@ async def test_an_init_error_is_reported_before_any_invocation(
     api: RuntimeApi, client: RuntimeClient
 ) -> None:
     error = Error("Runtime.ImportModuleError", "no module")
-    request = await call_and_answer(client.init_error(error), api, INIT_ERROR, 202)
+    request = await call_and_answer(client.init_error(error, error.header), api, INIT_ERROR, 202)
 
     assert request.headers["content-type"] == "application/json"
     assert request.headers["lambda-runtime-function-error-type"] == "Runtime.ImportModuleError"
@@ -280,7 +280,7 @@ async def test_an_init_error_is_reported_before_any_invocation(
 
 
 async def test_an_init_error_may_be_refused(api: RuntimeApi, client: RuntimeClient) -> None:
-    call = client.init_error(Error("Runtime.X", ""))
+    call = client.init_error(Error("Runtime.X", ""), "Runtime.X")
 
     with pytest.raises(RuntimeApiError, match="init/error was answered 403"):
         await call_and_answer(call, api, INIT_ERROR, 403)

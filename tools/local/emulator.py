@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import importlib.util
 import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -18,7 +19,8 @@ from local.hosts import is_ours
 from local.http1 import Connection, Handler, Request, listen
 from local.log import Log, terminal
 from local.options import Options
-from local.pool import LOOPBACK, Pool
+from local.pool import Pool
+from local.ports import LOOPBACK
 from local.providers import Choice, choose
 from local.template import read_table
 from local.watchdog import Watchdog
@@ -47,6 +49,7 @@ async def serve(options: Options, log: Log = terminal) -> AsyncIterator[Running]
         CannotStart: a requirement is missing or a port is taken; the message says what to do.
     """
     _check_bootstrap(options)
+    _check_hooks(options)
     table = read_table(options.template)
     provider = await choose(options)
     with _bind(options) as listener, Watchdog() as watchdog:
@@ -107,6 +110,11 @@ def _check_bootstrap(options: Options) -> None:
         raise CannotStart(
             f"{bootstrap} is not an executable file: name the folder that has it with --task-root"
         )
+
+
+def _check_hooks(options: Options) -> None:
+    if options.snapstart and importlib.util.find_spec("snapshot_restore_py") is None:
+        raise CannotStart("--snapstart needs the package snapshot-restore-py: install it with pip")
 
 
 def _bind(options: Options) -> socket.socket:

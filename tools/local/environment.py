@@ -38,9 +38,7 @@ def sandbox_environment(
         "AWS_LAMBDA_LOG_STREAM_NAME": f"{datetime.now(UTC):%Y/%m/%d}/[$LATEST]{sandbox_id}",
         # Lambda does not set it. With it, the table sees which sandbox writes: local.writers.
         "AWS_SDK_UA_APP_ID": sandbox_id,
-        "AWS_LAMBDA_INITIALIZATION_TYPE": (
-            "lambda-managed-instances" if concurrent else "on-demand"
-        ),
+        "AWS_LAMBDA_INITIALIZATION_TYPE": _initialization_type(options),
         **({"AWS_LAMBDA_MAX_CONCURRENCY": str(options.concurrency)} if concurrent else {}),
         **_agents(options),
         **({"LOCAL_CLOCK_OFFSET": str(clock_offset)} if clock_offset else {}),
@@ -51,6 +49,12 @@ def sandbox_environment(
         # The provider in the summary; its choice has already considered `--env PROVIDER=`.
         "PROVIDER": backend["PROVIDER"],
     }
+
+
+def _initialization_type(options: Options) -> str:
+    if options.concurrency > 1:
+        return "lambda-managed-instances"
+    return "snap-start" if options.snapstart else "on-demand"
 
 
 def _agents(options: Options) -> dict[str, str]:

@@ -19,6 +19,7 @@ class Options:
     timeout: float = 900.0
     memory: int = 512
     keep_warm: float = 600.0
+    snapstart: bool = False
     provider: str = "auto"
     agent: str = ""
     handler: str = "app.main.handler"
@@ -33,7 +34,10 @@ class Options:
 
 def parse(arguments: Sequence[str] | None = None) -> Options:
     """Parse the command line; an error ends the process with a usage message."""
-    values = vars(_parser().parse_args(arguments))
+    parser = _parser()
+    values = vars(parser.parse_args(arguments))
+    if values["snapstart"] and values["concurrency"] > 1:
+        parser.error("--snapstart and --concurrency exclude each other, as they do on Lambda")
     return Options(**{**values, "env": dict(values["env"])})
 
 
@@ -47,6 +51,9 @@ def _parser() -> argparse.ArgumentParser:
         default = getattr(Options, name)
         flag = f"--{name.replace('_', '-')}"
         parser.add_argument(flag, type=kind, metavar=metavar, default=default, help=explanation)
+    parser.add_argument(
+        "--snapstart", action="store_true", help="restore sandboxes from a snapshot of the first"
+    )
     parser.add_argument(
         "--env",
         type=assignment,

@@ -9,18 +9,19 @@ from contextlib import suppress
 from itertools import count
 
 from local.environment import FUNCTION_ARN, sandbox_environment
-from local.exceptions import CannotStart, SettingRefused, Throttled
+from local.exceptions import CannotStart, FunctionError, SettingRefused, Throttled
 from local.http1 import listen
 from local.invocation import Invocation
 from local.log import Log
 from local.options import Options
+from local.ports import LOOPBACK
 from local.process import Process
 from local.runtime_api import RuntimeApi
 from local.sandbox import Sandbox
+from local.snapshot import Snapshots
 from local.source import fingerprint
 from local.watchdog import Watchdog
 
-LOOPBACK = "127.0.0.1"
 # Dead sandboxes that the control page still lists, so that a user sees the effect of a kill.
 DEAD_LISTED = 3
 START_LIMIT = 30.0
@@ -44,6 +45,7 @@ class Pool:
         self._became_idle = asyncio.Event()
         self._living: dict[Sandbox, asyncio.Task[None]] = {}
         self._dead: deque[Sandbox] = deque(maxlen=DEAD_LISTED)
+        self._snapshots = Snapshots(options, backend, watchdog, log)
 
     @property
     def sandboxes(self) -> list[Sandbox]:
@@ -83,6 +85,7 @@ class Pool:
         """Kill every sandbox, and wait until all have ended."""
         for sandbox in self._living:
             sandbox.kill()
+        await self._snapshots.close()
         await asyncio.gather(*self._living.values())
 
     def _warm(self) -> Sandbox | None:
@@ -123,24 +126,28 @@ class Pool:
                     process = await self._start_process(listener, sandbox)
                 except OSError as error:
                     await sandbox.end(str(error))
+                except FunctionError as error:
+                    sandbox.fail_init(error.error_type, str(error))
+                    await sandbox.end(str(error))
                 else:
                     await sandbox.run(process)
         del self._living[sandbox]
         self._dead.append(sandbox)
 
     async def _start_process(self, listener: socket.socket, sandbox: Sandbox) -> Process:
-        """Start the bootstrap with the interpreter as its argument, as an exec wrapper."""
-        root = self._options.task_root.resolve()
-        runtime_api = f"{LOOPBACK}:{listener.getsockname()[1]}"
-        return await Process.start(
-            [str(root / "bootstrap"), sys.executable],
-            cwd=root,
-            env=sandbox_environment(
-                self._options,
-                runtime_api,
-                self._backend,
-                sandbox_id=sandbox.id,
-                clock_offset=sandbox.clock_offset,
-            ),
-            watchdog=self._watchdog,
+        """Start the bootstrap with the interpreter as its argument, as an exec wrapper.
+
+        With a snapshot, copy the process that the bootstrap has started for it.
+        """
+        environment = sandbox_environment(
+            self._options,
+            f"{LOOPBACK}:{listener.getsockname()[1]}",
+            self._backend,
+            sandbox_id=sandbox.id,
+            clock_offset=sandbox.clock_offset,
         )
+        if self._options.snapstart:
+            return await self._snapshots.restore(sandbox.source, environment)
+        root = self._options.task_root.resolve()
+        command = [str(root / "bootstrap"), sys.executable]
+        return await Process.start(command, cwd=root, env=environment, watchdog=self._watchdog)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -16,16 +16,30 @@ PEAK_MEMORY = re.compile(r"^VmHWM:\s+(\d+) kB$", re.MULTILINE)
 
 
 class Process:
-    """A command in a session of its own, so that a signal reaches all its child processes."""
+    """A process in a session of its own, so that a signal reaches all its child processes.
 
-    def __init__(self, process: asyncio.subprocess.Process, watchdog: Watchdog) -> None:
-        self._process = process
+    `ended` gives its exit status.
+    """
+
+    def __init__(
+        self, pid: int, output: asyncio.StreamReader, ended: Awaitable[int], watchdog: Watchdog
+    ) -> None:
+        self.pid = pid
+        self._output = output
+        self._ended = asyncio.ensure_future(ended)
         self._watchdog = watchdog
         self._stopped = False
+        watchdog.watch(pid)
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None, watchdog: Watchdog
+        cls,
+        command: Sequence[str],
+        *,
+        cwd: Path,
+        env: Mapping[str, str] | None,
+        watchdog: Watchdog,
+        pass_fds: Sequence[int] = (),
     ) -> Self:
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -35,13 +49,10 @@ class Process:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=pass_fds,
         )
-        watchdog.watch(process.pid)
-        return cls(process, watchdog)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        assert process.stdout is not None
+        return cls(process.pid, process.stdout, process.wait(), watchdog)
 
     @property
     def peak_memory_mb(self) -> int | None:
@@ -55,9 +66,8 @@ class Process:
 
     async def lines(self) -> AsyncIterator[str]:
         """Yield its output, until it and its child processes have closed the pipe."""
-        assert self._process.stdout is not None
         rest = b""
-        while data := await self._process.stdout.read(READ_SIZE):
+        while data := await self._output.read(READ_SIZE):
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 yield line.decode(errors="replace")
@@ -66,23 +76,23 @@ class Process:
 
     async def wait(self) -> int:
         """Wait for its end, kill its remaining child processes, and return the exit status."""
-        status = await self._process.wait()
+        status = await asyncio.shield(self._ended)
         self._signal(signal.SIGKILL)
         self._watchdog.forget(self.pid)
         return status
 
     def terminate(self) -> None:
         """Send SIGTERM to it and its child processes."""
-        if self._process.returncode is None:
+        if not self._ended.done():
             self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
-        if self._process.returncode is None:
+        if not self._ended.done():
             self._signal(signal.SIGKILL)
 
     def stop(self) -> None:
         """Suspend it, as Lambda freezes a sandbox."""
-        if not self._stopped and self._process.returncode is None:
+        if not self._stopped and not self._ended.done():
             self._stopped = True
             self._signal(signal.SIGSTOP)
 

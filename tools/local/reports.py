@@ -12,6 +12,8 @@ def report(
     memory: int,
     peak_memory: int | None,
     init_seconds: float | None,
+    *,
+    restored: bool,
 ) -> str:
     """Return an invocation's REPORT line; the sandbox's first has `init_seconds`."""
     fields = [
@@ -23,13 +25,15 @@ def report(
     if peak_memory is not None:
         fields.append(f"Max Memory Used: {peak_memory} MB")
     if init_seconds is not None:
-        fields.append(f"Init Duration: {_ms(init_seconds)}")
+        fields.append(f"{_phase(restored=restored)} Duration: {_ms(init_seconds)}")
     return "\t".join(fields)
 
 
-def init_report(seconds: float, failure: str) -> str:
-    """Return the INIT_REPORT line of a failed initialisation."""
-    return f"INIT_REPORT Init Duration: {_ms(seconds)}\tPhase: init{status(failure)}"
+def init_report(seconds: float, failure: str, *, restored: bool) -> str:
+    """Return the line that reports a failed initialisation, or a failed restore."""
+    phase = _phase(restored=restored)
+    name, duration = phase.upper(), _ms(seconds)
+    return f"{name}_REPORT {phase} Duration: {duration}\tPhase: {phase.lower()}{status(failure)}"
 
 
 def status(failure: str | None) -> str:
@@ -44,6 +48,10 @@ def exit_reason(returncode: int) -> str:
     if returncode < 0:
         return f"signal: {signal.strsignal(-returncode)}".lower()
     return f"exit status {returncode}"
+
+
+def _phase(*, restored: bool) -> str:
+    return "Restore" if restored else "Init"
 
 
 def _ms(seconds: float) -> str:

@@ -49,6 +49,12 @@ class RuntimeApi:
                 await self._error(connection, request, request_id)
             case ["POST", "", "2018-06-01", "runtime", "init", "error"]:
                 await self._init_error(connection, request)
+            case ["GET", "", "2018-06-01", "runtime", "restore", "next"]:
+                self._sandbox.restore()
+                await connection.respond_json(HTTPStatus.OK, {})
+                return
+            case ["POST", "", "2018-06-01", "runtime", "restore", "error"]:
+                await self._restore_error(connection, request)
             case _:
                 raise Refused(HTTPStatus.NOT_FOUND, "NotFound", "no such call in the Runtime API")
         await connection.respond_json(HTTPStatus.ACCEPTED, {"status": "OK"})
@@ -114,10 +120,17 @@ class RuntimeApi:
         self._fail(flight, error_type, _error_message(await connection.receive_all()))
 
     async def _init_error(self, connection: Connection, request: Request) -> None:
+        self._sandbox.fail_init(*await self._reported(connection, request))
+
+    async def _restore_error(self, connection: Connection, request: Request) -> None:
+        self._sandbox.fail_restore(*await self._reported(connection, request))
+
+    async def _reported(self, connection: Connection, request: Request) -> tuple[str, str]:
+        """Log an error that is no invocation's; return its type and its message."""
         error_type = request.header(ERROR_TYPE, "Runtime.Unknown")
         message = _error_message(await connection.receive_all())
         self._log(f"Error: {error_type}: {message}")
-        self._sandbox.fail_init(error_type, message)
+        return error_type, message
 
     def _fail(self, flight: Flight, error_type: str, message: str) -> None:
         self._log(f"RequestId: {flight.request_id} Error: {error_type}: {message}")

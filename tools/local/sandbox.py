@@ -23,6 +23,8 @@ from local.process import Process
 
 # The time that Lambda allows for init, in addition to the function's timeout.
 INIT_LIMIT = 10.0
+# The time between a restore from a snapshot and the runtime's first poll.
+RESTORE_LIMIT = 10.0
 # The time for bytes that a process wrote before its end to reach the client.
 LAST_BYTES = 2.0
 TRUNCATED = "Runtime.TruncatedResponse"
@@ -68,6 +70,8 @@ class Sandbox:
         self._on_idle = on_idle
         self._one_at_a_time = options.concurrency == 1
         self._process: Process | None = None
+        self._began_at = self.created_at
+        self._restoring: asyncio.TimerHandle | None = None
         self._init_seconds: float | None = None
         self.init_over = asyncio.Event()
         self.init_failure: FunctionError | None = None
@@ -167,8 +171,10 @@ class Sandbox:
             Refused: the runtime has not answered its invocation yet.
         """
         if self._init_seconds is None:
-            self._init_seconds = time.monotonic() - self.created_at
+            self._init_seconds = time.monotonic() - self._began_at
             self.init_over.set()
+            if self._restoring:
+                self._restoring.cancel()
         if self._one_at_a_time:
             self._close_answered()
         self._settle()
@@ -223,6 +229,32 @@ class Sandbox:
         self._fail_init(error_type, message)
         self.kill()
 
+    def restore(self) -> None:
+        """Record that the runtime is a copy of its snapshot, and limit the time to its first poll.
+
+        Raises:
+            Refused: it is no copy, or has started.
+        """
+        if not self._options.snapstart or self._restoring or self._init_seconds is not None:
+            raise Refused(HTTPStatus.FORBIDDEN, "InvalidStateTransition", "nothing is restored")
+        self._began_at = time.monotonic()
+        loop = asyncio.get_running_loop()
+        self._restoring = loop.call_later(RESTORE_LIMIT, self._expire_restore)
+
+    def fail_restore(self, error_type: str, message: str) -> None:
+        """Record that a copy of the snapshot could not start.
+
+        Raises:
+            Refused: it is no copy, or has started.
+        """
+        if self._restoring is None:
+            raise Refused(HTTPStatus.FORBIDDEN, "InvalidStateTransition", "nothing is restored")
+        self.fail_init(error_type, message)
+
+    def _expire_restore(self) -> None:
+        self._log(f"Restore timed out after {RESTORE_LIMIT:.2f} seconds")
+        self.fail_init(reports.TIMEOUT, "the restore took too long")
+
     def _close_answered(self) -> None:
         for flight in list(self._flights.values()):
             if flight.completed:
@@ -242,6 +274,7 @@ class Sandbox:
             self._options.memory,
             self._process.peak_memory_mb if self._process else None,
             None if self._reported else self._init_seconds,
+            restored=self._restoring is not None,
         )
         self._reported = True
         self._log(f"END RequestId: {flight.request_id}")
@@ -262,7 +295,10 @@ class Sandbox:
             self._settle()
 
     def _fail_init(self, error_type: str, message: str) -> None:
-        self._log(reports.init_report(time.monotonic() - self.created_at, error_type))
+        seconds, restored = time.monotonic() - self._began_at, self._restoring is not None
+        self._log(reports.init_report(seconds, error_type, restored=restored))
+        if self._restoring:
+            self._restoring.cancel()
         self.init_failure = FunctionError(error_type, message)
         self.init_over.set()
 

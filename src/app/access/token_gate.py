@@ -1,5 +1,6 @@
 """A gate that asks for tokens."""
 
+import asyncio
 import contextlib
 import time
 
@@ -10,6 +11,9 @@ from app.gate import Credentials, Mode, OwnerOf
 from app.log import logger
 from app.secret import Secret
 from durable_stream import StreamNotFound
+
+# Lambda ends a start that takes ten seconds; a store of secrets that hangs is asked for eight.
+_PRELOAD_SECONDS = 4
 
 
 class TokenGate:
@@ -22,9 +26,13 @@ class TokenGate:
         self._parsed: tuple[str, ApiTokens] | None = None
 
     async def preload(self) -> None:
-        """Read the tokens while a sandbox starts, before a request waits for them."""
-        with contextlib.suppress(SecretError):
-            await self._tokens()
+        """Read the tokens while a sandbox starts, before a request waits for them.
+
+        A read that takes long goes on, and the first request waits for it.
+        """
+        with contextlib.suppress(SecretError, TimeoutError):
+            async with asyncio.timeout(_PRELOAD_SECONDS):
+                await self._tokens()
 
     async def creator(self, credentials: Credentials) -> str:
         """The name that the API token belongs to."""

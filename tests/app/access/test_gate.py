@@ -6,7 +6,7 @@ import boto3
 import pytest
 
 from app import secret
-from app.access import from_environ
+from app.access import from_environ, token_gate
 from app.exceptions import SecretRefused, SecretUnavailable, Unauthorized
 from app.gate import Credentials
 from durable_stream import StreamNotFound
@@ -166,6 +166,22 @@ async def test_while_they_cannot_be_read_nobody_is_let_in_but_a_sandbox_starts(
         await gate.preload()
         with pytest.raises(SecretUnavailable):
             await gate.creator(Credentials(bearer=TOKEN))
+
+
+async def test_a_store_that_hangs_does_not_hold_up_the_start(
+    aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lambda ends a restore that takes ten seconds. The first request waits for the same read."""
+    monkeypatch.setattr(token_gate, "_PRELOAD_SECONDS", 0.05)
+    async with faulty(aws) as store:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", store.url)
+        store.hold("GetSecretValue")
+        gate = from_environ(STORED)
+        await gate.preload()
+        store.release()
+        assert await gate.creator(Credentials(bearer=TOKEN)) == "website"
+
+    assert store.calls == {"GetSecretValue": 1}
 
 
 def test_what_is_shown_is_not_shown_again() -> None:

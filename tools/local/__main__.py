@@ -38,12 +38,13 @@ async def run(options: Options, log: BufferedLog) -> None:
 def summary(options: Options, running: Running) -> str:
     """Return the settings and addresses, one a line, its name in front."""
     dynamodb = "given" if options.dynamodb_url else "moto, in memory"
+    snapshot = ", restored from a snapshot" if options.snapstart else ""
     return "\n".join(
         (
             f"page       {running.url}/",
             f"control    {running.control_url}",
             f"dynamodb   {running.dynamodb_url} ({dynamodb}), table {running.table_name}",
-            f"function   {options.handler} in {options.task_root}",
+            f"function   {options.handler} in {options.task_root}{snapshot}",
             f"provider   {running.provider}",
             f"limits     {options.sandboxes} x {options.concurrency} at once, {options.timeout} s",
             "Ctrl-C stops everything.",

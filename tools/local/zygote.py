@@ -15,6 +15,7 @@ shifted as names of the module `time`; whoever has imported such a name before h
 import asyncio
 import json
 import os
+import random
 import runpy
 import selectors
 import signal
@@ -52,6 +53,7 @@ def fork_sandboxes(control: socket.socket) -> None:
     """
     loop = asyncio.get_event_loop()
     taken_at = {name: getattr(time, name)() for name in CLOCKS}
+    drawn = random.getstate()
     if threading.active_count() > 1:
         names = ", ".join(each.name for each in threading.enumerate()[1:])
         print(f"--snapstart: on Lambda these threads would go on after a restore: {names}")
@@ -66,6 +68,8 @@ def fork_sandboxes(control: socket.socket) -> None:
             control.close()
             _become_sandbox(*descriptors)
             os.environ.update(json.loads(message))
+            # Python seeds it anew after a fork, and not after a restore.
+            random.setstate(drawn)
             _let_the_clocks_stand_still(taken_at)
             _cut_connections()
             _renew(loop)

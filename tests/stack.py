@@ -12,9 +12,12 @@ ROOT = Path(__file__).parents[1]
 SAM = ROOT / ".venv-sam/bin"
 
 # SAM's translator needs an older pydantic than the application, so it runs in SAM's environment.
-# `sam deploy` uploads the code and the nested template before the transform.
+# `sam deploy` uploads the code and the nested template before the transform. With parameters the
+# template goes through AWS::LanguageExtensions first, as it does on AWS.
 _TRANSFORM = """
 import json
+import sys
+from samcli.lib.cfn_language_extensions import process_template_for_sam_cli
 from samtranslator.translator.transform import transform
 from samtranslator.yaml_helper import yaml_parse
 
@@ -31,6 +34,8 @@ resources = template["Resources"]
 resources["StreamFunction"]["Properties"]["CodeUri"] = "s3://bucket/key"
 resources["Observability"]["Properties"]["TemplateURL"] = "https://bucket.s3.amazonaws.com/key"
 nested = {"Observability": read("observability.yaml")}
+if sys.argv[1:]:
+    template = process_template_for_sam_cli(template, json.loads(sys.argv[1]))
 print(json.dumps([transform(template, {}, ManagedPolicies()), nested]))
 """
 
@@ -213,6 +218,13 @@ def transformed() -> Stack:
     """The project's own stack with the default parameters, as SAM transforms it."""
     template, nested = json.loads(run_with_sam(SAM / "python", "-c", _TRANSFORM))
     return Stack(template, nested)
+
+
+def deployed_with(**parameters: str) -> Stack:
+    """The stack as both transforms make it of these parameters, whose values SAM then sees."""
+    values = json.dumps(parameters)
+    template, nested = json.loads(run_with_sam(SAM / "python", "-c", _TRANSFORM, values))
+    return Stack(template, nested, **parameters)
 
 
 def values_of(node: object, key: str) -> Iterator[Any]:

@@ -19,7 +19,7 @@ import pytest
 from app import metrics
 from app.settings import Settings
 from durable_stream.table import UNDER_SAM_LOCAL
-from tests.stack import ROOT, SAM, Stack, graphed, run_with_sam, values_of
+from tests.stack import ROOT, SAM, Stack, deployed_with, graphed, run_with_sam, values_of
 
 # For each function, each door in the words of `sam deploy --guided`, and if it has authentication.
 DOORS = """
@@ -59,6 +59,7 @@ def choices(stack: Stack) -> list[dict[str, str]]:
     values = {
         "ReservedConcurrency": ["", "0", "50"],
         "AlarmTopicArn": ["", TOPIC],
+        "SnapStart": ["off", "on"],
         **{name: declared[name]["AllowedValues"] for name in ("Access",) if name in declared},
     }
     return [
@@ -105,6 +106,84 @@ def test_a_guided_deployment_asks_nothing_that_enter_does_not_answer_well() -> N
     assert [door for door, has_authentication in doors if not has_authentication] == []
     # If SAM CLI asks for consent to a changeset, Enter means no, too.
     assert settings["parameters"]["confirm_changeset"] is False
+
+
+# Versions, and SnapStart
+
+
+def only(stack: Stack, kind: str) -> tuple[str, dict[str, Any]]:
+    """The logical id and the properties of the one resource of a type."""
+    [found] = stack.properties_of(kind).items()
+    return found
+
+
+def test_snapstart_is_off_until_it_is_chosen_because_a_snapshot_is_paid_for(stack: Stack) -> None:
+    assert stack.function["SnapStart"] == {"ApplyOn": "None"}
+    assert stack.with_parameters(SnapStart="on").function["SnapStart"] == {
+        "ApplyOn": "PublishedVersions"
+    }
+
+
+@pytest.mark.parametrize("chosen", ["off", "on"])
+def test_both_front_doors_serve_the_newest_version(stack: Stack, chosen: str) -> None:
+    """SnapStart is no part of an unpublished version."""
+    deployed = stack.with_parameters(SnapStart=chosen)
+    version, _ = only(deployed, "AWS::Lambda::Version")
+    alias, properties = only(deployed, "AWS::Lambda::Alias")
+    _, url = only(deployed, "AWS::Lambda::Url")
+    _, api = only(deployed, "AWS::ApiGateway::RestApi")
+    permissions = deployed.properties_of("AWS::Lambda::Permission").values()
+
+    assert properties["FunctionVersion"] == {"Fn::GetAtt": [version, "Version"]}
+    assert url["TargetFunctionArn"] == {"Ref": alias}
+    assert [each["FunctionName"] for each in permissions] == [{"Ref": alias}] * 4
+    for each in values_of(api["Body"]["paths"], "x-amazon-apigateway-integration"):
+        assert f"/functions/${{{alias}}}/" in each["uri"]["Fn::Sub"]
+
+
+def test_a_version_and_its_snapshot_go_with_the_next_one(stack: Stack) -> None:
+    name, _ = only(stack, "AWS::Lambda::Version")
+
+    assert stack.template["Resources"][name]["DeletionPolicy"] == "Delete"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"SnapStart": "on"},
+        {"Architecture": "x86_64"},
+        {"StreamDays": "7"},
+        {"ReservedConcurrency": "0"},
+    ],
+    ids=str,
+)
+def test_a_parameter_that_changes_the_function_publishes_a_version(
+    unchanged: Stack, changed: dict[str, str]
+) -> None:
+    """Otherwise the alias would go on with the old one.
+
+    Lambda publishes none without a change to what a version has, and the deployment would fail. A
+    reservation is no part of a version.
+    """
+    stack = deployed_with(**changed)
+    unversioned = {"ReservedConcurrentExecutions"}
+
+    def versioned(each: Stack) -> list[tuple[str, Any]]:
+        return [item for item in each.function.items() if item[0] not in unversioned]
+
+    assert only(stack, "AWS::Lambda::Version")[0] != only(unchanged, "AWS::Lambda::Version")[0]
+    assert versioned(stack) != versioned(unchanged)
+
+
+def test_a_parameter_that_leaves_the_function_alone_publishes_none(unchanged: Stack) -> None:
+    stack = deployed_with(LogRetentionDays="7")
+
+    assert only(stack, "AWS::Lambda::Version") == only(unchanged, "AWS::Lambda::Version")
+
+
+@pytest.fixture(scope="module")
+def unchanged() -> Stack:
+    return deployed_with(SnapStart="off")
 
 
 # The two front doors

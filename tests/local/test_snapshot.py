@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -181,6 +182,15 @@ async def test_a_killed_emulator_leaves_no_process(dynamodb_url: str, peer: str)
 
     assert "restored from a snapshot" in output
     assert pid in below
+
+
+async def test_without_the_package_for_hooks_there_is_no_snapshot(
+    emulate: Emulate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "snapshot_restore_py", None)
+    with pytest.raises(CannotStart, match="snapshot-restore-py"):
+        async with emulate(snapstart=True):
+            pass
 
 
 def test_lambda_has_no_snapshots_of_managed_instances() -> None:

@@ -184,6 +184,15 @@ async def test_a_killed_emulator_leaves_no_process(dynamodb_url: str, peer: str)
     assert pid in below
 
 
+async def test_a_runtime_that_does_not_wait_for_a_restore_is_an_error(
+    emulate: Emulate, task_root: Path
+) -> None:
+    (task_root / "bootstrap").write_text('#!/bin/sh\nexec "$1" -m runtime\n')
+    async with emulate(snapstart=True) as emulator:
+        with pytest.raises(CannotStart, match="without waiting for a restore"):
+            await emulator.running.warm_up()
+
+
 async def test_without_the_package_for_hooks_there_is_no_snapshot(
     emulate: Emulate, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -252,6 +252,8 @@ class Sandbox:
         self.fail_init(error_type, message)
 
     def _expire_restore(self) -> None:
+        if self._dead:
+            return
         self._log(f"Restore timed out after {RESTORE_LIMIT:.2f} seconds")
         self.fail_init(reports.TIMEOUT, "the restore took too long")
 

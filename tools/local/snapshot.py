@@ -145,9 +145,23 @@ class Snapshot:
         )
         self._theirs.close()
         self._running = asyncio.create_task(self._sandbox.run(process))
-        if not await asyncio.get_running_loop().sock_recv(self._control, 1):
+        if not await self._is_taken():
+            self._sandbox.kill()
             await self._running
-            raise self._sandbox.init_failure or _ended()
+            message = "the runtime has asked for an invocation without waiting for a restore"
+            raise self._sandbox.init_failure or FunctionError("Runtime.Unknown", message)
+
+    async def _is_taken(self) -> bool:
+        """Wait for the snapshot, or for another end of the initialisation."""
+        loop = asyncio.get_running_loop()
+        ready = asyncio.create_task(loop.sock_recv(self._control, 1))
+        over = asyncio.create_task(self._sandbox.init_over.wait())
+        try:
+            await asyncio.wait([ready, over], return_when=asyncio.FIRST_COMPLETED)
+            return ready.done() and bool(ready.result())
+        finally:
+            ready.cancel()
+            over.cancel()
 
 
 def _is_over(taken: "asyncio.Task[Snapshot]") -> bool:

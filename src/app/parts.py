@@ -8,9 +8,7 @@ from app.access import from_environ as access  # access
 from app.application import MakeHooks, watching
 from app.gate import Gate, OpenGate
 from app.limits import from_environ as limits  # limits
-from app.wires.ag_ui import router as ag_ui  # ag_ui
-from app.wires.ai_sdk import router as ai_sdk  # ai_sdk
-from app.wires.openai import router as openai_wire  # openai_wire
+from app.wires.late import LateRouter
 
 Environ = Mapping[str, str]
 
@@ -29,9 +27,9 @@ _HOOKS: Sequence[Callable[[Environ], MakeHooks]] = [
 ]
 
 WIRES: Sequence[APIRouter] = [
-    ag_ui,  # ag_ui
-    ai_sdk,  # ai_sdk
-    openai_wire,  # openai_wire
+    LateRouter("/ag-ui", "app.wires.ag_ui:router"),  # ag_ui
+    LateRouter("/ai-sdk", "app.wires.ai_sdk:router"),  # ai_sdk
+    LateRouter("/v1", "app.wires.openai:router"),  # openai_wire
 ]
 
 

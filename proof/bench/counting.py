@@ -12,8 +12,8 @@ from threading import Thread
 from urllib.parse import urlsplit
 
 _PIECE = 64 * 1024
-# botocore sends the head of a request in one piece, so none is cut in two.
-_CALL = re.compile(rb"\r\nX-Amz-Target: DynamoDB_\d+\.(\w+)\r\n")
+# A client sends the head of a request in one piece, so none is cut in two.
+_CALL = re.compile(rb"\r\nX-Amz-Target: *DynamoDB_\d+\.(\w+)\r\n", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

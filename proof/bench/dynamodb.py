@@ -1,13 +1,10 @@
-"""The DynamoDB behind the measurements, and streams put into it from outside."""
+"""The DynamoDB behind the measurements."""
 
-import json
-import secrets
 import sys
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 
@@ -18,11 +15,10 @@ from proof.bench.processes import ROOT, server
 
 if TYPE_CHECKING:
     from types_boto3_dynamodb import DynamoDBClient
-    from types_boto3_dynamodb.type_defs import AttributeValueTypeDef
 
-    Item = dict[str, AttributeValueTypeDef]
+    from proof.bench.items import Item
 
-_HOUR = 3600
+_BATCH = 25  # the most that DynamoDB takes in one call
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,52 +42,26 @@ class Store:
             ReturnValuesOnConditionCheckFailure="ALL_OLD",
         )
 
+    def fill(self, items: Sequence["Item"]) -> None:
+        """Put many items without a condition."""
+        for first in range(0, len(items), _BATCH):
+            batch = items[first : first + _BATCH]
+            self.client.batch_write_item(
+                RequestItems={self.table: [{"PutRequest": {"Item": each}} for each in batch]}
+            )
+
 
 @contextmanager
-def moto() -> Iterator[Store]:
-    """A table in a moto process of its own, for as long as the block runs."""
+def in_memory() -> Iterator[Store]:
+    """A table in a process of its own, which keeps up, for as long as the block runs."""
     table = read_table(ROOT / "template.yaml")
-    with server([sys.executable, "-m", "local.moto_server"]) as process:
+    with server([sys.executable, "-m", "proof.bench.in_memory"]) as process:
         create_table(process.url, table)
-        yield Store(process.url, table.name, client(process.url))
-
-
-def client(url: str) -> "DynamoDBClient":
-    """boto3's client for the DynamoDB at `url`."""
-    return boto3.client(
-        "dynamodb",
-        endpoint_url=url,
-        region_name=REGION,
-        aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
-    )
-
-
-def new_stream_id() -> str:
-    """An id like the application's own."""
-    return secrets.token_urlsafe(24)
-
-
-def item(stream_id: str, seq: int, kind: str, **data: Any) -> "Item":
-    """A record as the application stores it, from another writer."""
-    now = time.time()
-    return {
-        "stream_id": {"S": stream_id},
-        "seq": {"N": str(seq)},
-        "kind": {"S": kind},
-        "data": {"S": json.dumps(data, separators=(",", ":"))},
-        "writer": {"S": "bench"},
-        "nonce": {"S": secrets.token_urlsafe(9)},
-        "at": {"N": str(int(now * 1000))},
-        "expires_at": {"N": str(int(now) + _HOUR)},
-    }
-
-
-def start(stream_id: str) -> "Item":
-    """Record 0 of a stream."""
-    return item(stream_id, 0, "start", input="{}", model="demo")
-
-
-def done(stream_id: str, seq: int) -> "Item":
-    """The last record of a stream."""
-    return item(stream_id, seq, "done", finish_reason="stop", input_tokens=1, output_tokens=1)
+        client = boto3.client(
+            "dynamodb",
+            endpoint_url=process.url,
+            region_name=REGION,
+            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+        )
+        yield Store(process.url, table.name, client)

@@ -13,10 +13,10 @@ import tempfile
 from collections.abc import Iterator
 from typing import TextIO
 
-from proof.bench.dynamodb import moto
+from proof.bench.dynamodb import in_memory
 from proof.bench.processes import Sandbox, cpu_seconds, environ_of, sandbox
 from proof.bench.samples import Sample
-from proof.bench.table import Row
+from proof.bench.table import Row, at_most
 
 TITLE = "Observability, to be watched against to be not"
 
@@ -43,7 +43,7 @@ def _streaming() -> Row:
     }
     with (
         tempfile.TemporaryFile("w+") as output,
-        moto() as store,
+        in_memory() as store,
         sandbox(
             "proof.bench.functions.timed.handler", store.environ() | environ, output=output
         ) as function,
@@ -55,7 +55,7 @@ def _streaming() -> Row:
         what=f"share in {_TOKENS} tokens at {_TOKENS_PER_SECOND} a second, processor time",
         ours=Sample(shares),
         unit="%",
-        limit=1,
+        target=at_most(1),
     )
 
 
@@ -95,7 +95,7 @@ def _imports() -> Row:
         what="Powertools' share in importing the application",
         ours=Sample([_shares_of_imports() for _ in range(_IMPORTS)]),
         unit="%",
-        limit=10,
+        target=at_most(10),
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from io import BufferedIOBase
+from io import BufferedIOBase, BytesIO
 from threading import Thread
 from typing import Any
 
@@ -22,6 +22,7 @@ PATIENCE = 60.0
 _PIECE = 256 * 1024
 _NO_MORE = b""
 _LAST_CHUNK = b"0\r\n\r\n"
+_PRELUDE_END = bytes(8)
 _FUNCTION_TIMEOUT = 900
 
 
@@ -37,6 +38,15 @@ class Answer:
     @property
     def body(self) -> bytes:
         return b"".join(piece for _, piece in self.pieces)
+
+    @property
+    def content(self) -> bytes:
+        """The body that the function has answered: no chunk sizes, and no prelude."""
+        source, sent = BytesIO(self.body), bytearray()
+        while size := int(source.readline(), 16):
+            sent += source.read(size)
+            source.readline()
+        return bytes(sent.partition(_PRELUDE_END)[2])
 
     def time_of(self, mark: bytes) -> float:
         """The time when the first `mark` was complete; raises ValueError if none was."""

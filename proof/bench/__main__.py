@@ -13,8 +13,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 from proof.bench import (
+    append,
     cold_start,
     durability,
+    failures,
+    imports,
+    many_streams,
     observability,
     providers,
     rendering,
@@ -26,7 +30,11 @@ from proof.bench.table import render
 _SECTIONS = {
     "streaming": streaming,
     "cold-start": cold_start,
+    "imports": imports,
+    "append": append,
     "durability": durability,
+    "many-streams": many_streams,
+    "failures": failures,
     "replay": replay,
     "providers": providers,
     "observability": observability,

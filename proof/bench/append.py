@@ -37,16 +37,16 @@ class Appender:
 
     def processor_ms(self, count: int, pause_ms: int = 0) -> float:
         """The processor time of one of so many appends, with a pause before each."""
-        return float(self._appended(count, pause_ms)["processor_ms"])
+        return self._appended(count, pause_ms)["processor_ms"]
 
     def last_wait_ms(self, count: int, pause_ms: int) -> float:
-        """The time until the last of so many records was durable."""
-        return float(self._appended(count, pause_ms)["waits_ms"][-1])
+        """The time until the last of so many records was durable, after a pause."""
+        return self._appended(count, pause_ms)["last_ms"]
 
-    def _appended(self, count: int, pause_ms: int) -> dict[str, list[float]]:
+    def _appended(self, count: int, pause_ms: int) -> dict[str, float]:
         query = f"by={self.by}&count={count}&pause_ms={pause_ms}"
         _, answer = self.process.get("/appends", query)
-        told: dict[str, list[float]] = json.loads(answer.content)
+        told: dict[str, float] = json.loads(answer.content)
         return told
 
 

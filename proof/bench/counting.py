@@ -60,6 +60,9 @@ class _Relay(socketserver.BaseRequestHandler):
         client: socket.socket = self.request
         with socket.create_connection(self.server.upstream) as upstream:
             other = {client: upstream, upstream: client}
+            for end in other:
+                # A head and a body that come apart would wait for each other's acknowledgement.
+                end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while True:
                 for end in select.select(list(other), [], [])[0]:
                     data = end.recv(_PIECE)

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from proof.bench.dynamodb import in_memory
+from proof.bench.imports import noted
 from proof.bench.processes import Sandbox, cpu_seconds, environ_of, sandbox
 from proof.bench.samples import Sample
 from proof.bench.table import Row, at_most
@@ -25,7 +26,7 @@ _TOKENS = 150
 _TOKENS_PER_SECOND = 60
 _IMPORTS = 7
 
-_IMPORTED = re.compile(r"import time:\s+(\d+) \|\s+\d+ \|\s+(\S+)")
+_POWERTOOLS = "aws_lambda_powertools"
 
 
 def rows() -> Iterator[Row]:
@@ -40,6 +41,7 @@ def _streaming() -> Row:
         "DEMO_TOKENS": str(_TOKENS),
         "DEMO_TOKENS_PER_SECOND": str(_TOKENS_PER_SECOND),
         "POWERTOOLS_LOG_LEVEL": "INFO",
+        "POWERTOOLS_METRICS_DISABLED": "false",
     }
     with (
         tempfile.TemporaryFile("w+") as output,
@@ -100,14 +102,11 @@ def _imports() -> Row:
 
 
 def _shares_of_imports() -> float:
-    """Powertools' share by Python's `-X importtime`: each module's own microseconds."""
+    """Powertools' share by Python's `-X importtime`: each module's own time."""
     command = [sys.executable, "-X", "importtime", "-c", "import app.main"]
     ran = subprocess.run(
         command, env=environ_of("app.main.handler"), check=True, capture_output=True, text=True
     )
-    own: dict[str, int] = {}
-    for line in ran.stderr.splitlines():
-        if (found := _IMPORTED.match(line)) is not None:
-            own[found[2]] = int(found[1])
-    powertools = sum(us for name, us in own.items() if name.startswith("aws_lambda_powertools"))
-    return powertools / sum(own.values()) * 100
+    imports = noted(ran.stderr)
+    powertools = [each.own for name, each in imports.items() if name.startswith(_POWERTOOLS)]
+    return sum(powertools) / sum(each.own for each in imports.values()) * 100

@@ -9,7 +9,7 @@ import queue
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BufferedIOBase, BytesIO
@@ -110,6 +110,8 @@ class RuntimeApi:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    # A sandbox that takes many invocations connects as often at the same moment.
+    request_queue_size = 256
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -123,6 +125,11 @@ class _Conversation(BaseHTTPRequestHandler):
     # A head and a body written apart would otherwise wait for each other's acknowledgement.
     disable_nagle_algorithm = True
     server: _Server
+
+    def handle(self) -> None:
+        # A sandbox that is not needed any more is killed, whatever it is doing.
+        with suppress(ConnectionResetError):
+            super().handle()
 
     def do_GET(self) -> None:
         self.server.polls.put(time.perf_counter())

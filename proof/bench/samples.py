@@ -32,6 +32,10 @@ class Sample:
         low, _, high = statistics.quantiles(self.values, n=4, method="inclusive")
         return low, high
 
+    def percentile(self, hundredths: int) -> float:
+        """The value below which so many hundredths of all values lie."""
+        return statistics.quantiles(self.values, n=100, method="inclusive")[hundredths - 1]
+
 
 def in_turns(rounds: int, *measures: Callable[[], T]) -> list[list[T]]:
     """The results of each measure, round by round.

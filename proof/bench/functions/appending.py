@@ -28,23 +28,24 @@ app = FastAPI()
 
 
 @app.get("/appends")
-async def appends(
-    by: Literal["store", "boto3"], count: int, pause_ms: int = 0
-) -> dict[str, object]:
+async def appends(by: Literal["store", "boto3"], count: int, pause_ms: int = 0) -> dict[str, float]:
     """Append records to a new stream, each after a pause.
 
-    `processor_ms` is the process's time for one, `waits_ms` are the times until each was durable.
+    `processor_ms` is the process's time for one, `last_ms` the time until the last was durable.
     """
     append = _store() if by == "store" else _boto3()
-    stream_id, waits = new_stream_id(), []
+    stream_id = new_stream_id()
     used, began_at = time.process_time(), time.perf_counter()
+    asked_at = began_at
     for seq in range(count):
         if pause_ms:
             await asyncio.sleep(began_at + (seq + 1) * pause_ms / 1e3 - time.perf_counter())
         asked_at = time.perf_counter()
         await append(stream_id, seq)
-        waits.append((time.perf_counter() - asked_at) * 1e3)
-    return {"processor_ms": (time.process_time() - used) / count * 1e3, "waits_ms": waits}
+    return {
+        "processor_ms": (time.process_time() - used) / count * 1e3,
+        "last_ms": (time.perf_counter() - asked_at) * 1e3,
+    }
 
 
 @cache

@@ -33,6 +33,8 @@ _SHORT_TIMEOUT = 4.0
 
 _TOKENS = frozenset({"thinking", "answer"})
 _PATIENCE = 60.0
+# A stream with all its handoffs.
+_STREAM_SECONDS = 120.0
 _ENV = {"DEMO_TOKENS": "3900", "DEMO_TOKENS_PER_SECOND": "60", "POWERTOOLS_LOG_LEVEL": "ERROR"}
 
 
@@ -131,7 +133,7 @@ class _Function:
         """A reader of a new stream, which is cancelled in the end."""
         reader = _Reader()
         source = EventSource(self.http, f"/sse?{_query(prompt)}", reader.events.put_nowait)
-        async with asyncio.TaskGroup() as tasks, asyncio.timeout(_PATIENCE):
+        async with asyncio.TaskGroup() as tasks, asyncio.timeout(_STREAM_SECONDS):
             tasks.create_task(source.follow())
             yield reader
             stream_id = source.events[0].id.partition(":")[0]

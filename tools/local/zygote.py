@@ -25,7 +25,7 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 
 from snapshot_restore_py import register_before_snapshot  # type: ignore[import-untyped]
 
@@ -85,16 +85,22 @@ def _become_sandbox(output: int, status: int) -> None:
     for standard in (1, 2):
         os.dup2(output, standard)
     os.close(output)
-    pid = os.fork()
-    if pid:
+    if pid := os.fork():
+        _report(pid, status)
+    os.close(status)
+    os.setsid()
+
+
+def _report(pid: int, status: int) -> NoReturn:
+    """Report the sandbox's id and exit status, if there is still an emulator; never return."""
+    try:
         for standard in (1, 2):
             os.close(standard)
         os.write(status, b"%d\n" % pid)
         _, waited = os.waitpid(pid, 0)
         os.write(status, b"%d\n" % os.waitstatus_to_exitcode(waited))
+    finally:
         os._exit(0)
-    os.close(status)
-    os.setsid()
 
 
 def _let_the_clocks_stand_still(taken_at: dict[str, float]) -> None:

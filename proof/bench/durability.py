@@ -22,7 +22,7 @@ from proof.bench.table import Row, at_most
 
 TITLE = "Durability"
 
-_ROUNDS = 21
+_ROUNDS = 31
 _FIRST_TOKEN_MS = 300
 _TOKENS_PER_SECOND = 60
 _QUERY = "prompt=bench"

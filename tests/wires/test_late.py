@@ -77,7 +77,7 @@ def test_the_application_imports_no_wire() -> None:
         text=True,
     )
 
-    assert ran.stdout.split() == ["app.wires.late"]
+    assert set(ran.stdout.split()) <= {"app.wires.late"}
 
 
 async def test_the_first_request_for_a_path_imports_its_routes(

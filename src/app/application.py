@@ -1,5 +1,6 @@
 """The ASGI application, over a table and a model."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from typing import TypedDict
@@ -79,7 +80,7 @@ def create_app(
             clock=clock,
         )
         streams = Streams(engine)
-        await gate.preload()
+        await asyncio.gather(gate.preload(), model.preload())
         metrics.started()
         yield State(
             settings=settings,

@@ -36,6 +36,9 @@ class ScriptedProvider:
     def continuation(self, _request: Request) -> Continuation:
         return "prefill"
 
+    async def preload(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 

@@ -33,6 +33,9 @@ class GatedProvider:
     def continuation(self, _request: Request) -> Continuation:
         return "prefill"
 
+    async def preload(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 

@@ -77,6 +77,9 @@ class CountingProvider:
     def continuation(self, _request: Request) -> Continuation:
         return "prefill"
 
+    async def preload(self) -> None:
+        pass
+
     async def close(self) -> None:
         pass
 

@@ -125,6 +125,10 @@ class Provider(Protocol):
         """
         ...
 
+    async def preload(self) -> None:
+        """Do what the first request need not wait for, while the sandbox starts."""
+        ...
+
     async def close(self) -> None:
         """Close the connections; the process ends."""
         ...

@@ -140,6 +140,9 @@ class DemoProvider:
         """Always at the exact character."""
         return "prefill"
 
+    async def preload(self) -> None:
+        """Nothing has to be made."""
+
     async def close(self) -> None:
         """Nothing to close."""
 

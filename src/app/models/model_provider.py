@@ -38,6 +38,9 @@ class ModelProvider(ABC):
         """True if the model continues an assistant's turn that ends the conversation."""
         return False
 
+    async def preload(self) -> None:  # noqa: B027 - most providers have nothing to do
+        """Do what the first request need not wait for, while the sandbox starts."""
+
     async def close(self) -> None:  # noqa: B027 - most providers hold nothing
         """Close the connections."""
 

@@ -268,7 +268,7 @@ class Renaming:
     def __init__(self, model: Provider, tools: tuple[ToolSpec, ...]) -> None:
         self.models = model.models
         self.continuation = model.continuation
-        self.close = model.close
+        self.preload, self.close = model.preload, model.close
         self._model, self._tools = model, tools
 
     def stream(self, request: Request, delivered: Partial) -> AsyncGenerator[Event]:

@@ -117,8 +117,7 @@ class _TLSPool(AWSHTTPSConnectionPool):
 def connect(deadlines: Deadlines) -> Client:
     """A client that sends a request once, with region and credentials from the usual chain.
 
-    It belongs to boto3's default session, which reuses the files that it has read for the store's
-    client: that saves nine tenths of the time. Two threads must not call this at once.
+    It belongs to boto3's default session, so two threads must not call this at once.
     """
     client: Client = boto3.client(
         "bedrock-runtime",

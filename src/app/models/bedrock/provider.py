@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Self
 
+from botocore.exceptions import BotoCoreError
+
 from app.events import Answer, Thinking
 from app.exceptions import ProviderError
 from app.models.base import Request
@@ -47,6 +49,14 @@ class BedrockProvider(ModelProvider):
         """Claude up to 4.5 takes a prefill; no other model does."""
         return claude_takes_prefill(model)
 
+    async def preload(self) -> None:
+        """Make the client, which reads files of botocore for a tenth of a second.
+
+        Lambda starts a sandbox on a whole processor, and calls a small function on a part of one.
+        """
+        with contextlib.suppress(BotoCoreError):  # The first request tells.
+            await asyncio.to_thread(self._connected)
+
     async def close(self) -> None:
         """Close the idle connections; each other one is closed with its stream."""
         if self._client is not None:
@@ -57,11 +67,14 @@ class BedrockProvider(ModelProvider):
         return _deltas(request, events_of(lambda: self._converse(request)), timer)
 
     def _converse(self, request: Request) -> EventStream:
-        """Send a request; the first call makes the client. Blocks: call it in a thread."""
+        """Send a request. Blocks: call it in a thread."""
+        return self._connected().converse_stream(**arguments_of(request))["stream"]
+
+    def _connected(self) -> Client:
         with self._connecting:
             if self._client is None:
                 self._client = connect(self.deadlines)
-        return self._client.converse_stream(**arguments_of(request))["stream"]
+        return self._client
 
 
 async def _deltas(

@@ -16,7 +16,7 @@ from app.events import Answer, Done
 from app.models.base import Message, Partial, Request
 from app.models.bedrock import BedrockProvider, connections
 from app.models.deadlines import Deadlines
-from tests.app.models.bedrock import certificate
+from tests import certificate
 from tests.app.models.bedrock.asking import MODEL, NOTHING, REQUEST, asked, text_of
 from tests.app.models.bedrock.frames import ANSWER, START, stop, text, usage
 from tests.app.models.bedrock.server import Server, Talk, saying, serving_at

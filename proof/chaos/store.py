@@ -26,7 +26,7 @@ from proof.chaos.traffic import Call, Ledger, Traffic, parse
 from tests.event_source import TERMINAL
 
 # A client misses the frozen sandbox after seven seconds and comes back to another. If the clock of
-# that one is behind, it listens for a lease. And it may have to start.
+# that one is behind, it listens for a time of its own. And it may have to start.
 TAKE_OVER_SECONDS = 20.0
 # A stop has to find a sandbox, before a reader's sandbox believes that the writer is gone.
 CANCEL_SECONDS = 3.5

@@ -42,7 +42,7 @@ class EventSourceSettings:
     # waits for its next writer, and in trouble.
     retry_ms: int = 500
     buffered_retry_ms: int = 100
-    handoff_retry_ms: int = 20
+    handoff_retry_ms: int = 100
     retry_trouble_ms: int = 2000
     # Some paths to a browser hold small chunks back; smaller chunks are filled up to this size.
     padding_bytes: int = 0

@@ -14,8 +14,9 @@ class Timing:
     # A writer appends at once, then at most every `flush_interval`, and at least every
     # `heartbeat`. After `lease` without a sign of life a reader takes over. Whatever the clocks
     # say, that reader has listened for `listening`: longer than a live writer is silent, and than
-    # it may take to return behind a store that was (a call is given up after 1 s, and made again
-    # within 0.4 s). Readers that come to the same moment are `claim_jitter` apart, at most.
+    # it may take to return behind a store that was (an attempt that hangs is given up after 1 s,
+    # and the next one is made within 0.4 s). Readers that come to the same moment are
+    # `claim_jitter` apart, at most.
     flush_interval: float = 0.04
     heartbeat: float = 0.5
     lease: float = 2.0

@@ -12,7 +12,7 @@ from app.log import logger
 from app.secret import Secret
 from durable_stream import StreamNotFound
 
-# Lambda ends a start that takes ten seconds; a store of secrets that hangs is asked for eight.
+# Lambda ends a start that takes ten seconds, and a store that hangs would hold it up for eight.
 _PRELOAD_SECONDS = 4
 
 

@@ -102,7 +102,11 @@ class Table:
                 "ScanIndexForward": not newest_first,
             },
         )
-        return Found(answer.get("Items", ()), "LastEvaluatedKey" in answer)
+        items = answer.get("Items")
+        if not isinstance(items, list):
+            # No items would be read as a stream that does not exist.
+            raise StoreUnavailable("the answer of a query has no items")
+        return Found(items, "LastEvaluatedKey" in answer)
 
     async def update(
         self,

@@ -25,12 +25,11 @@ from durable_stream.exceptions import StoreRefused, StoreUnavailable
 Operation: TypeAlias = Literal["DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"]
 Item: TypeAlias = dict[str, dict[str, str]]
 
-# One attempt may take this long; the layers above decide how often to call again. A writer whose
-# call hangs must be back before a reader has listened in vain for long enough to take over.
-_CONNECT_SECONDS = 1.0
-_ANSWER_SECONDS = 1.0
-_ATTEMPTS = 2
-_PAUSE_SECONDS = 0.1
+# One attempt may take this long, with connecting; the layers above decide how often to call again.
+# A writer whose attempt hangs is back within the lease: the next one has a new connection.
+ATTEMPT_SECONDS = 1.0
+ATTEMPTS = 2
+PAUSE_SECONDS = 0.1
 
 _VERSION = "DynamoDB_20120810"
 _JSON = "application/x-amz-json-1.0"
@@ -40,14 +39,27 @@ _APP_ID = string.ascii_letters + string.digits + "-._~+"
 _OK = 200
 _SERVER_ERROR = 500
 _CONDITION_FAILED = "ConditionalCheckFailedException"
+# As botocore's standard mode has them (AWS SDKs and Tools Reference Guide, "Retry behavior"), and
+# DynamoDB's own.
 _TRANSIENT = frozenset(
     {
+        "BandwidthLimitExceeded",
         "InternalServerError",
+        "LimitExceededException",
+        "PriorRequestNotComplete",
         "ProvisionedThroughputExceededException",
+        "ReplicatedWriteConflictException",
         "RequestLimitExceeded",
+        "RequestThrottled",
+        "RequestThrottledException",
         "RequestTimeout",
+        "RequestTimeoutException",
         "ServiceUnavailable",
+        "SlowDown",
+        "ThrottledException",
+        "Throttling",
         "ThrottlingException",
+        "TooManyRequestsException",
         "TransactionConflictException",
     }
 )
@@ -73,7 +85,7 @@ class DynamoDB:
 
     def __init__(self, environ: Mapping[str, str] = os.environ, *, connections: int = 16) -> None:
         endpoint = resolve(environ)
-        self._connections = Connections(endpoint, connect_seconds=_CONNECT_SECONDS)
+        self._connections = Connections(endpoint, ca_bundle=environ.get("AWS_CA_BUNDLE") or None)
         self._signer = Signer(SERVICE, endpoint.region, endpoint.authority)
         self._credentials = credentials.source(environ, _fetch)
         self._agent = _agent(environ)
@@ -89,32 +101,33 @@ class DynamoDB:
         ConditionFailed, StoreUnavailable or StoreRefused.
         """
         body, headers = encoded(operation, request)
-        attempts = 1 if once else _ATTEMPTS
+        attempts, fresh = 1 if once else ATTEMPTS, once
         async with self._free:
             while True:
                 attempts -= 1
                 try:
-                    return await self._attempt(headers, body, once=once)
+                    return await self._attempt(headers, body, fresh=fresh)
                 except CallFailed as error:
                     if attempts == 0:
                         raise StoreUnavailable(f"DynamoDB does not answer: {error}") from error
+                    fresh = True
                 except StoreUnavailable:
                     if attempts == 0:
                         raise
-                    await asyncio.sleep(random.uniform(0, _PAUSE_SECONDS))  # noqa: S311
+                    await asyncio.sleep(random.uniform(0, PAUSE_SECONDS))  # noqa: S311
 
     def close(self) -> None:
         """Make no further call; those under way end by themselves."""
         self._closed = True
         self._connections.close()
 
-    async def _attempt(self, headers: dict[str, str], body: bytes, *, once: bool) -> Any:
+    async def _attempt(self, headers: dict[str, str], body: bytes, *, fresh: bool) -> Any:
         if self._closed:
             raise StoreUnavailable("this process is about to end")
         keys = await self._credentials.get()
         signed = self._signer.signed(headers, body, keys, time.time())
         request = _request("POST", "/", {**signed, "user-agent": self._agent}, body)
-        return _answer(await self._connections.exchange(request, _ANSWER_SECONDS, fresh=once))
+        return _answer(await self._connections.exchange(request, ATTEMPT_SECONDS, fresh=fresh))
 
 
 def encoded(operation: Operation, request: Mapping[str, object]) -> tuple[bytes, dict[str, str]]:
@@ -132,7 +145,7 @@ def _answer(response: Response) -> Any:
         raise StoreUnavailable(f"DynamoDB answered {response.status}")
     try:
         told = json.loads(response.body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Garbled("the answer is not JSON") from None
     if not isinstance(told, dict):
         raise Garbled("the answer is no JSON object")
@@ -168,9 +181,9 @@ async def _fetch(url: str, authorization: str | None) -> bytes:
     if authorization is not None:
         headers["authorization"] = authorization
     path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
-    connections = Connections(endpoint, connect_seconds=_CONNECT_SECONDS)
+    connections = Connections(endpoint)
     try:
-        response = await connections.exchange(_request("GET", path, headers, b""), _ANSWER_SECONDS)
+        response = await connections.exchange(_request("GET", path, headers, b""), ATTEMPT_SECONDS)
     except CallFailed as error:
         raise StoreUnavailable(f"the container's endpoint does not answer: {error}") from error
     finally:

@@ -1,7 +1,7 @@
 """Keep-alive connections to one endpoint, each with one request at a time."""
 
 import asyncio
-import os
+import math
 import socket
 import ssl
 import time
@@ -19,42 +19,38 @@ _IDLE_SECONDS = 30.0
 class Connections:
     """The connections to one endpoint. A connection that fails is closed, and never used again."""
 
-    def __init__(self, endpoint: Endpoint, *, connect_seconds: float) -> None:
+    def __init__(self, endpoint: Endpoint, *, ca_bundle: str | None = None) -> None:
         self._endpoint = endpoint
-        self._connect_seconds = connect_seconds
-        self._tls = _tls() if endpoint.tls else None
+        self._tls = _tls(ca_bundle) if endpoint.tls else None
         # The one used last is used next, so that the others grow old and are closed.
         self._idle: list[_Connection] = []
+        self._closed = False
 
     async def exchange(self, request: bytes, seconds: float, *, fresh: bool = False) -> Response:
-        """Send a request and return its response, which may take so many seconds.
+        """Send a request and return its response; connecting and both take so many seconds at most.
 
-        Raises CallFailed. An idle connection may have ended unseen; with `fresh` the request gets
-        a new one.
+        Raises CallFailed or StoreRefused. An idle connection may have ended unseen; with `fresh`
+        the request gets a new one.
         """
+        loop = asyncio.get_running_loop()
+        begun, until = time.time(), loop.time() + seconds
         connection = None if fresh else self._take()
-        if connection is None:
-            connection = await self._open()
         try:
-            async with asyncio.timeout(seconds):
-                response = await connection.exchange(request)
-        except TimeoutError:
-            connection.close()
-            raise TimedOut(f"no answer within {seconds} s") from None
-        except BaseException:
-            connection.close()
+            if connection is None:
+                connection = await self._open(seconds)
+            response = await connection.exchange(request, until - loop.time())
+        except CallFailed:
+            self._distrust(begun)
             raise
-        if response.keep_alive:
-            connection.idle_since = time.time()
-            self._idle.append(connection)
-        else:
-            connection.close()
+        finally:
+            if connection is not None:
+                self._keep_or_close(connection)
         return response
 
     def close(self) -> None:
-        """Close the idle connections; those in use are closed by their requests."""
-        while self._idle:
-            self._idle.pop().close()
+        """Close the idle connections now, and those in use behind their responses."""
+        self._closed = True
+        self._distrust(math.inf)
 
     def _take(self) -> "_Connection | None":
         oldest = time.time() - _IDLE_SECONDS
@@ -65,16 +61,35 @@ class Connections:
             connection.close()
         return None
 
-    async def _open(self) -> "_Connection":
+    def _keep_or_close(self, connection: "_Connection") -> None:
+        if connection.is_reusable and not self._closed:
+            connection.idle_since = time.time()
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def _distrust(self, moment: float) -> None:
+        """Close what was idle then: a path that has gone dead takes all connections with it."""
+        old = [each for each in self._idle if each.idle_since < moment]
+        self._idle = [each for each in self._idle if each.idle_since >= moment]
+        for connection in old:
+            connection.close()
+
+    async def _open(self, seconds: float) -> "_Connection":
         loop = asyncio.get_running_loop()
         endpoint = self._endpoint
         try:
-            async with asyncio.timeout(self._connect_seconds):
+            async with asyncio.timeout(seconds):
                 transport, connection = await loop.create_connection(
                     _Connection, endpoint.host, endpoint.port, ssl=self._tls
                 )
         except TimeoutError:
-            raise TimedOut(f"no connection within {self._connect_seconds} s") from None
+            raise TimedOut(f"no connection within {seconds:.1f} s") from None
+        except ssl.SSLCertVerificationError as error:
+            raise StoreRefused(
+                f"the certificate of {endpoint.host} cannot be verified ({error.verify_message}): "
+                "AWS_CA_BUNDLE names a file of authorities"
+            ) from error
         except OSError as error:
             raise Disconnected(f"no connection: {error}") from error
         peer = transport.get_extra_info("socket")
@@ -85,6 +100,8 @@ class Connections:
 class _Connection(asyncio.Protocol):
     def __init__(self) -> None:
         self.idle_since = time.time()
+        # Behind a whole response after which the peer keeps the connection.
+        self._is_free = True
         self._transport: asyncio.Transport | None = None
         self._decoder = ResponseDecoder()
         self._response: asyncio.Future[Response] | None = None
@@ -93,16 +110,28 @@ class _Connection(asyncio.Protocol):
     def is_open(self) -> bool:
         return self._transport is not None and not self._transport.is_closing()
 
-    async def exchange(self, request: bytes) -> Response:
+    @property
+    def is_reusable(self) -> bool:
+        return self._is_free and self.is_open
+
+    async def exchange(self, request: bytes, seconds: float) -> Response:
         if self._transport is None or not self.is_open:
             raise Disconnected("the connection has ended")
+        self._is_free = False
         self._decoder = ResponseDecoder()
         self._response = asyncio.get_running_loop().create_future()
         try:
             self._transport.write(request)
-            return await self._response
+            # Not `asyncio.timeout`: where the event loop was held up, the response may be there
+            # when the time is over, and counts.
+            done, _ = await asyncio.wait({self._response}, timeout=max(0, seconds))
+            if not done:
+                raise TimedOut(f"no answer within {seconds:.1f} s")
+            response = self._response.result()
         finally:
             self._response = None
+        self._is_free = response.keep_alive
+        return response
 
     def close(self) -> None:
         """Close the connection at once. A request that was sent may be carried out."""
@@ -136,10 +165,9 @@ class _Connection(asyncio.Protocol):
             self._response.set_exception(error)
 
 
-def _tls() -> ssl.SSLContext:
-    """Certificates are verified by the system's authorities, or those that AWS_CA_BUNDLE names."""
-    bundle = os.environ.get("AWS_CA_BUNDLE") or None
+def _tls(ca_bundle: str | None) -> ssl.SSLContext:
+    """Certificates are verified by the system's authorities, or those in a file."""
     try:
-        return ssl.create_default_context(cafile=bundle)
+        return ssl.create_default_context(cafile=ca_bundle)
     except OSError as error:
-        raise StoreRefused(f"AWS_CA_BUNDLE {bundle!r} cannot be read: {error}") from error
+        raise StoreRefused(f"AWS_CA_BUNDLE {ca_bundle!r} cannot be read: {error}") from error

@@ -22,6 +22,8 @@ from durable_stream.threads import in_thread
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from botocore.credentials import Credentials as BotocoreCredentials
+
     Get = Callable[[str, str | None], Awaitable[bytes]]
 
 _ACCESS_KEY = "AWS_ACCESS_KEY_ID"
@@ -35,6 +37,8 @@ _CONTAINER = "http://169.254.170.2"
 # Without TLS the credentials are asked for on this machine only.
 _CONTAINER_HOSTS = frozenset({"169.254.170.2", "169.254.170.23", "fd00:ec2::23", "localhost"})
 _RENEW_SECONDS = 600
+# botocore asks some places several times.
+_BOTOCORE_SECONDS = 10
 
 
 class CredentialSource(Protocol):
@@ -47,9 +51,9 @@ class CredentialSource(Protocol):
 
 def source(environ: Mapping[str, str], get: "Get") -> CredentialSource:
     """The place that the environment names. `get` fetches a URL with an Authorization header."""
-    if _ACCESS_KEY in environ or _SECRET_KEY in environ:
+    if environ.get(_ACCESS_KEY) or environ.get(_SECRET_KEY):
         return FromEnvironment(environ)
-    if _RELATIVE_URI in environ or _FULL_URI in environ:
+    if environ.get(_RELATIVE_URI) or environ.get(_FULL_URI):
         return FromContainer(environ, get)
     return FromBotocore()
 
@@ -89,7 +93,7 @@ class FromContainer:
             try:
                 self._kept = await self._ask()
             except StoreUnavailable:
-                # The old ones are good for some minutes yet.
+                # The old ones are still good for some minutes.
                 if (kept := self._valid(0)) is not None:
                     return kept
                 raise
@@ -123,35 +127,54 @@ class FromContainer:
     def _authorization(self) -> str | None:
         """The token for the endpoint. Its file may change, and reading it may block."""
         path = self._environ.get(_TOKEN_FILE)
-        token = Path(path).read_text() if path else self._environ.get(_TOKEN)
+        try:
+            token = Path(path).read_text() if path else self._environ.get(_TOKEN)
+        except (OSError, UnicodeDecodeError) as error:
+            raise StoreUnavailable(f"{_TOKEN_FILE} cannot be read: {error}") from error
         if token is not None and ("\r" in token or "\n" in token):
             raise StoreRefused("the token for the container's endpoint has a line break")
         return token
 
 
 class FromBotocore:
-    """Credentials of any other place that botocore knows."""
+    """Credentials of any other place that botocore knows, which renews them."""
 
     def __init__(self) -> None:
-        self._found: object = None
+        self._found: BotocoreCredentials | None = None
+        self._kept: Credentials | None = None
         self._asking = asyncio.Lock()
 
     async def get(self) -> Credentials:
         """The credentials; botocore reads files and asks servers, so it does so in a thread."""
         async with self._asking:
-            return await in_thread(self._ask)
+            if self._kept is None or self._is_old():
+                try:
+                    async with asyncio.timeout(_BOTOCORE_SECONDS):
+                        self._kept = await in_thread(self._ask)
+                except TimeoutError:
+                    raise StoreUnavailable("botocore has found no credentials in time") from None
+            return self._kept
+
+    def _is_old(self) -> bool:
+        """True if botocore would renew them now; those that never change cannot say so."""
+        refresh_needed = getattr(self._found, "refresh_needed", None)
+        return refresh_needed is not None and bool(refresh_needed())
 
     def _ask(self) -> Credentials:
-        from botocore.exceptions import BotoCoreError
+        from botocore.exceptions import BotoCoreError, ClientError, CredentialRetrievalError
         from botocore.session import Session
 
         try:
             self._found = self._found or Session().get_credentials()
             if self._found is None:
                 raise StoreRefused("DynamoDB cannot be called: there are no AWS credentials")
-            frozen = self._found.get_frozen_credentials()  # type: ignore[attr-defined]
+            frozen = self._found.get_frozen_credentials()
+        except (ClientError, CredentialRetrievalError) as error:
+            raise StoreUnavailable(f"the credentials cannot be renewed: {error}") from error
         except BotoCoreError as error:
             raise StoreRefused(f"DynamoDB cannot be called: {error}") from error
+        if not frozen.access_key or not frozen.secret_key:
+            raise StoreRefused("DynamoDB cannot be called: the AWS credentials have no keys")
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
 

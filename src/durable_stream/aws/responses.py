@@ -49,11 +49,6 @@ class ResponseDecoder:
         self._last_chunk_seen = False
         self._done = False
 
-    @property
-    def started(self) -> bool:
-        """True once a byte has come."""
-        return bool(self._buffer) or self._head is not None
-
     def feed(self, data: bytes) -> Response | None:
         """The response, once it is whole; raises Garbled."""
         if self._done:

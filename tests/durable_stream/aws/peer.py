@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -60,16 +61,25 @@ class Peer:
     usual: Act = field(default_factory=lambda: sends(whole()))
     requests: list[bytes] = field(default_factory=list)
     connections: int = 0
+    ended: Callable[[], None] = lambda: None
+    """Called when a connection ends."""
+    serving: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+        task = asyncio.current_task()
+        assert task is not None
+        self.serving.add(task)
+        # Before Python 3.12, a connection that ends cancelled is reported as a broken callback.
+        ended = (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError)
+        with contextlib.suppress(*ended):
             while True:
                 self.requests.append(await _request(reader))
                 act = self.acts.pop(0) if self.acts else self.usual
                 if not await act(writer):
                     break
         writer.close()
+        self.ended()
 
 
 async def _request(reader: asyncio.StreamReader) -> bytes:
@@ -80,13 +90,16 @@ async def _request(reader: asyncio.StreamReader) -> bytes:
 
 
 @asynccontextmanager
-async def peer() -> AsyncIterator[Peer]:
+async def peer(tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
     """A peer for as long as the block runs."""
     made = Peer()
-    server = await asyncio.start_server(made.serve, "127.0.0.1")
+    server = await asyncio.start_server(made.serve, "127.0.0.1", ssl=tls)
     host, port = server.sockets[0].getsockname()
-    made.url = f"http://{host}:{port}"
+    made.url = f"{'https' if tls else 'http'}://{host}:{port}"
     try:
         yield made
     finally:
         server.close()
+        for task in made.serving:
+            task.cancel()
+        await asyncio.gather(*made.serving, return_exceptions=True)

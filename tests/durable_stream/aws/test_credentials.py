@@ -177,3 +177,55 @@ async def test_no_credentials_anywhere_are_a_refusal(
 def test_the_variables_go_first() -> None:
     environ: dict[str, Any] = {"AWS_ACCESS_KEY_ID": "a", FULL_URI: "http://127.0.0.1"}
     assert isinstance(source(environ, never), FromEnvironment)
+
+
+async def test_a_token_file_that_is_missing_for_a_moment_is_trouble_that_passes(
+    container: Peer, tmp_path: Path
+) -> None:
+    """The old credentials are used meanwhile."""
+    file = tmp_path / "token"
+    file.write_text("token")
+    container.usual = sends(told("key", seconds=60))
+    environ = {FULL_URI: container.url, "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": str(file)}
+    client = DynamoDB(
+        {**environ, "AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": "http://x"}
+    )
+    found = client._credentials
+    async with asyncio.timeout(DEADLINE):
+        kept = await found.get()
+        file.unlink()
+        assert await found.get() == kept
+        with pytest.raises(StoreUnavailable, match="TOKEN_FILE"):
+            await source(environ, never).get()
+    client.close()
+
+
+def test_an_empty_variable_names_no_place() -> None:
+    environ = {FULL_URI: "", "AWS_ACCESS_KEY_ID": ""}
+    assert isinstance(source(environ, never), FromBotocore)
+
+
+async def test_a_role_that_cannot_be_assumed_now_is_trouble_that_passes(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It comes as an error that is none of botocore's own base class."""
+    for name in [each for each in os.environ if each.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    refusal = (
+        b"<ErrorResponse><Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+        b"</ErrorResponse>"
+    )
+    answer = b"HTTP/1.1 403 X\r\nContent-Type: text/xml\r\nContent-Length: %d\r\n\r\n%s"
+    async with peer() as sts:
+        sts.usual = sends(answer % (len(refusal), refusal))
+        config = tmp_path / "config"
+        config.write_text(
+            "[profile base]\naws_access_key_id = a\naws_secret_access_key = b\n"
+            "[profile role]\nrole_arn = arn:aws:iam::1:role/r\nsource_profile = base\n"
+            "region = us-east-1\n"
+        )
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(config))
+        monkeypatch.setenv("AWS_PROFILE", "role")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", sts.url)
+        with pytest.raises(StoreUnavailable, match="renewed"):
+            await source(os.environ, never).get()

@@ -20,6 +20,7 @@ from durable_stream.aws.endpoint import SERVICE, Endpoint, resolve
 from durable_stream.aws.exceptions import CallFailed, Garbled
 from durable_stream.aws.responses import Response
 from durable_stream.aws.signing import Signer
+from durable_stream.aws.trust import Trust
 from durable_stream.exceptions import StoreRefused, StoreUnavailable
 
 Operation: TypeAlias = Literal["DeleteItem", "GetItem", "PutItem", "Query", "UpdateItem"]
@@ -85,7 +86,8 @@ class DynamoDB:
 
     def __init__(self, environ: Mapping[str, str] = os.environ, *, connections: int = 16) -> None:
         endpoint = resolve(environ)
-        self._connections = Connections(endpoint, ca_bundle=environ.get("AWS_CA_BUNDLE") or None)
+        trust = Trust(environ.get("AWS_CA_BUNDLE") or None) if endpoint.tls else None
+        self._connections = Connections(endpoint, trust)
         self._signer = Signer(SERVICE, endpoint.region, endpoint.authority)
         self._credentials = credentials.source(environ, _fetch)
         self._agent = _agent(environ)
@@ -181,7 +183,7 @@ async def _fetch(url: str, authorization: str | None) -> bytes:
     if authorization is not None:
         headers["authorization"] = authorization
     path = f"{parts.path or '/'}{'?' if parts.query else ''}{parts.query}"
-    connections = Connections(endpoint)
+    connections = Connections(endpoint, Trust() if endpoint.tls else None)
     try:
         response = await connections.exchange(_request("GET", path, headers, b""), ATTEMPT_SECONDS)
     except CallFailed as error:

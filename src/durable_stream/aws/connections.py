@@ -9,7 +9,9 @@ import time
 from durable_stream.aws.endpoint import Endpoint
 from durable_stream.aws.exceptions import CallFailed, Disconnected, Garbled, TimedOut
 from durable_stream.aws.responses import Response, ResponseDecoder
+from durable_stream.aws.trust import Trust
 from durable_stream.exceptions import StoreRefused
+from durable_stream.threads import in_thread
 
 # A peer or a router on the way may forget a connection that is idle for longer, and say nothing.
 # Counted by the wall clock: the others stand still while a sandbox is frozen.
@@ -19,9 +21,10 @@ _IDLE_SECONDS = 30.0
 class Connections:
     """The connections to one endpoint. A connection that fails is closed, and never used again."""
 
-    def __init__(self, endpoint: Endpoint, *, ca_bundle: str | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, trust: Trust | None) -> None:
+        """`trust` is None for an endpoint without TLS."""
         self._endpoint = endpoint
-        self._tls = _tls(ca_bundle) if endpoint.tls else None
+        self._trust = trust
         # The one used last is used next, so that the others grow old and are closed.
         self._idle: list[_Connection] = []
         self._closed = False
@@ -76,24 +79,35 @@ class Connections:
             connection.close()
 
     async def _open(self, seconds: float) -> "_Connection":
-        loop = asyncio.get_running_loop()
-        endpoint = self._endpoint
         try:
             async with asyncio.timeout(seconds):
-                transport, connection = await loop.create_connection(
-                    _Connection, endpoint.host, endpoint.port, ssl=self._tls
-                )
+                return await self._connect_trusting()
         except TimeoutError:
             raise TimedOut(f"no connection within {seconds:.1f} s") from None
         except ssl.SSLCertVerificationError as error:
             raise StoreRefused(
-                f"the certificate of {endpoint.host} cannot be verified ({error.verify_message}): "
-                "AWS_CA_BUNDLE names a file of authorities"
+                f"the certificate of {self._endpoint.host} cannot be verified "
+                f"({error.verify_message}): AWS_CA_BUNDLE names a file of authorities"
             ) from error
         except OSError as error:
             raise Disconnected(f"no connection: {error}") from error
+
+    async def _connect_trusting(self) -> "_Connection":
+        trust = self._trust
+        try:
+            return await self._connect(None if trust is None else trust.context)
+        except ssl.SSLCertVerificationError:
+            if trust is None or trust.is_whole:
+                raise
+            await in_thread(trust.widen)
+            return await self._connect(trust.context)
+
+    async def _connect(self, tls: ssl.SSLContext | None) -> "_Connection":
+        host, port = self._endpoint.host, self._endpoint.port
+        loop = asyncio.get_running_loop()
+        transport, connection = await loop.create_connection(_Connection, host, port, ssl=tls)
         peer = transport.get_extra_info("socket")
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
 
 
@@ -163,11 +177,3 @@ class _Connection(asyncio.Protocol):
         self.close()
         if self._response is not None and not self._response.done():
             self._response.set_exception(error)
-
-
-def _tls(ca_bundle: str | None) -> ssl.SSLContext:
-    """Certificates are verified by the system's authorities, or those in a file."""
-    try:
-        return ssl.create_default_context(cafile=ca_bundle)
-    except OSError as error:
-        raise StoreRefused(f"AWS_CA_BUNDLE {ca_bundle!r} cannot be read: {error}") from error

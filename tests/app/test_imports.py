@@ -35,7 +35,7 @@ print(*sorted(sys.modules))
 """
 
 
-@pytest.mark.parametrize("module", ["boto3", "botocore.session", "httpx", "urllib3"])
+@pytest.mark.parametrize("module", ["boto3", "botocore.session", "httpx", "pydantic.v1", "urllib3"])
 def test_a_first_token_needs_no(module: str, dynamodb_url: str) -> None:
     environ = {
         **os.environ,

@@ -261,6 +261,9 @@ class _Snapshot(BaseModel):
     to. The text of each kind is a member of its own as well.
     """
 
+    # Its schema is the largest, and a first token does not need it.
+    model_config = ConfigDict(defer_build=True)
+
     id: str
     agent: str
     model: str

@@ -235,13 +235,20 @@ class Registry:
         return self.kinds[kind](**json.loads(data))
 
 
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
+
 AnyText = TypeVar("AnyText", bound=Text)
 
 
 def members(event: Event) -> dict[str, Any]:
     """The members of an event by name, but for `within`."""
-    names = (each.name for each in fields(event))
-    return {name: getattr(event, name) for name in names if name != "within"}
+    names = _names(type(event))  # type: ignore[arg-type] # a class can be hashed
+    return {name: getattr(event, name) for name in names}
+
+
+@cache
+def _names(kind: type[Event]) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind) if each.name != "within")
 
 
 def started_over(events: Iterable[Event]) -> frozenset[str]:
@@ -282,4 +289,4 @@ def encode(event: Event) -> str:
     told = members(event)
     if event.within:
         told["within"] = event.within
-    return json.dumps(told, separators=(",", ":"))
+    return _to_json(told)

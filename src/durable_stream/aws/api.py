@@ -35,6 +35,7 @@ PAUSE_SECONDS = 0.1
 _VERSION = "DynamoDB_20120810"
 _JSON = "application/x-amz-json-1.0"
 
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 _APP_ID = string.ascii_letters + string.digits + "-._~+"
 
 _OK = 200
@@ -134,7 +135,7 @@ class DynamoDB:
 
 def encoded(operation: Operation, request: Mapping[str, object]) -> tuple[bytes, dict[str, str]]:
     """The body of a request, and the headers that say what it is."""
-    body = json.dumps(request, separators=(",", ":")).encode()
+    body = _to_json(request).encode()
     return body, {"content-type": _JSON, "x-amz-target": f"{_VERSION}.{operation}"}
 
 

@@ -1,6 +1,7 @@
 """Keep-alive connections to one endpoint, each with one request at a time."""
 
 import asyncio
+import encodings.idna  # noqa: F401 - the first connection to a host with a name needs it
 import math
 import socket
 import ssl
@@ -133,16 +134,16 @@ class _Connection(asyncio.Protocol):
             raise Disconnected("the connection has ended")
         self._is_free = False
         self._decoder = ResponseDecoder()
-        self._response = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        self._response = loop.create_future()
+        # In each pass the event loop serves its sockets before its timers. So where it was held up,
+        # a response that is there counts, though its time is over.
+        timer = loop.call_later(max(0, seconds), self._time_out, seconds)
         try:
             self._transport.write(request)
-            # Not `asyncio.timeout`: where the event loop was held up, the response may be there
-            # when the time is over, and counts.
-            done, _ = await asyncio.wait({self._response}, timeout=max(0, seconds))
-            if not done:
-                raise TimedOut(f"no answer within {seconds:.1f} s")
-            response = self._response.result()
+            response = await self._response
         finally:
+            timer.cancel()
             self._response = None
         self._is_free = response.keep_alive
         return response
@@ -172,6 +173,10 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(Disconnected(f"the connection has ended: {exc or 'closed by the peer'}"))
+
+    def _time_out(self, seconds: float) -> None:
+        if self._response is not None and not self._response.done():
+            self._response.set_exception(TimedOut(f"no answer within {seconds:.1f} s"))
 
     def _fail(self, error: CallFailed) -> None:
         self.close()

@@ -10,6 +10,7 @@ _MAX_BODY = 32 * 2**20
 _MAX_HEAD = 64 * 2**10
 _HEAD_END = b"\r\n\r\n"
 _LINE_END = b"\r\n"
+_SPACE = " \t\n\r\v\f"
 # A chunk's size in hexadecimal digits, and extensions that nobody sends.
 _MAX_CHUNK_LINE = 256
 _LONGEST_NUMBER = 16
@@ -126,24 +127,23 @@ class ResponseDecoder:
 
 
 def _parse_head(head: bytes) -> _Head:
-    first, *lines = head.split(_LINE_END)
-    version, _, rest = first.partition(b" ")
-    if version not in (b"HTTP/1.1", b"HTTP/1.0"):
+    first, *lines = head.decode("latin-1").split("\r\n")
+    version, _, rest = first.partition(" ")
+    if version not in ("HTTP/1.1", "HTTP/1.0"):
         raise Garbled("no HTTP response")
     status = rest[:3]
-    if len(status) != 3 or not status.isdigit() or rest[3:4] not in (b"", b" "):  # noqa: PLR2004
+    if len(status) != 3 or not status.isdecimal() or rest[3:4] not in ("", " "):  # noqa: PLR2004
         raise Garbled("no HTTP status")
     headers: dict[str, str] = {}
     for line in lines:
-        name, colon, value = line.partition(b":")
-        if not colon or not name or name != name.strip():
+        name, colon, value = line.partition(":")
+        if not colon or not name or name != name.strip(_SPACE):
             raise Garbled("a header without a name")
-        key = name.decode("latin-1").lower()
-        text = value.strip(b" \t").decode("latin-1")
+        key, text = name.lower(), value.strip(" \t")
         headers[key] = f"{headers[key]}, {text}" if key in headers else text
     connection = headers.get("connection", "").lower()
     keep_alive = "close" not in connection
-    if version == b"HTTP/1.0":
+    if version == "HTTP/1.0":
         keep_alive = keep_alive and "keep-alive" in connection
     return _Head(int(status), headers, keep_alive, _length(headers, int(status)))
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 from app import models, parts
 from app.application import create_app
 from app.settings import Settings
-from lambda_stream import Adapter
+from lambda_stream import Adapter, snapshot
 
 settings = Settings.from_environ(os.environ)
 settings = replace(settings, provider=models.resolve(settings.provider, os.environ))
@@ -24,4 +24,8 @@ app = create_app(
     hooks=parts.hooks(os.environ),
     wires=parts.WIRES,
 )
+if snapshot.is_taken(os.environ):
+    # The sandboxes that are restored need not import them.
+    for wire in parts.WIRES:
+        wire.load()
 handler = Adapter(app)

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from fastapi import APIRouter
-
 from app.access import from_environ as access  # access
 from app.application import MakeHooks, watching
 from app.gate import Gate, OpenGate
@@ -26,7 +24,7 @@ _HOOKS: Sequence[Callable[[Environ], MakeHooks]] = [
     limits,  # limits
 ]
 
-WIRES: Sequence[APIRouter] = [
+WIRES: Sequence[LateRouter] = [
     LateRouter("/ag-ui", "app.wires.ag_ui:router"),  # ag_ui
     LateRouter("/ai-sdk", "app.wires.ai_sdk:router"),  # ai_sdk
     LateRouter("/v1", "app.wires.openai:router"),  # openai_wire

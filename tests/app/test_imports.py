@@ -35,6 +35,33 @@ print(*sorted(sys.modules))
 """
 
 
+WIRES = """
+import sys
+import app.main
+
+print(any(name.startswith("app.wires.") for name in {*sys.modules} - {"app.wires.late"}))
+"""
+
+
+@pytest.mark.parametrize(("kind", "are_there"), [("on-demand", "False"), ("snap-start", "True")])
+def test_wires_are_in_a_snapshot_and_in_no_other_start(kind: str, are_there: str) -> None:
+    environ = {
+        **os.environ,
+        "AWS_LAMBDA_INITIALIZATION_TYPE": kind,
+        "PYTHONPATH": str(SRC),
+        "TABLE_NAME": "nowhere",
+    }
+    ran = subprocess.run(
+        [sys.executable, "-c", WIRES],
+        capture_output=True,
+        text=True,
+        env=environ,
+        timeout=60,
+        check=True,
+    )
+    assert ran.stdout.split() == [are_there]
+
+
 @pytest.mark.parametrize("module", ["boto3", "botocore.session", "httpx", "pydantic.v1", "urllib3"])
 def test_a_first_token_needs_no(module: str, dynamodb_url: str) -> None:
     environ = {

@@ -26,6 +26,7 @@ from proof.bench import (
     providers,
     rendering,
     replay,
+    snapstart,
     streaming,
 )
 from proof.bench.table import render
@@ -33,6 +34,7 @@ from proof.bench.table import render
 _SECTIONS = {
     "streaming": streaming,
     "cold-start": cold_start,
+    "snapstart": snapstart,
     "imports": imports,
     "append": append,
     "durability": durability,

@@ -26,7 +26,7 @@ class Timing:
     read_patience: float = 15.0
     create_patience: float = 5.0
     # A writer that was not superseded retries until its invocation's deadline. Where there is
-    # none, it does so for as long as an invocation may last on Lambda.
+    # none, it does so for as long as `template.yaml` lets an invocation last.
     writer_patience: float = 900.0
     # How long before the invocation's deadline the writer hands over, and the time that must be
     # left on top of that to make a take-over worthwhile.

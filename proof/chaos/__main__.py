@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from local import CannotStart
-from proof.chaos import endurance, mutants, singly
+from proof.chaos import calm, endurance, mutants, singly
 from proof.chaos.deployment import SOURCE
 from proof.chaos.plan import Plan, draw
 from proof.chaos.report import Failure, failures, latencies, machine, render, table
@@ -110,7 +110,10 @@ async def measure(chosen: argparse.Namespace, seed: int) -> int:
     print(f"{machine()}\n", flush=True)
     report = await run(singly.plans(), at_once=singly.AT_ONCE, clock_offsets=(0.0,))
     print(table("one fault at a time, in seconds", latencies(report)), flush=True)
-    wrong = failures(report)
+    with calm.load():
+        calmly = await run(calm.plans(), at_once=calm.AT_ONCE, clock_offsets=(0.0,))
+    print(f"\n{table('no fault, on a machine with too much to do', calm.rows(calmly))}", flush=True)
+    wrong = [*failures(report), *failures(calmly)]
     for failure in wrong:
         print(f"\n{failure.what}")
     print(f"\n{table('what one sandbox bears', await endurance.rows())}")

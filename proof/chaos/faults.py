@@ -65,7 +65,7 @@ WHAT = {
     Fault.THROTTLE: "ProvisionedThroughputExceededException, and at the next 3 calls",
     Fault.FAIL: "InternalServerError, status 500, and at the next 3 calls",
     Fault.SLOW: "0.6 s before the put is carried out",
-    Fault.LATE_ANSWER: "carried out at once, answered 2 s later; the client waits for 1.5 s",
+    Fault.LATE_ANSWER: "carried out at once, answered 2 s later; the client waits for 1 s",
     Fault.LATE_PUT: "held for 2 s and carried out then, when its retry has been",
     Fault.OUTAGE: "12 calls for this stream, puts and queries, fail with status 500",
     Fault.SILENT: "for 10 s no call for this stream is answered, its writer alive; then what waits "

@@ -7,7 +7,7 @@ connections; a frozen one's stay. So the work seen here is the work that would b
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from itertools import combinations
@@ -15,6 +15,7 @@ from itertools import combinations
 from proof.chaos.listening import listening
 from proof.chaos.plan import number_of
 from proof.chaos.sandboxes import Sandboxes
+from proof.chaos.traffic import Silence
 
 # Process, stream, attempt, step, prompt.
 _MEMBERS = 5
@@ -91,10 +92,13 @@ class Generations:
         """The number of generations on one stream."""
         return sum(stream_id.startswith(each.stream) for each in self.all)
 
-    def longest_overlap(self, number: int, sandboxes: Sandboxes) -> float:
-        """The most seconds that two providers worked on one stream, frozen time left out.
+    def longest_overlap(
+        self, number: int, sandboxes: Sandboxes, silences: Sequence[Silence] = ()
+    ) -> float:
+        """The most seconds that two providers worked on one stream.
 
-        Two executions of one step count likewise.
+        Time in which one was frozen is left out, and the silences of the store: a writer that was
+        superseded cannot learn it then. Two executions of one step count likewise.
         """
         now = time.monotonic()
         overlaps = [0.0]
@@ -103,8 +107,13 @@ class Generations:
             begin = max(one.began, other.began)
             end = min(one.ended or now, other.ended or now)
             if (one.stream, one.step) == (other.stream, other.step) and end > begin:
-                idle = sandboxes.frozen_between({one.pid, other.pid}, begin, end)
-                overlaps.append(end - begin - idle)
+                pids = {one.pid, other.pid}
+                overlaps.append(
+                    sum(
+                        until - since - sandboxes.frozen_between(pids, since, until)
+                        for since, until in _without(silences, begin, end)
+                    )
+                )
         return max(overlaps)
 
     def longest_behind(self, stream_id: str, end: float, sandboxes: Sandboxes) -> float:
@@ -126,3 +135,16 @@ class Generations:
                 break
             await asyncio.sleep(0.05)
         return running
+
+
+def _without(
+    silences: Sequence[Silence], begin: float, end: float
+) -> Iterator[tuple[float, float]]:
+    """The times from `begin` to `end` in which the store answers; silences follow each other."""
+    for silence in silences:
+        if begin < silence.since < end:
+            yield begin, silence.since
+        if silence.since < end:
+            begin = max(begin, silence.until)
+    if begin < end:
+        yield begin, end

@@ -145,7 +145,8 @@ async def _at_work(generations: Generations, sandboxes: Sandboxes) -> list[str]:
 def _judged(outcome: Outcome, records: Mapping[str, Sequence[Record]], report: Report) -> Played:
     number = outcome.plan.number
     generations, sandboxes = report.generations, report.sandboxes
-    overlap = generations.longest_overlap(number, sandboxes)
+    silences = report.ledger.traffic(number).silences
+    overlap = generations.longest_overlap(number, sandboxes, silences)
     overrun = max(
         (
             generations.longest_behind(stream_id, end, sandboxes)

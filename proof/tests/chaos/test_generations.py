@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator
 import httpx
 import pytest
 
+from proof.chaos.faults import Fault
 from proof.chaos.generations import Generation, Generations
 from proof.chaos.plan import named
 from proof.chaos.sandboxes import Frozen, Sandboxes
+from proof.chaos.traffic import Silence
 
 pytestmark = pytest.mark.anyio
 
@@ -109,3 +111,29 @@ async def test_who_works_behind_the_end_is_seen_for_as_long_as_it_does(
 
     assert generations.longest_behind(stream_id, 6, sandboxes) == 10
     assert generations.longest_behind(stream_id, 25, sandboxes) == 0
+
+
+async def test_an_overlap_is_not_counted_while_the_store_is_silent(sandboxes: Sandboxes) -> None:
+    generations = Generations()
+    generations.all = [Generation(1, STREAM, 10, 1, 20), Generation(1, STREAM, 11, 2, 19)]
+    silences = [silence(0, 3), silence(5, 15)]
+
+    assert generations.longest_overlap(1, sandboxes, silences) == 2 + 4
+    assert generations.longest_overlap(1, sandboxes, [silence(20, 30)]) == 17
+    assert generations.longest_overlap(1, sandboxes, [silence(1, 30)]) == 0
+
+    sandboxes.frozen[10].append(Frozen(since=4, until=6))
+    assert generations.longest_overlap(1, sandboxes, silences) == 1 + 4, "each second counts once"
+
+
+def silence(since: float, until: float) -> Silence:
+    """A silence of the store, between these times."""
+    return Silence(
+        fault=Fault.SILENT,
+        stream_id=STREAM,
+        seq=3,
+        kind="thinking",
+        pid=10,
+        since=since,
+        until=until,
+    )

@@ -81,11 +81,11 @@ def test_a_model_slower_than_the_store_has_a_record_for_every_token() -> None:
     assert text_records(slow, BARE) == 21
 
 
-def test_a_heartbeat_is_written_for_every_second_of_the_models_silence() -> None:
+def test_a_heartbeat_is_written_for_every_half_second_of_the_models_silence() -> None:
     assert heartbeats(ANSWER, BARE) == 0
-    assert heartbeats(dataclasses.replace(ANSWER, first_token_seconds=3.5), BARE) == 3
+    assert heartbeats(dataclasses.replace(ANSWER, first_token_seconds=3.5), BARE) == 6
     crawling = dataclasses.replace(ANSWER, output_tokens=3, tokens_per_second=0.4)
-    assert heartbeats(crawling, BARE) == 2 * 2
+    assert heartbeats(crawling, BARE) == 2 * 4
 
 
 def test_a_write_unit_is_billed_for_every_started_kilobyte_of_an_item() -> None:

@@ -97,13 +97,14 @@ def _lambda(answer: Answer, stack: Stack, used: Usage, prices: Prices) -> Sequen
 
 def _dynamodb(stack: Stack, used: Usage, prices: Prices) -> Sequence[Line]:
     others = used.records - used.text_records - used.heartbeats
+    beats = "1 heartbeat" if used.heartbeats == 1 else f"{used.heartbeats} heartbeats"
     gb_months = used.stored_bytes / GB * stack.kept_days / _DAYS_IN_MONTH
     stored = f"{used.stored_bytes:,.0f} bytes x {stack.kept_days:g} of {_DAYS_IN_MONTH:g} days"
     backed_up = prices.dynamodb_backup_gb_month if stack.recoverable else 0.0
     return [
         _line(
             "DynamoDB writes",
-            f"{used.text_records} text + {used.heartbeats} heartbeats + {others} others, in started"
+            f"{used.text_records} text + {beats} + {others} others, in started"
             f" KB: {used.record_units}; + {used.counter_units:g} for limits = "
             f"{used.write_units} units",
             used.write_units,

@@ -49,7 +49,7 @@ class Stack:
     kept_days: float = option(1.0, "days until an answer expires; DynamoDB may delete it later")
     event_padding_bytes: int = option(0, "EVENT_PADDING_BYTES")
     flush_interval: float = option(0.04, "seconds between two appends")
-    heartbeat: float = option(1.0, "seconds of silence before a heartbeat")
+    heartbeat: float = option(0.5, "seconds of silence before a heartbeat")
     poll_interval: float = option(0.05, "seconds between two polls while text arrives")
     poll_interval_idle: float = option(0.5, "seconds between two polls while none arrives")
 

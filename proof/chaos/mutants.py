@@ -97,7 +97,9 @@ MUTANTS = (
     Mutant(
         rule="who is superseded stops generating",
         file="durable_stream/writing.py",
-        passage="            self._filling.cancel()\n"
+        # Either of the two stops a producer that has something to say.
+        passage="            self._buffer.close()\n"
+        "            self._filling.cancel()\n"
         "            await asyncio.wait([self._filling])\n",
         instead="            pass\n",
         shown_by=frozenset(

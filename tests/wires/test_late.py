@@ -104,6 +104,16 @@ async def test_a_path_or_method_that_is_not_there_is_told_as_elsewhere(
     assert (await http.get("/elsewhere/late")).status_code == 404
 
 
+async def test_routes_that_come_late_leave_the_openapi_document_as_it_was(
+    http: httpx.AsyncClient,
+) -> None:
+    before = (await http.get("/openapi.json")).json()
+    assert (await http.get("/late/public/1")).status_code == 200
+    after = (await http.get("/openapi.json")).json()
+
+    assert after == before
+
+
 def test_each_listed_wire_is_imported_by_a_path_of_its_own() -> None:
     """A prefix that no route has would leave its wire out."""
     for wire in parts.WIRES:

@@ -89,10 +89,10 @@ class DescribedApp(FastAPI):
         self._mode = mode
 
     def openapi(self) -> dict[str, Any]:
-        """The document, made once: a route that needs no token asks for none."""
-        is_made = self.openapi_schema is not None
+        """The document, made anew where routes are added: one that needs no token asks for none."""
+        known = self.openapi_schema
         document = super().openapi()
-        if not is_made:
+        if document is not known:
             self._suit(document)
         return document
 

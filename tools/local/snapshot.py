@@ -190,5 +190,6 @@ async def _reader(descriptor: int) -> asyncio.StreamReader:
 
 
 async def _exit_status(reports: asyncio.StreamReader) -> int:
-    status = await reports.readline()
+    # To its end, because only there the pipe is closed.
+    status = await reports.read()
     return int(status) if status else -signal.SIGKILL

@@ -7,7 +7,7 @@ starts after the restore. There an ASGI application makes in its lifespan what o
     import of the handler, `prepare`    once for all sandboxes
     before-hooks, the last first        as in the stock runtime
     GET /restore/next                   the snapshot is taken while this waits
-    `random` is seeded anew             every sandbox has had the same state
+    random generators are seeded anew   every sandbox has had the same state
     after-hooks, the first first        as in the stock runtime
     `startup` of the handler            in each sandbox
     GET /invocation/next                as without a snapshot
@@ -35,6 +35,8 @@ AFTER_RESTORE_ERROR = "Runtime.AfterRestoreError"
 BEFORE_SNAPSHOT_EXIT = 64
 AFTER_RESTORE_EXIT = 65
 
+_SEED_BYTES = 32
+
 
 def is_taken(environ: Mapping[str, str]) -> bool:
     """Return True if Lambda takes a snapshot of this process once it is initialised."""
@@ -54,7 +56,7 @@ def pass_through(runner: asyncio.Runner, handler: loop.Handler) -> None:
         runner.run(loop.report_failure(error, send, BEFORE_SNAPSHOT_ERROR))
         raise SystemExit(BEFORE_SNAPSHOT_EXIT) from error
     try:
-        _seed_random()
+        _seed_generators()
         _run_after_hooks()
         if isinstance(handler, StreamingHandler):
             runner.run(handler.startup())
@@ -80,14 +82,20 @@ async def _wait_for_restore() -> None:
         client.close()
 
 
-def _seed_random() -> None:
-    """Give this sandbox a state of its own in `random`, from which jitter is drawn.
+def _seed_generators() -> None:
+    """Give the random generators of this sandbox states of their own.
 
-    The operating system's randomness (`secrets`, `uuid4`, TLS) differs in every sandbox already.
+    From `random` jitter is drawn, and from OpenSSL's the keys of TLS: a context that was made
+    before the snapshot has started that one. The operating system's randomness (`secrets`,
+    `uuid4`) differs in every sandbox already.
     """
     import random
 
     random.seed()
+    if "ssl" in sys.modules:
+        import ssl
+
+        ssl.RAND_add(os.urandom(_SEED_BYTES), _SEED_BYTES)
 
 
 def _run_before_hooks() -> None:

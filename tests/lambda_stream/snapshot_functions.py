@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import ssl
 from typing import Any
 
 from snapshot_restore_py import (  # type: ignore[import-untyped]
@@ -14,6 +15,19 @@ from lambda_stream import Adapter
 
 random.seed(1)
 from_the_seed = random.Random(1).random()  # noqa: S311 - it is compared, not kept secret
+
+
+# What OpenSSL's generator is given; its state cannot be read.
+given: list[tuple[int, float]] = []
+add = ssl.RAND_add
+
+
+def seed(data: Any, entropy: float) -> None:
+    given.append((len(data), entropy))
+    add(data, entropy)
+
+
+ssl.RAND_add = seed
 
 
 def say(*words: str) -> None:
@@ -40,7 +54,8 @@ say("imported")
 
 
 def plain(event: Any, _context: Any) -> Any:
-    return {"event": event, "drawn": random.random(), "from_the_seed": from_the_seed}  # noqa: S311
+    drawn = random.random()  # noqa: S311
+    return {"event": event, "drawn": drawn, "from_the_seed": from_the_seed, "given": given}
 
 
 async def application(scope: Any, receive: Any, send: Any) -> None:

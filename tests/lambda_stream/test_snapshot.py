@@ -108,6 +108,14 @@ async def test_the_state_of_random_is_not_that_of_the_snapshot(api: RuntimeApi) 
     assert result["drawn"] != result["from_the_seed"]
 
 
+async def test_the_generator_for_tls_is_seeded_after_the_restore(api: RuntimeApi) -> None:
+    async with snapshotted(api, "snapshot_functions.plain"):
+        (await api.request(RESTORE_NEXT)).answer(200)
+        _, body = await api.invoke({})
+
+    assert json.loads(body)["given"] == [[32, 32]]
+
+
 @pytest.mark.parametrize(
     ("moment", "header", "exit_code"),
     [("before", "Runtime.BeforeSnapshotError", 64), ("after", "Runtime.AfterRestoreError", 65)],

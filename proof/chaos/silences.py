@@ -51,7 +51,7 @@ def survivals(
 
     A silence does not count if the harness ended or froze the process meanwhile.
     """
-    for silence in traffic.silences:
+    for index, silence in enumerate(traffic.silences):
         writing = _writing(silence, generations)
         place = silence.stream_id, silence.seq
         if writing is None or silence.kind not in _WRITERS or place not in traffic.stood_at:
@@ -64,7 +64,8 @@ def survivals(
         frozen = sandboxes.frozen_between({silence.pid}, silence.since, at)
         stalled = claim is not None and sandboxes.stalled_between(silence.since, at)
         ended = sandboxes.ended_at.get(silence.pid, at) < at
-        if at < writing.began + _IN_TIME and not (frozen or stalled or ended):
+        began = _invoked(writing, traffic.silences[:index])
+        if at < began + _IN_TIME and not (frozen or stalled or ended):
             yield Survival(silence, claim)
 
 
@@ -77,3 +78,12 @@ def _writing(silence: Silence, generations: Generations) -> Generation | None:
     ]
     newest = max(on_it, key=lambda each: each.began, default=None)
     return newest if newest is not None and newest.pid == silence.pid else None
+
+
+def _invoked(writing: Generation, earlier: Sequence[Silence]) -> float:
+    """The time by which the invocation of a writer had begun.
+
+    An invocation that begins as the store falls silent has its provider only behind the silence.
+    """
+    lived_through = (each for each in earlier if each.until > writing.began - TIMEOUT)
+    return min([writing.began, *(each.since for each in lived_through)])

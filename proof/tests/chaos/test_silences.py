@@ -41,6 +41,7 @@ def lived(
     silence: Silence = SILENCE,
     began: float = 1.0,
     writer: int = PID,
+    before: Sequence[Silence] = (),
 ) -> list[Survival]:
     """Those of one stream whose records stand, behind the first, half a second after a silence."""
     records = [
@@ -48,7 +49,7 @@ def lived(
         for seq, payload in enumerate(payloads)
     ]
     stood_at = {(STREAM, seq): 12.5 if seq else 1.0 for seq in range(len(records))}
-    traffic, generations = Traffic(silences=[silence], stood_at=stood_at), Generations()
+    traffic, generations = Traffic(silences=[*before, silence], stood_at=stood_at), Generations()
     generations.all = [Generation(1, STREAM[:8], writer, began)]
     return [*survivals(traffic, {STREAM: records}, generations, sandboxes)]
 
@@ -80,6 +81,16 @@ async def test_a_writer_that_was_ended_or_frozen_may_lose_its_stream(sandboxes: 
 
 async def test_a_writer_whose_time_is_over_may_lose_its_stream(sandboxes: Sandboxes) -> None:
     assert lived(IS_TAKEN, sandboxes, began=12.5 - TIMEOUT + 1.0) == []
+
+
+async def test_a_writer_that_waited_for_the_end_of_another_silence_has_less_time(
+    sandboxes: Sandboxes,
+) -> None:
+    another = replace(SILENCE, kind="claim", since=-9.0, until=1.0)
+    assert lived(IS_TAKEN, sandboxes, before=[another]) == []
+
+    long_ago = replace(another, since=-40.0, until=-30.0)
+    assert len(lived(IS_TAKEN, sandboxes, before=[long_ago])) == 1
 
 
 async def test_who_has_lost_before_the_silence_or_was_about_to_claim_is_no_writer(

@@ -40,7 +40,7 @@ class EventSourceSettings:
 
     # How soon an EventSource comes back: normally, from a response in one piece, to a stream that
     # waits for its next writer, and in trouble.
-    retry_ms: int = 500
+    retry_ms: int = 300
     buffered_retry_ms: int = 100
     handoff_retry_ms: int = 100
     retry_trouble_ms: int = 2000

@@ -134,6 +134,6 @@ def test_what_is_sent_at_once_is_as_long_as_it_must_be(
     text = http.get(created["events_url"]).text
     comments = [line for line in text.split("\n") if line.startswith(":")]
 
-    assert max(map(len, comments)) == PADDING - len("retry: 500\n") - 1
+    assert max(map(len, comments)) == PADDING - len("retry: 300\n") - 1
     assert not any(comment.strip(": ") for comment in comments)
     assert text.count("event: done") == 1

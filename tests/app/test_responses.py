@@ -36,7 +36,7 @@ pytestmark = pytest.mark.anyio
 TIMING = dataclasses.replace(test_streams.TIMING, handoff_margin=2.0)
 SCOPE = {"type": "http", "method": "GET", "asgi": {"version": "3.0", "spec_version": "2.4"}}
 FRAMES = Frames(EventSourceSettings(), buffered=False)
-OPENING = {"type": "http.response.body", "body": b"retry: 500\n", "more_body": True}
+OPENING = {"type": "http.response.body", "body": b"retry: 300\n", "more_body": True}
 END = {"type": "http.response.body", "body": b"", "more_body": False}
 NOW = Window()
 

@@ -20,7 +20,7 @@ from tests.store import Fault, FaultyStore
 pytestmark = pytest.mark.anyio
 
 HEAD = ["http.response.start", "http.response.body"]
-RETRY = b"retry: 500\n"
+RETRY = b"retry: 300\n"
 ENDS = ["{url}", "/sse?prompt=hello&token={token}"]
 
 
@@ -214,7 +214,7 @@ async def test_an_error_behind_the_head_is_told_once(site: Site, seq: int | None
 
     assert asked.status == 200
     code = "stream_not_found" if seq is None else "bad_cursor"
-    assert event.startswith(f'retry: 500\nevent: error\ndata: {{"code":"{code}"')
+    assert event.startswith(f'retry: 300\nevent: error\ndata: {{"code":"{code}"')
     assert "id: " not in event
     again = site.ask(created["events_url"], cursor=moved.removeprefix("id: "))
     assert (await again.whole(), again.status) == (b"", 204)
